@@ -1,0 +1,280 @@
+"""The files of a study and of its trials: their names, written atomically, read without pickle.
+
+The only place that knows a file's name or how it is laid out. Not responsible for: what the arrays mean, the SQLite
+file's contents (automl.study) or the pixel cache's contents (automl.data.cache).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import DataError, StorageError
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """Where the files of one study lie."""
+
+    root: Path
+
+    @property
+    def study_db(self) -> Path:
+        return self.root / "study.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "study.lock"
+
+    @property
+    def competition(self) -> Path:
+        return self.root / "competition.json"
+
+    @property
+    def folds(self) -> Path:
+        return self.root / "folds.csv"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    @property
+    def submission(self) -> Path:
+        return self.root / "submission.csv"
+
+    @property
+    def ensemble(self) -> Path:
+        return self.root / "ensemble.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def trial(self, number: int) -> TrialFiles:
+        """The files of the trial with Optuna's number."""
+        return TrialFiles(self.trials / f"{number:05d}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFiles:
+    """Where the files of one trial lie; the folder is made by the first write."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "trial.lock"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.csv"
+
+    @property
+    def oof(self) -> Path:
+        """Arrays rows (n_oof,), folds (n_oof,) and probs (n_oof, n_classes)."""
+        return self.root / "oof.npz"
+
+    @property
+    def test(self) -> Path:
+        """Array probs (n_test, n_classes), the mean over the trained folds."""
+        return self.root / "test.npz"
+
+    def weights(self, fold: int) -> Path:
+        return self.root / f"fold{fold}.safetensors"
+
+    def checkpoint(self, fold: int) -> Path:
+        return self.root / f"fold{fold}.checkpoint"
+
+    def previous_checkpoint(self, fold: int) -> Path:
+        return self.root / f"fold{fold}.checkpoint.previous"
+
+    def fold_oof(self, fold: int) -> Path:
+        """One finished fold's rows and probs, before they are joined in `oof`."""
+        return self.root / f"fold{fold}.oof.npz"
+
+    def fold_test(self, fold: int) -> Path:
+        """One finished fold's test probs, before they are joined in `test`."""
+        return self.root / f"fold{fold}.test.npz"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put content at path, whole or not at all: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        StorageError: the disk is full or cannot be written; what was at path before is intact.
+    """
+    temporary = path.parent / f".{path.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="free some space or mend the permissions, then run the same command again",
+        ) from error
+
+
+def write_json(path: Path, document: object) -> None:
+    """Put a JSON document at path, atomically."""
+    write_bytes(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document at path.
+
+    Raises:
+        StorageError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Put named arrays at path as .npz, atomically."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
+
+
+def read_arrays(path: Path) -> Arrays:
+    """The named arrays at path.
+
+    Raises:
+        StorageError: the file is missing, damaged, or would need pickle.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Put a CSV file at path, atomically: UTF-8, LF, quoted where needed."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+CHECKPOINT_HEADER = re.compile(rb"automl-checkpoint 1 ([0-9a-f]{64}) (\d+) (\d+)\n")
+
+
+def write_checkpoint(files: TrialFiles, fold: int, state: Mapping[str, Any], tensors: bytes) -> None:
+    """Keep a fold's training state; the checkpoint before it stays as the previous one.
+
+    State (JSON, with the metric history) and tensors (safetensors) are one file under one SHA-256, so that no kill
+    can part them.
+    """
+    state_bytes = json.dumps(state, allow_nan=False).encode()
+    body = state_bytes + tensors
+    digest = hashlib.sha256(body).hexdigest()
+    path = files.checkpoint(fold)
+    if path.exists():
+        path.replace(files.previous_checkpoint(fold))
+    header = f"automl-checkpoint 1 {digest} {len(state_bytes)} {len(tensors)}\n"
+    write_bytes(path, header.encode() + body)
+
+
+def read_checkpoint(files: TrialFiles, fold: int) -> tuple[dict[str, Any], bytes] | None:
+    """State and tensors of the newest whole checkpoint, or None where there is none.
+
+    A damaged file is passed over for the one before it.
+    """
+    for path in (files.checkpoint(fold), files.previous_checkpoint(fold)):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        parsed = _parse_checkpoint(content)
+        if parsed is not None:
+            return parsed
+    return None
+
+
+def delete_checkpoints(files: TrialFiles, fold: int) -> None:
+    """Forget a fold's training state; its weights stay."""
+    files.checkpoint(fold).unlink(missing_ok=True)
+    files.previous_checkpoint(fold).unlink(missing_ok=True)
+
+
+def digest_of(parts: Iterable[str]) -> str:
+    """A short fingerprint (16 hexadecimal digits) of some texts in order."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    return hashed.hexdigest()[:16]
+
+
+def require_plain_name(name: str, what: str) -> str:
+    """The name itself, fit to be a folder's name.
+
+    Raises:
+        DataError: it is empty, has a slash, or begins with a dot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise DataError(f"'{name}' cannot name a {what}", hint="use letters, digits, '-', '_' and '.' alone")
+    return name
+
+
+def _parse_checkpoint(content: bytes) -> tuple[dict[str, Any], bytes] | None:
+    match = CHECKPOINT_HEADER.match(content)
+    if match is None:
+        return None
+    body = content[match.end() :]
+    n_state, n_tensors = int(match[2]), int(match[3])
+    if len(body) != n_state + n_tensors or hashlib.sha256(body).hexdigest() != match[1].decode():
+        return None
+    return json.loads(body[:n_state]), body[n_state:]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(path: Path, error: Exception) -> StorageError:
+    reason = "it is missing" if isinstance(error, FileNotFoundError) else f"it is damaged ({type(error).__name__})"
+    return StorageError(
+        f"{path} cannot be read: {reason}", hint="restore the file, or begin another study with --study"
+    )

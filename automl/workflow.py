@@ -1,0 +1,184 @@
+"""A search from the folder to the submission, and an ensemble from a study: the order of things, and the files between.
+
+Not responsible for: flags and printing (automl.cli), who carries the jobs (the caller brings a runner).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.artifacts import StudyFiles
+from automl.config import TrialConfig
+from automl.data.cache import PixelCache
+from automl.data.competition import Competition, load_competition, save_competition
+from automl.data.folds import load_folds, make_folds, save_folds
+from automl.data.layouts import read_competition
+from automl.errors import NoUsableModelError, StorageError
+from automl.search import SearchLoop, search
+from automl.space import Space
+from automl.study import SearchStudy, Terms, best_trials, open_study, read_study
+from runners.base import Runner, Supervisor, Task
+
+if TYPE_CHECKING:
+    from automl.ensemble.build import EnsembleResult
+
+Note = Callable[[str], None]
+N_POOL = 15  # complete trials from which an ensemble's members are chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What `automl search` was asked."""
+
+    folder: Path
+    files: StudyFiles
+    space: Space
+    n_trials: int
+    top: int = 5
+    metric: str | None = None
+    flips: bool = True
+    skip_missing: bool = False
+    weights_dir: Path | None = None
+    train_folds: int = 1
+    seed: int = 0
+    sampler: str = "tpe"
+    pruner: str = "rank"
+    n_threads: int = 1
+
+
+Watch = Callable[[SearchLoop, SearchStudy], Supervisor]
+
+
+def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Watch, note: Note) -> None:
+    """Search until the request's number of trials has ended.
+
+    Args:
+        task: what trains a trial, `automl.training.trial.run_trial`.
+        watch: wraps the loop, so that somebody can look on.
+        note: takes one line for each thing worth knowing.
+
+    Raises:
+        AutomlError: the folder, the study or the environment does not fit.
+        Interrupted: a signal arrived.
+    """
+    competition = read_competition(
+        request.folder, metric=request.metric, flips=request.flips, skip_missing=request.skip_missing
+    )
+    for line in competition.evidence:
+        note(line)
+    terms = _terms(request, competition)
+    with open_study(request.files, terms, sampler=request.sampler, pruner=request.pruner) as study:
+        _freeze(request, competition, study, note)
+        loop = SearchLoop(
+            study,
+            request.space,
+            task,
+            lambda number, config: _payload(request, number, config),
+            n_trials=request.n_trials,
+            keep_complete=2 * request.top,
+        )
+        search(loop, runner, watch(loop, study))
+
+
+def run_ensemble(
+    files: StudyFiles, *, top: int, tta: str, device: str, out: Path, at_least: int, n_threads: int = 1, note: Note
+) -> EnsembleResult:
+    """Ensemble the study's best complete trials and write the submission.
+
+    Args:
+        at_least: how many complete trials there must be.
+
+    Raises:
+        AutomlError: the study, its files or its trials do not suffice.
+    """
+    from automl.ensemble.build import Candidate, build_ensemble  # torch: seconds to import
+
+    study = read_study(files)
+    trials = best_trials(study)
+    if len(trials) < at_least:
+        hint = f"use --top {len(trials)}, or search on" if trials else "search on until a trial is complete"
+        raise NoUsableModelError(
+            f"--top {top} was asked, but {len(trials)} trials of study '{files.root.name}' are complete", hint=hint
+        )
+    competition = load_competition(files.competition)
+    candidates = [
+        Candidate(number=trial.number, score=trial.value or 0.0, config=_config_of(files, trial.number))
+        for trial in trials[: max(N_POOL, top)]
+    ]
+    return build_ensemble(
+        competition,
+        load_folds(files.folds, competition),
+        candidates,
+        files,
+        top=top,
+        tta=tta,
+        device=device,
+        out=out,
+        cache=PixelCache(competition, files.cache),
+        on_progress=note,
+    )
+
+
+def _terms(request: SearchRequest, competition: Competition) -> Terms:
+    config = request.space.first_config()
+    return Terms(
+        space=request.space.name,
+        space_fingerprint=request.space.fingerprint,
+        competition_fingerprint=competition.fingerprint,
+        metric=competition.metric.name,
+        direction=competition.metric.direction,
+        epochs=config.epochs,
+        train_folds=request.train_folds,
+        seed=request.seed,
+    )
+
+
+def _freeze(request: SearchRequest, competition: Competition, study: SearchStudy, note: Note) -> None:
+    """Write down what was understood, and decode every image once, before the first trial."""
+    files = request.files
+    has_trials = bool(study.optuna_study.get_trials(deepcopy=False))
+    if files.folds.exists():
+        load_folds(files.folds, competition)
+    elif has_trials:
+        raise StorageError(
+            f"{files.folds} is missing, but the study has trials that were trained on its folds",
+            hint="restore the file from a backup, or begin another study with --study",
+        )
+    else:
+        save_folds(make_folds(competition, seed=request.seed), competition, files.folds)
+    save_competition(competition, files.competition)
+    cache = PixelCache(competition, files.cache)
+    image_size = request.space.first_config().resize.image_sizes[0]
+    for split in ("train", "test"):
+        _warm(cache, split, image_size, n_threads=request.n_threads, note=note)
+
+
+def _warm(cache: PixelCache, split: Any, image_size: int, *, n_threads: int, note: Note) -> NDArray[np.uint8]:
+    def say(n_done: int, n_images: int) -> None:
+        if n_done == n_images:
+            note(f"decoded {n_images} {split} images at {image_size} px")
+
+    return cache.pixels(split, image_size, n_threads=n_threads, on_progress=say)
+
+
+def _payload(request: SearchRequest, number: int, config: TrialConfig) -> dict[str, Any]:
+    return {
+        "trial": number,
+        "study_dir": str(request.files.root),
+        "config": config.to_json(),
+        "train_folds": request.train_folds,
+        "seed": request.seed,
+        "weights_dir": None if request.weights_dir is None else str(request.weights_dir),
+    }
+
+
+def _config_of(files: StudyFiles, number: int) -> TrialConfig:
+    from automl.artifacts import read_json
+
+    return TrialConfig.from_json(read_json(files.trial(number).config))
