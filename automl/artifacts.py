@@ -106,6 +106,11 @@ class TrialFiles:
         """Array probs (n_test, n_classes), the mean over the trained folds."""
         return self.root / "test.npz"
 
+    @property
+    def result(self) -> Path:
+        """What the trial answered when it was complete; written after everything else."""
+        return self.root / "result.json"
+
     def weights(self, fold: int) -> Path:
         return self.root / f"fold{fold}.safetensors"
 

@@ -238,6 +238,4 @@ def search(loop: SearchLoop, runner: Runner, supervisor: Supervisor | None = Non
 
 
 def _image_sizes(config: TrialConfig) -> list[int]:
-    return [
-        image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs) for epoch in range(config.epochs)
-    ]
+    return [image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs) for epoch in range(config.epochs)]

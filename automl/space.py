@@ -49,14 +49,17 @@ class Space:
 
     Attributes:
         suggest: the space's own function.
+        summary: the first line of its file's docstring.
         first_trials: parameters by name, from the space's file; those it leaves out take the space's first answer.
         fixed: parameter -> its only value.
         choices: parameter -> the values left of a categorical one.
-        overrides: fields of TrialConfig set after the space has answered: epochs, pretrained.
+        epochs: of each trial, instead of the space's own.
+        pretrained: whether to start from pretrained weights, instead of the space's own answer.
     """
 
     name: str
     suggest: SearchSpace
+    summary: str = ""
     first_trials: tuple[Mapping[str, Any], ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -139,7 +142,9 @@ def load_space(name_or_path: str) -> Space:
     suggest = getattr(module, "suggest", None)
     if not callable(suggest):
         raise UsageError(f"{name_or_path} defines no function suggest(trial)", hint="see search_spaces/tiny.py")
-    return Space(name=Path(name_or_path).stem, suggest=suggest, first_trials=tuple(getattr(module, "FIRST_TRIALS", ())))
+    summary = (module.__doc__ or "").strip().partition("\n")[0]
+    first_trials = tuple(getattr(module, "FIRST_TRIALS", ()))
+    return Space(name=Path(name_or_path).stem, suggest=suggest, summary=summary, first_trials=first_trials)
 
 
 def narrowed(space: Space, *, fix: Sequence[str] = (), choices: Sequence[str] = ()) -> Space:

@@ -16,6 +16,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any
@@ -100,7 +101,7 @@ class SearchStudy:
         if step in self.frozen(trial).intermediate_values:
             return False
         trial.report(value, step)
-        return trial.should_prune()
+        return bool(trial.should_prune())
 
     def tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
         """End a trial; telling the same end twice does no harm."""
@@ -136,14 +137,14 @@ def build_sampler(name: str, *, study_seed: int, trial_number: int) -> optuna.sa
         return optuna.samplers.RandomSampler(seed=seed)
     if name == "qmc":
         # One sequence for the whole study: its position is kept in the database.
-        return optuna.samplers.QMCSampler(seed=study_seed, warn_independent_sampling=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.QMCSampler(seed=study_seed, warn_independent_sampling=False)
     raise UsageError(f"there is no sampler '{name}'", hint=f"use one of {', '.join(SAMPLERS)}")
 
 
 @contextlib.contextmanager
-def open_study(
-    files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner: str = "rank"
-) -> Iterator[SearchStudy]:
+def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner: str = "rank") -> Iterator[SearchStudy]:
     """The study in its folder, made there if it is new, and locked against a second driver.
 
     Raises:
@@ -153,12 +154,13 @@ def open_study(
     """
     build_sampler(sampler, study_seed=0, trial_number=0)
     chosen_pruner = build_pruner(pruner, epochs=terms.epochs)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with locked(files):
         _check_file(files)
         optuna_study = optuna.create_study(
             study_name=files.root.name,
             storage=_storage(f"sqlite:///{files.study_db}"),
-            direction=terms.direction,
+            direction=optuna.study.StudyDirection[terms.direction.upper()],
             pruner=chosen_pruner,
             load_if_exists=True,
         )

@@ -5,13 +5,14 @@ Not responsible for: flags and printing (automl.cli), who carries the jobs (the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
@@ -101,11 +102,7 @@ def run_ensemble(
 
     study = read_study(files)
     trials = best_trials(study)
-    if len(trials) < at_least:
-        hint = f"use --top {len(trials)}, or search on" if trials else "search on until a trial is complete"
-        raise NoUsableModelError(
-            f"--top {top} was asked, but {len(trials)} trials of study '{files.root.name}' are complete", hint=hint
-        )
+    _require_enough(trials, top=top, at_least=at_least, name=files.root.name)
     competition = load_competition(files.competition)
     candidates = [
         Candidate(number=trial.number, score=trial.value or 0.0, config=_config_of(files, trial.number))
@@ -123,6 +120,18 @@ def run_ensemble(
         cache=PixelCache(competition, files.cache),
         on_progress=note,
     )
+
+
+def _require_enough(trials: Sequence[FrozenTrial], *, top: int, at_least: int, name: str) -> None:
+    if not trials:
+        raise NoUsableModelError(
+            f"no trial of study '{name}' is complete", hint="see with automl status why, then search on"
+        )
+    if len(trials) < at_least:
+        raise NoUsableModelError(
+            f"--top {top} was asked, but {len(trials)} trials of study '{name}' are complete",
+            hint=f"use --top {len(trials)}, or search on",
+        )
 
 
 def _terms(request: SearchRequest, competition: Competition) -> Terms:

@@ -1,0 +1,34 @@
+# make demo: a whole search on handwritten digits, in minutes.   make test: what every change must pass.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo/digits
+
+.PHONY: demo test test-all check clean
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	rm -rf demo
+	$(BIN)/python -m automl.demo build $(DEMO)
+	$(BIN)/automl search $(DEMO) --workdir demo/automl_runs --space tiny --no-pretrained --no-flips \
+	    --trials 16 --cpu-slots 2 --top 5
+	$(BIN)/automl status --workdir demo/automl_runs
+	$(BIN)/python -m automl.demo score $(DEMO) demo/automl_runs/digits/submission.csv
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/pytest
+
+test-all: check
+	$(BIN)/pytest -m ''
+
+clean:
+	rm -rf .venv demo automl_runs

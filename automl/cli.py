@@ -1,0 +1,393 @@
+"""The command line: parse, call, print.
+
+Everything heavy is imported inside the commands, so that `automl --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from automl import __version__
+from automl.errors import AutomlError, UnfitEnvironmentError, UsageError
+
+if TYPE_CHECKING:
+    from automl.artifacts import StudyFiles
+    from automl.display import Screen
+    from automl.ensemble.build import EnsembleResult
+    from automl.space import Space
+    from automl.workflow import SearchRequest
+    from runners.base import Runner
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="automl",
+    help="Hyperparameter search for image-classification competitions, from the folder to the submission.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Folder = Annotated[Path, typer.Argument(help="The competition's folder; it is only read.", show_default="here")]
+Workdir = Annotated[Path, typer.Option(help="Where studies are kept.")]
+StudyName = Annotated[str | None, typer.Option("--study", help="The study's name; by default the folder's.")]
+SpaceName = Annotated[str, typer.Option("--space", help="A search space by name, or the path of your own .py file.")]
+Fix = Annotated[list[str], typer.Option(help="Pin a parameter: optimizer=adamw. Repeatable.")]
+Choices = Annotated[list[str], typer.Option(help="Narrow a parameter: backbone=resnet50,densenet121. Repeatable.")]
+Top = Annotated[int, typer.Option(min=1, help="How many of the best trials the ensemble may take.")]
+TTA = Annotated[str, typer.Option(help="Test-time augmentation: auto, none, flips, dihedral or shifts.")]
+CpuSlots = Annotated[int | None, typer.Option(min=1, help="Trials at once where no GPU is used.")]
+HERE = Path()
+DEFAULT_WORKDIR = Path("automl_runs")
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    app()
+
+
+def _reported(command: Callable[P, R]) -> Callable[P, R]:
+    """The command, ending in one line with a hint and the exit code of its kind where an AutomlError escapes."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except AutomlError as error:
+            typer.echo(f"Error: {error.problem}\n  hint: {error.hint}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(130) from error
+
+    return wrapped
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"automl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@_reported
+def search(
+    folder: Folder = HERE,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many trials the study shall have, earlier runs included.")
+    ] = 50,
+    space: SpaceName = "default",
+    fix: Fix = [],  # noqa: B006 (typer copies it)
+    choices: Choices = [],  # noqa: B006
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to use; all that are visible by default.")] = None,
+    cpu_slots: CpuSlots = None,
+    top: Top = 5,
+    tta: TTA = "auto",
+    ensemble: Annotated[bool, typer.Option(help="End with an ensemble and a submission.")] = True,
+    pretrained: Annotated[bool, typer.Option(help="Start from pretrained weights.")] = True,
+    weights: Annotated[Path | None, typer.Option(help="A folder of pretrained weights, instead of the hub.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial, instead of the space's.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What is optimised; proposed from the submission's form.")] = None,
+    flips: Annotated[bool, typer.Option(help="Whether a mirrored image keeps its label.")] = True,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out rows whose image is missing.")
+    ] = False,
+    train_folds: Annotated[str, typer.Option(help="Folds to train of each trial: 1 to 5, or all.")] = "1",
+    sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="rank, median, percentile, hyperband or none.")] = "rank",
+    seed: Annotated[int, typer.Option(help="Of folds, sampler and training.")] = 0,
+    runner: Annotated[str, typer.Option(help="process (each trial in its own), or inline (to debug).")] = "process",
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+) -> None:
+    """Search, then ensemble the best trials and write the submission.
+
+    The same command again goes on where the last one ended, up to the number of trials.
+    """
+    from automl.space import load_space, narrowed
+    from automl.workflow import SearchRequest
+    from runners.devices import cpu_count
+
+    devices = _devices(gpus, cpu_slots)
+    files = _study_files(workdir, study or folder.resolve().name)
+    request = SearchRequest(
+        folder=folder.resolve(),
+        files=files,
+        space=_overridden(narrowed(load_space(space), fix=fix, choices=choices), epochs, pretrained),
+        n_trials=trials,
+        top=top,
+        metric=metric,
+        flips=flips,
+        skip_missing=skip_missing,
+        weights_dir=_existing_folder(weights),
+        train_folds=_number_of_folds(train_folds),
+        seed=seed,
+        sampler=sampler,
+        pruner=pruner,
+        n_threads=cpu_count(),
+    )
+    typer.echo(f"study '{files.root.name}' in {_shown(files.root)}, trials on {_counted(devices)}")
+    _search(request, _runner(runner, devices, n_threads=max(1, cpu_count() // len(devices))))
+    if ensemble:
+        _ensemble(files, top=top, tta=tta, device=devices[0], out=None, at_least=1)
+
+
+@app.command()
+@_reported
+def ensemble(
+    top: Top = 5,
+    tta: TTA = "auto",
+    out: Annotated[Path | None, typer.Option(help="The submission's file, instead of the study's own.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda:0 or cpu; the first GPU by default.")] = None,
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+) -> None:
+    """Ensemble the best complete trials with test-time augmentation and write the submission; nothing is trained."""
+    from runners.devices import visible_gpus
+
+    files = _existing_study(workdir, study)
+    _ensemble(files, top=top, tta=tta, device=device or (visible_gpus() or ["cpu"])[0], out=out, at_least=top)
+
+
+@app.command()
+@_reported
+def status(
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
+) -> None:
+    """Show a study: its best trials, their states, the time they took, and what is running."""
+    from automl.status import status_lines
+    from automl.study import driver_of, read_study
+
+    files = _existing_study(workdir, study)
+    console = _console()
+    for part in status_lines(read_study(files), driver=driver_of(files), top=top):
+        console.print(part, highlight=False, markup=False)
+
+
+@app.command()
+@_reported
+def spaces(
+    name: Annotated[str | None, typer.Argument(help="A search space, or the path of your own .py file.")] = None,
+    fix: Fix = [],  # noqa: B006
+    choices: Choices = [],  # noqa: B006
+) -> None:
+    """List the search spaces, or print one at a glance."""
+    from automl.space import describe, load_space, narrowed, space_names
+
+    if name is None:
+        for each in space_names():
+            typer.echo(f"{each:14}{load_space(each).summary}")
+        return
+    space = narrowed(load_space(name), fix=fix, choices=choices)
+    typer.echo(f"{space.name}: {space.summary}\nepochs: {space.first_config().epochs}\n")
+    for dimension in describe(space):
+        condition = f"   [if {dimension.condition}]" if dimension.condition else ""
+        typer.echo(f"{dimension.name:16}{dimension.domain}{condition}")
+    for proposal in space.proposals():
+        typer.echo("first trial: " + ", ".join(f"{key}={value}" for key, value in proposal.items()))
+
+
+@app.command()
+@_reported
+def dashboard(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+) -> None:
+    """Show a study in the Optuna dashboard, on this machine only and without changing it."""
+    from automl.dashboard import serve_dashboard
+    from automl.study import read_study
+
+    files = _existing_study(workdir, study)
+    read_study(files)
+    server = serve_dashboard(files, port=port)
+    typer.echo(f"dashboard of study '{files.root.name}': http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+@app.command()
+@_reported
+def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
+    """Write a study as one HTML page that needs no network: scores, learning curves, parameters."""
+    from automl.report import write_report
+    from automl.study import read_study
+
+    files = _existing_study(workdir, study)
+    write_report(read_study(files), files.report)
+    typer.echo(f"wrote {_shown(files.report)}")
+
+
+def _search(request: SearchRequest, runner: Runner) -> None:
+    from automl.display import Watched
+    from automl.training.task import run_trial
+    from automl.workflow import run_search
+    from runners.base import Interrupted
+
+    with _screen() as screen:
+        try:
+            run_search(
+                request,
+                run_trial,
+                runner,
+                watch=lambda loop, study: Watched(loop, study, screen, n_trials=request.n_trials),
+                note=screen.line,
+            )
+        except Interrupted as signal:
+            screen.line("interrupted; running trials keep their last epoch, the same command goes on with them")
+            raise typer.Exit(128 + signal.signal_number) from signal
+
+
+def _ensemble(files: StudyFiles, *, top: int, tta: str, device: str, out: Path | None, at_least: int) -> None:
+    from automl.workflow import run_ensemble
+    from runners.devices import cpu_count
+
+    result = run_ensemble(
+        files,
+        top=top,
+        tta=tta,
+        device=device,
+        out=out or files.submission,
+        at_least=at_least,
+        n_threads=cpu_count(),
+        note=typer.echo,
+    )
+    _print_ensemble(result)
+
+
+def _print_ensemble(result: EnsembleResult) -> None:
+    for member in result.members:
+        typer.echo(
+            f"  weight {member.weight:.3f}  score {member.score:.4f}  trial {member.number}: "
+            f"{member.backbone}, {member.image_size} px"
+        )
+    typer.echo(f"ensemble {result.score:.4f} +- {result.score_error:.4f}, cross-fitted on rows out of fold")
+    typer.echo(f"best single trial {result.best_single_score:.4f} (trial {result.best_single_number})")
+    typer.echo(f"wrote {_shown(result.submission)}")
+
+
+def _devices(gpus: int | None, cpu_slots: int | None) -> list[str]:
+    from runners.devices import cpu_count, visible_gpus
+
+    visible = visible_gpus()
+    wanted = len(visible) if gpus is None else gpus
+    if wanted > len(visible):
+        names = f" ({', '.join(visible)})" if visible else ""
+        use = f"use --gpus {len(visible)}" if visible else "leave --gpus out to train on the CPU"
+        raise UnfitEnvironmentError(
+            f"--gpus {wanted} was asked, but {len(visible)} are visible{names}",
+            hint=f"{use}, or check CUDA_VISIBLE_DEVICES",
+        )
+    if wanted and cpu_slots:
+        raise UsageError("--cpu-slots was given together with GPUs", hint="add --gpus 0 to train on the CPU")
+    return visible[:wanted] or ["cpu"] * (cpu_slots or min(2, cpu_count()))
+
+
+def _runner(name: str, devices: list[str], *, n_threads: int) -> Runner:
+    if name == "process":
+        from runners.process import ProcessRunner
+
+        return ProcessRunner(devices, n_threads=n_threads, preload=("automl.training.trial",))
+    if name == "inline":
+        from runners.inline import InlineRunner
+
+        return InlineRunner(device=devices[0], n_threads=n_threads)
+    raise UsageError(f"there is no runner '{name}'", hint="use process or inline")
+
+
+def _overridden(space: Space, epochs: int | None, pretrained: bool) -> Space:
+    from dataclasses import replace
+
+    return replace(space, epochs=epochs, pretrained=None if pretrained else False)
+
+
+def _number_of_folds(text: str) -> int:
+    from automl.data.folds import N_FOLDS
+
+    if text == "all":
+        return N_FOLDS
+    if text.isdigit() and 1 <= int(text) <= N_FOLDS:
+        return int(text)
+    raise UsageError(f"--train-folds {text} is not 1 to {N_FOLDS} or all", hint="leave it out to train one fold")
+
+
+def _study_files(workdir: Path, name: str) -> StudyFiles:
+    from automl.artifacts import StudyFiles, require_plain_name
+
+    return StudyFiles(workdir.resolve() / require_plain_name(name, "study"))
+
+
+def _existing_study(workdir: Path, name: str | None) -> StudyFiles:
+    """The study of that name, or the folder's own, or the only one there is."""
+    from automl.artifacts import StudyFiles
+
+    if name is not None:
+        return _study_files(workdir, name)
+    found = sorted(path.parent for path in workdir.resolve().glob("*/study.db"))
+    own = [root for root in found if root.name == Path.cwd().name]
+    if len(own or found) != 1:
+        names = ", ".join(root.name for root in found)
+        raise UsageError(
+            f"{_shown(workdir.resolve())} holds {len(found)} studies" + (f": {names}" if names else ""),
+            hint="name one with --study" if found else "begin one with automl search, or name its place with --workdir",
+        )
+    return StudyFiles((own or found)[0])
+
+
+def _existing_folder(folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        raise UnfitEnvironmentError(f"--weights {folder} is not a folder", hint="name the folder that holds the files")
+    return None if folder is None else folder.resolve()
+
+
+def _counted(devices: list[str]) -> str:
+    return ", ".join(
+        device if devices.count(device) == 1 else f"{devices.count(device)} slots of {device}"
+        for device in dict.fromkeys(devices)
+    )
+
+
+def _shown(path: Path) -> str:
+    """The path from here where it lies below, which is shorter to read and to type."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=160)
+
+
+@contextmanager
+def _screen() -> Iterator[Screen]:
+    from automl.display import LiveScreen, PlainScreen
+
+    console = _console()
+    if not console.is_terminal:
+        yield PlainScreen(console)
+        return
+    from rich.live import Live
+
+    with Live(console=console, refresh_per_second=4) as live:
+        yield LiveScreen(live)

@@ -1,0 +1,192 @@
+"""What a person sees of a running search: one line per running trial on a terminal, plain lines elsewhere.
+
+A `Watched` supervisor passes everything on to the search loop and shows it. Not responsible for: deciding anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from automl.search import SearchLoop
+from automl.study import ENDED, SearchStudy, best_trials
+from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
+
+
+@dataclass(slots=True, kw_only=True)
+class ShownTrial:
+    """What is shown of a running trial."""
+
+    number: int
+    description: str
+    n_epochs: int
+    device: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    started_s: float = 0.0
+
+
+class Screen(Protocol):
+    """Where a search is shown."""
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        """The state at this moment."""
+
+
+class Watched:
+    """A supervisor that shows what passes between a runner and the search loop."""
+
+    def __init__(
+        self,
+        loop: SearchLoop,
+        study: SearchStudy,
+        screen: Screen,
+        *,
+        n_trials: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._loop = loop
+        self._study = study
+        self._screen = screen
+        self._n_trials = n_trials
+        self._clock = clock
+        self._begun_s = clock()
+        self._n_ended_before = study.n_in(*ENDED)
+        self._shown: dict[str, ShownTrial] = {}
+
+    def next_job(self) -> Job | None:
+        job = self._loop.next_job()
+        if job is not None:
+            config = job.payload["config"]
+            self._shown[job.id] = ShownTrial(
+                number=int(job.id),
+                description=describe_config(config),
+                n_epochs=config["epochs"],
+                started_s=self._clock(),
+            )
+        return job
+
+    def handle(self, event: Event) -> Verdict:
+        verdict = self._loop.handle(event)
+        shown = self._shown[event.job_id]
+        match event:
+            case Started():
+                shown.device = event.device
+                self._screen.line(f"trial {shown.number} starts on {event.device}: {shown.description}")
+            case Progressed():
+                shown.detail.update(event.detail)
+            case Reported():
+                shown.detail.update(event.detail, epoch=event.step)
+                shown.score = event.value
+            case Finished() | Stopped() | Failed():
+                del self._shown[event.job_id]
+                self._screen.line(self._ending(shown, event))
+        self._screen.redraw(list(self._shown.values()), self._summary())
+        return verdict
+
+    def _ending(self, shown: ShownTrial, event: Event) -> str:
+        trial = self._study.optuna_study.get_trials(deepcopy=False)[shown.number]
+        seconds = duration(self._clock() - shown.started_s)
+        return f"trial {shown.number} {ending_of(trial, event)} after {seconds}; {self._summary()}"
+
+    def _summary(self) -> str:
+        study = self._study.optuna_study
+        n_ended = self._study.n_in(*ENDED)
+        parts = [f"{n_ended} of {self._n_trials} ended"]
+        for state, word in ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed")):
+            if count := self._study.n_in(state):
+                parts.append(f"{count} {word}")
+        if best := best_trials(study, 1):
+            parts.append(f"best {best[0].value:.4f} (trial {best[0].number})")
+        n_new = n_ended - self._n_ended_before
+        if n_new > 0 and n_ended < self._n_trials:
+            left_s = (self._clock() - self._begun_s) / n_new * (self._n_trials - n_ended)
+            parts.append(f"about {duration(left_s)} left")
+        return ", ".join(parts)
+
+
+class PlainScreen:
+    """Lines only, for files and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        """Nothing: a file cannot be drawn over."""
+
+
+class LiveScreen:
+    """A table at the foot of the terminal that is drawn over, with the lines that stay above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def line(self, text: str) -> None:
+        self._live.console.print(text, highlight=False, markup=False)
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        table = Table.grid(padding=(0, 2))
+        for shown in running:
+            table.add_row(*[Text(cell) for cell in _cells(shown)])
+        self._live.update(Group(table, Text(summary, style="bold")))
+
+
+def describe_config(config: Mapping[str, Any]) -> str:
+    """The choices that tell one trial from another, in a line."""
+    optim, loss = config["optim"], config["loss"]
+    focal = f" focal {loss['focal_gamma']:.2g}," if loss["name"] == "focal" else ""
+    sizes = "-".join(str(size) for size in config["resize"]["image_sizes"])
+    optimizer = f"{optim['optimizer']} {optim['lr']:.1e}"
+    return f"{config['model']['backbone']}, {sizes} px,{focal} {optimizer}, batch {config['batch_size']}"
+
+
+def ending_of(trial: FrozenTrial, event: Event) -> str:
+    """What became of a trial, in words."""
+    if trial.state == TrialState.COMPLETE:
+        return f"is complete with {trial.value:.4f}"
+    if trial.state == TrialState.PRUNED and "dead_end" in trial.user_attrs:
+        return f"is a dead end: {trial.user_attrs['dead_end']}"
+    if trial.state == TrialState.PRUNED:
+        return f"is pruned at {trial.value:.4f}" if trial.value is not None else "is pruned"
+    if trial.state == TrialState.FAIL:
+        return f"failed: {trial.user_attrs.get('fail_reason', 'unknown')}"
+    return f"is tried again: {event.reason}" if isinstance(event, Failed) else "is interrupted"
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, or 5 h 02 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _cells(shown: ShownTrial) -> list[str]:
+    detail = shown.detail
+    epoch = int(detail.get("epoch", 0)) + 1
+    batch = f" {100 * detail['batch'] // detail['n_batches']}%" if detail.get("n_batches") else ""
+    return [
+        f"trial {shown.number}",
+        shown.device,
+        f"epoch {epoch}/{shown.n_epochs}{batch}",
+        f"{detail['image_size']} px" if "image_size" in detail else "",
+        f"{detail['images_per_s']:.0f} images/s" if "images_per_s" in detail else "",
+        f"{shown.score:.4f}" if shown.score is not None else "",
+        shown.description,
+    ]

@@ -1,0 +1,146 @@
+"""The study as one self-contained HTML page: what the trials scored, how they learned, which parameters mattered.
+
+The page holds everything it shows, plotly included; it asks no network and needs no server. Not responsible for: the
+data (a later room) or the ensemble's own figures (ensemble.json).
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.artifacts import write_bytes
+from automl.study import best_trials, terms_of
+
+COLOURS = {
+    TrialState.COMPLETE: "#1b7837",
+    TrialState.PRUNED: "#9e9e9e",
+    TrialState.FAIL: "#b2182b",
+    TrialState.RUNNING: "#2166ac",
+}
+MIN_COMPLETE_FOR_IMPORTANCE = 10  # below that the importances are noise
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<style>body{{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;color:#222}}
+table{{border-collapse:collapse;font-size:13px}}td,th{{padding:3px 10px;text-align:left;border-bottom:1px solid #ddd}}
+</style></head><body><h1>{title}</h1><p>{summary}</p>
+{figures}
+<h2>Best trials</h2>{table}</body></html>
+"""
+
+
+def write_report(study: optuna.Study, path: Path) -> None:
+    """Write the page, atomically.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    trials = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+    metric = terms_of(study).metric
+    figures = [
+        _history(trials, metric),
+        _learning_curves(trials, metric),
+        *_importance(study),
+        *_slices(trials, metric),
+    ]
+    page = PAGE.format(
+        title=html.escape(f"Study {study.study_name}"),
+        summary=html.escape(_summary(study, trials, metric)),
+        figures="\n".join(
+            figure.to_html(full_html=False, include_plotlyjs=index == 0) for index, figure in enumerate(figures)
+        ),
+        table=_table(best_trials(study, 15)),
+    )
+    write_bytes(path, page.encode())
+
+
+def _summary(study: optuna.Study, trials: Sequence[FrozenTrial], metric: str) -> str:
+    counts = [f"{sum(t.state == state for t in trials)} {state.name.lower()}" for state in COLOURS]
+    best = best_trials(study, 1)
+    ending = f"; best {metric} {best[0].value:.4f} (trial {best[0].number})" if best else ""
+    return f"{len(trials)} trials: {', '.join(counts)}{ending}."
+
+
+def _history(trials: Sequence[FrozenTrial], metric: str) -> go.Figure:
+    figure = go.Figure(layout={"title": "Score of each trial", "xaxis_title": "trial", "yaxis_title": metric})
+    for state, colour in COLOURS.items():
+        shown = [(trial.number, _last_value(trial)) for trial in trials if trial.state == state]
+        shown = [point for point in shown if point[1] is not None]
+        if shown:
+            x, y = zip(*shown, strict=True)
+            figure.add_scatter(x=x, y=y, mode="markers", name=state.name.lower(), marker={"color": colour, "size": 9})
+    return figure
+
+
+def _learning_curves(trials: Sequence[FrozenTrial], metric: str) -> go.Figure:
+    figure = go.Figure(layout={"title": "Learning curves", "xaxis_title": "epoch", "yaxis_title": metric})
+    for trial in trials:
+        steps = sorted(trial.intermediate_values)
+        figure.add_scatter(
+            x=[step + 1 for step in steps],
+            y=[trial.intermediate_values[step] for step in steps],
+            mode="lines+markers",
+            name=f"trial {trial.number} ({trial.state.name.lower()})",
+            line={"color": COLOURS[trial.state], "width": 1},
+            marker={"size": 4},
+            showlegend=False,
+        )
+    return figure
+
+
+def _importance(study: optuna.Study) -> list[go.Figure]:
+    complete = best_trials(study)
+    if len(complete) < MIN_COMPLETE_FOR_IMPORTANCE:
+        return []
+    try:
+        importances = optuna.importance.get_param_importances(study)
+    except (ValueError, RuntimeError):  # all trials scored the same, or share no parameter
+        return []
+    names = list(importances)[::-1]
+    title = f"Importance of the parameters, from {len(complete)} complete trials"
+    return [go.Figure(go.Bar(x=[importances[name] for name in names], y=names, orientation="h"), {"title": title})]
+
+
+def _slices(trials: Sequence[FrozenTrial], metric: str) -> Iterable[go.Figure]:
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    for name in dict.fromkeys(name for trial in complete for name in trial.params):
+        shown = [(trial.params[name], trial.value, trial.number) for trial in complete if name in trial.params]
+        if len({value for value, _, _ in shown}) < 2:
+            continue
+        values, scores, numbers = zip(*shown, strict=True)
+        is_log = any(getattr(trial.distributions.get(name), "log", False) for trial in complete)
+        yield go.Figure(
+            go.Scatter(x=values, y=scores, mode="markers", text=[f"trial {number}" for number in numbers]),
+            {
+                "title": html.escape(name),
+                "xaxis": {"title": html.escape(name), "type": "log" if is_log else None},
+                "yaxis_title": metric,
+                "height": 320,
+            },
+        )
+
+
+def _table(best: Sequence[FrozenTrial]) -> str:
+    names = list(dict.fromkeys(name for trial in best for name in trial.params))
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("trial", "score", *names))
+    rows = "".join(_row([trial.number, trial.value, *[trial.params.get(n, "") for n in names]]) for trial in best)
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _row(cells: Sequence[Any]) -> str:
+    texts = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells]
+    return "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in texts) + "</tr>"
+
+
+def _last_value(trial: FrozenTrial) -> float | None:
+    if trial.value is not None:
+        return trial.value
+    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None

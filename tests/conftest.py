@@ -1,0 +1,27 @@
+"""What tests share: where real data lies, and small real competitions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from automl import demo
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with dogs-vs-cats and cifar-10 that AUTOML_TEST_DATA names; tests that need it are skipped without."""
+    folder = os.environ.get("AUTOML_TEST_DATA")
+    if folder is None:
+        pytest.skip("AUTOML_TEST_DATA names no folder with dogs-vs-cats and cifar-10")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scikit-learn's digits as a competition's folder, to be read only."""
+    folder = tmp_path_factory.mktemp("demo") / "digits"
+    demo.build(folder)
+    return folder
