@@ -1,0 +1,248 @@
+"""Every image decoded once per size, in a file that all trials and processes map into memory.
+
+The files may be deleted at any time; they are then built again. Not responsible for: how a file is decoded
+(automl.data.decoding) or varied in training (automl.data.transforms).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import math
+import os
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from automl.artifacts import digest_of
+from automl.data.competition import Competition
+from automl.data.decoding import decode, load_rgb, size_of
+from automl.errors import DataError, StorageError, listed
+
+__all__ = ["PixelCache", "load_rgb"]
+
+Split = Literal["train", "test"]
+Progress = Callable[[int, int], None]
+
+RULES = "1"  # raise it when decoding or resizing changes, so that old files are built again
+HEADROOM = 1.15  # cached side / trained side, room for random crops
+SAMPLED_SIZES = 200
+CHUNK = 32  # images per task of a thread
+LOCK_POLL_S = 0.2
+
+
+class PixelCache:
+    """The pixels of a competition's images, decoded on first use.
+
+    Args:
+        folder: where the files are kept; made on first use.
+    """
+
+    def __init__(self, competition: Competition, folder: Path) -> None:
+        self._competition = competition
+        self._folder = folder
+        self._short_side: float | None = None
+
+    def side(self, image_size: int) -> int:
+        """The side C of the cached squares that serve models of that image size.
+
+        It leaves room for random crops, unless the images have no more pixels than the model asks for.
+        """
+        if self._short_side is None:
+            self._short_side = _median_short_side(self._competition.image_paths)
+        if self._short_side <= image_size:
+            return image_size
+        return math.ceil(HEADROOM * image_size / 8) * 8
+
+    def pixels(
+        self, split: Split, image_size: int, *, n_threads: int = 1, on_progress: Progress | None = None
+    ) -> NDArray[np.uint8]:
+        """(n, C, C, 3) read-only pixels in the competition's order, mapped from the file.
+
+        One process builds the file; others wait for it.
+
+        Args:
+            on_progress: called from this thread with (images done, images), now and then; while another process builds,
+                with 0 done.
+
+        Raises:
+            DataError: images are missing or unreadable; it names all of them at once.
+            StorageError: the cache cannot be written.
+        """
+        competition = self._competition
+        paths = competition.image_paths if split == "train" else competition.test_paths
+        side = self.side(image_size)
+        target = self._folder / f"{split}-{side}-{_fingerprint(competition.root, paths)}.npy"
+        report = on_progress or (lambda done, total: None)
+        shape = (len(paths), side, side, 3)
+        mapped = _mapped(target, shape)
+        if mapped is not None:
+            return mapped
+        with _storage_errors(target), _locked(target, lambda: report(0, len(paths))):
+            mapped = _mapped(target, shape)
+            if mapped is None:
+                _build(target, paths, side, n_threads=n_threads, report=report)
+                mapped = _mapped(target, shape)
+        if mapped is None:
+            raise StorageError(f"{target} cannot be read back", hint="delete the cache folder and run again")
+        return mapped
+
+
+def _median_short_side(paths: Sequence[Path]) -> float:
+    """Of some of the images, evenly spaced; unreadable ones are named when they are decoded."""
+    sides = []
+    for path in paths[:: max(1, len(paths) // SAMPLED_SIZES)]:
+        with suppress(DataError):
+            sides.append(min(size_of(path)))
+    return statistics.median(sides) if sides else 0.0
+
+
+def _fingerprint(root: Path, paths: Sequence[Path]) -> str:
+    """Of names, sizes and times of change: a changed image makes another file."""
+    parts = [RULES]
+    missing = []
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        try:
+            status = path.stat()
+        except OSError:
+            missing.append(name)
+            continue
+        parts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(paths)} images are gone: {listed(missing)}",
+            hint="restore them, or begin another study with --study",
+        )
+    return digest_of(parts)
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """The file's array, or None where it is absent or not what it should be."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+@contextmanager
+def _locked(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Holds the target's lock, which the kernel frees when its holder dies."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("wb") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                on_wait()
+                time.sleep(LOCK_POLL_S)
+        yield
+
+
+@contextmanager
+def _storage_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}",
+            hint="free some space or mend the permissions, then run the same command again",
+        ) from error
+
+
+def _build(target: Path, paths: Sequence[Path], side: int, *, n_threads: int, report: Progress) -> None:
+    """Decode all images into the target, whole or not at all."""
+    for leftover in target.parent.glob(f".{target.name}.tmp.*"):  # of a builder that was killed; we hold its lock
+        leftover.unlink(missing_ok=True)
+    temporary = target.parent / f".{target.name}.tmp.{secrets.token_hex(4)}"
+    try:
+        with temporary.open("xb") as file:
+            offset = _allocate(file.fileno(), (len(paths), side, side, 3))
+            _decode_all(file.fileno(), offset, paths, side, n_threads=n_threads, report=report)
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _allocate(descriptor: int, shape: tuple[int, ...]) -> int:
+    """Write the header and reserve the rest, so that a full disk is known before hours of decoding; return its end."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    os.posix_fallocate(descriptor, 0, header.tell() + math.prod(shape))
+    _write_at(descriptor, header.getvalue(), 0)
+    return header.tell()
+
+
+def _decode_all(
+    descriptor: int, offset: int, paths: Sequence[Path], side: int, *, n_threads: int, report: Progress
+) -> None:
+    row_bytes = side * side * 3
+
+    def decode_chunk(start: int) -> list[tuple[Path, DataError]]:
+        problems = []
+        for row in range(start, min(start + CHUNK, len(paths))):
+            try:
+                square = _square(paths[row], side)
+            except DataError as error:
+                problems.append((paths[row], error))
+                continue
+            _write_at(descriptor, square.tobytes(), offset + row * row_bytes)
+        return problems
+
+    unreadable: list[tuple[Path, DataError]] = []
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="decode")
+    try:
+        starts = range(0, len(paths), CHUNK)
+        for start, problems in zip(starts, pool.map(decode_chunk, starts), strict=True):
+            unreadable += problems
+            report(min(start + CHUNK, len(paths)), len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    _require_all_readable(unreadable, len(paths))
+
+
+def _square(path: Path, side: int) -> Image.Image:
+    image = decode(path, min_side=side)
+    if image.size == (side, side):
+        return image
+    # Pillow's resize averages over the pixels that it leaves out, unlike OpenCV's linear one.
+    return image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _require_all_readable(problems: list[tuple[Path, DataError]], n_images: int) -> None:
+    if len(problems) == 1:
+        raise problems[0][1]
+    if problems:
+        names = [f"{path.parent.name}/{path.name}" for path, _ in problems]
+        raise DataError(
+            f"{len(problems)} of {n_images} images cannot be decoded: {listed(names)}",
+            hint="replace these images by whole ones, or remove them and their labels",
+        )
+
+
+def _write_at(descriptor: int, content: bytes, offset: int) -> None:
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""Training labels: what a reader of them may look at, what it returns, and the readers that look at names alone.
+
+A reader either reads the labels or says in a few words why the folder is not of its kind. Not responsible for: labels
+in CSV files (automl.data.label_tables), the order of readers (automl.data.layouts), or what is submitted.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from automl.data.images import ImageFiles, split_folder
+from automl.data.templates import Sample
+from automl.errors import DataError, listed
+
+LABEL_IN_NAME = re.compile(r"([A-Za-z]+)[._-]\d+")
+CHANCE_FRACTION = 0.5  # of the images; where no more of them fit a pattern, it fits by chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The label of every training image.
+
+    Attributes:
+        ids: (n,) as the labels write them.
+        labels: (n,) as the labels write them, without surrounding blanks.
+        images: (n,) relative names of the images.
+        evidence: what was read, and from what.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    images: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a reader may look at.
+
+    Attributes:
+        test_images: what the sample submission names, and so no training images.
+        skip_missing: whether a labelled image without a file is left out instead of refused.
+    """
+
+    files: ImageFiles
+    sample: Sample
+    test_images: frozenset[str]
+    skip_missing: bool
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Images that may carry their label in their name or folder."""
+        pool = self.files.train or self.files.other
+        return tuple(image for image in pool if image not in self.test_images)
+
+
+class NotOfThisKindError(Exception):
+    """Why a reader does not fit the folder, in a few words; caught before a user could see it."""
+
+
+def labels_from_folders(source: Source) -> Labels:
+    """From a folder for each class, such as train/cat/0.jpg.
+
+    Raises:
+        NotOfThisKindError: the training images do not all lie in such folders.
+    """
+    images = source.trainable
+    below = _below_common_folder([image.removeprefix(split_folder(image)) for image in images])
+    loose = [image for image, rest in zip(images, below, strict=True) if "/" not in rest]
+    if loose or not images:
+        raise NotOfThisKindError(f"{source.files.train_place} has no folder for each class")
+    labels = tuple(rest.partition("/")[0] for rest in below)
+    evidence = f"labels: {len(images)} images, from the folder of each class ({listed([images[0]])})"
+    return Labels(ids=images, labels=labels, images=images, evidence=(evidence,))
+
+
+def labels_from_file_names(source: Source) -> Labels:
+    """From the letters before a number in the file name, such as cat.0.jpg.
+
+    Raises:
+        NotOfThisKindError: hardly any name has them, or all have the same.
+        DataError: most names have them, and some have not.
+    """
+    images = source.trainable
+    matches = [LABEL_IN_NAME.match(PurePosixPath(image).name) for image in images]
+    labels = tuple(match[1] for match in matches if match)
+    if len(labels) <= CHANCE_FRACTION * len(images):
+        raise NotOfThisKindError("the file names are not like cat.0.jpg")
+    if len(set(labels)) == 1:
+        raise NotOfThisKindError(f"the file names have one class alone, '{labels[0]}'")
+    unlabelled = [image for image, match in zip(images, matches, strict=True) if not match]
+    example = PurePosixPath(images[0]).name
+    if unlabelled:
+        raise DataError(
+            f"{len(labels)} images have the label in their name, but {len(unlabelled)} have not: {listed(unlabelled)}",
+            hint="rename these files, or move them out of the competition's folder",
+        )
+    evidence = f"labels: {len(images)} images, from the file names ({listed([example])})"
+    return Labels(ids=images, labels=labels, images=images, evidence=(evidence,))
+
+
+def _below_common_folder(names: Sequence[str]) -> list[str]:
+    """The names without the folders that all of them share: archives unpack into doubled folders."""
+    folders = [posixpath.dirname(name) for name in names]
+    common = posixpath.commonpath(folders) if folders else ""
+    prefix = f"{common}/" if common else ""
+    return [name.removeprefix(prefix) for name in names]

@@ -1,0 +1,158 @@
+"""Training images varied at random, and images brought to the size a model takes: uint8 in, uint8 out.
+
+Not responsible for: normalisation, which happens on the device (automl.training), or mixing images with one another.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+import random
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which looks online otherwise
+
+import albumentations as A  # noqa: N812
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.config import AUGMENT_POLICIES
+from automl.errors import UsageError
+
+cv2.setNumThreads(0)  # a trial has its own threads; more would fight over the same cores
+
+Images = NDArray[np.uint8]  # (b, height, width, 3)
+Rows = NDArray[np.int64]
+Batch = tuple[Images, Rows]
+
+MAX_ROTATION = 15  # degrees; a digit stays the same digit
+CROP_SCALE = (0.7, 1.0)  # of the area
+CROP_RATIO = (0.85, 1.18)
+GRAY = 128
+
+
+class Transform:
+    """Varies a batch of images and brings it to image_size; the same images and seed give the same result.
+
+    Args:
+        steps: the last of them that changes the size leads to image_size; without any, images are resized alone.
+    """
+
+    def __init__(self, steps: list[A.BasicTransform], *, image_size: int) -> None:
+        self._pipeline = A.Compose(steps)
+        self._image_size = image_size
+
+    def __call__(self, images: Images, *, seed: int) -> Images:
+        """(b, S, S, 3) varied images from (b, C, C, 3); one instance serves one thread at a time."""
+        if not self._pipeline.transforms:
+            return resize_batch(images, self._image_size)
+        # Not set_random_seed: that gives every step the same stream, so that all flipped images, say, lose a patch.
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        varied = np.empty((len(images), self._image_size, self._image_size, 3), dtype=np.uint8)
+        for index, image in enumerate(images):
+            varied[index] = self._pipeline(image=image)["image"]
+        return varied
+
+
+def build_transform(policy: str, *, image_size: int, flips: bool) -> Transform:
+    """The transform of an augmentation policy.
+
+    Args:
+        policy: "none", "light" (crops, flips) or "medium" (also rotation, colour and erased patches).
+        flips: whether a mirrored image keeps its label.
+
+    Raises:
+        UsageError: there is no such policy.
+    """
+    if policy not in AUGMENT_POLICIES:
+        raise UsageError(
+            f"there is no augmentation policy '{policy}'", hint=f"use one of {', '.join(AUGMENT_POLICIES)}"
+        )
+    if policy == "none":
+        return Transform([], image_size=image_size)
+    steps = [] if policy == "light" else [_rotation(flips=flips)]
+    steps.append(A.RandomResizedCrop((image_size, image_size), scale=CROP_SCALE, ratio=CROP_RATIO))
+    if flips:
+        steps.append(A.HorizontalFlip(p=0.5))
+    if policy == "medium":
+        steps += _colour_and_erasing()
+    return Transform(steps, image_size=image_size)
+
+
+def resize_batch(images: Images, image_size: int) -> Images:
+    """(b, S, S, 3) the images themselves at that size, as validation and test see them; exact where they have it."""
+    if images.shape[1:3] == (image_size, image_size):
+        return np.ascontiguousarray(images)
+    shrinks = images.shape[1] > image_size
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = np.empty((len(images), image_size, image_size, 3), dtype=np.uint8)
+    for index, image in enumerate(images):
+        cv2.resize(image, (image_size, image_size), dst=resized[index], interpolation=interpolation)
+    return resized
+
+
+def training_batches(
+    pixels: Images, rows: Rows, *, batch_size: int, transform: Transform, seed: int, n_threads: int
+) -> Iterator[Batch]:
+    """Varied batches (b, S, S, 3) with their rows (b,), in the order of rows, prepared ahead by threads.
+
+    Batch i depends on (seed, i) alone, not on n_threads. A last batch of one image joins the batch before it, since
+    batch norm cannot train on one.
+
+    Args:
+        pixels: (n, C, C, 3), perhaps mapped from a file.
+        rows: (n_rows,) shuffled rows of pixels.
+    """
+    transforms: queue.SimpleQueue[Transform] = queue.SimpleQueue()
+    for _ in range(n_threads):
+        transforms.put(copy.deepcopy(transform))
+
+    def prepare(number: int, batch_rows: Rows) -> Batch:
+        own = transforms.get()  # never waits: there are as many as threads
+        try:
+            return own(pixels[batch_rows], seed=_batch_seed(seed, number)), batch_rows
+        finally:
+            transforms.put(own)
+
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="augment")
+    ahead: deque[Future[Batch]] = deque()
+    try:
+        for number, batch_rows in enumerate(_parted(rows, batch_size)):
+            ahead.append(pool.submit(prepare, number, batch_rows))
+            if len(ahead) > n_threads + 1:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _rotation(*, flips: bool) -> A.BasicTransform:
+    # A reflected border holds mirrored pieces, which may be pieces of another class.
+    border = cv2.BORDER_REFLECT_101 if flips else cv2.BORDER_REPLICATE
+    return A.Rotate(limit=(-MAX_ROTATION, MAX_ROTATION), border_mode=border, p=0.5)
+
+
+def _colour_and_erasing() -> list[A.BasicTransform]:
+    return [
+        A.ColorJitter(brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(-0.05, 0.05), p=0.5),
+        A.CoarseDropout(
+            num_holes_range=(1, 4), hole_height_range=(0.05, 0.2), hole_width_range=(0.05, 0.2), fill=GRAY, p=0.5
+        ),
+    ]
+
+
+def _parted(rows: Rows, batch_size: int) -> list[Rows]:
+    bounds = [*range(0, len(rows), batch_size), len(rows)]
+    if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1:
+        del bounds[-2]
+    return [rows[start:end] for start, end in pairwise(bounds)]
+
+
+def _batch_seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
