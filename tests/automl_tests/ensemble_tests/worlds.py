@@ -1,0 +1,156 @@
+"""Small competitions for the tests of the ensemble: predictions alone, or images with trained trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from automl.artifacts import StudyFiles
+from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.data.cache import PixelCache
+from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, Task, save_competition
+from automl.data.folds import make_folds, save_folds
+from automl.ensemble.build import Candidate, EnsembleResult, build_ensemble
+from automl.metrics import METRICS
+from automl.training.trial import run_trial
+
+N_TRAIN, N_TEST, SIDE = 90, 12, 16
+
+
+def competition_of(
+    kind: SubmissionKind,
+    *,
+    classes: tuple[str, ...] = ("cat", "dog"),
+    ids: tuple[str, ...] = ("3", "1", "2"),
+    header: tuple[str, ...] = ("id", "label"),
+    id_column: int = 0,
+) -> Competition:
+    """A competition without images, for its submission's form."""
+    return Competition(
+        root=Path("/nowhere"),
+        task=Task.BINARY if len(classes) == 2 else Task.MULTICLASS,
+        classes=classes,
+        image_ids=(),
+        image_paths=(),
+        targets=np.empty(0, dtype=np.int64),
+        groups=None,
+        test_ids=ids,
+        test_paths=tuple(Path("/nowhere") / f"{image_id}.png" for image_id in ids),
+        metric=METRICS["log_loss"],
+        metric_given=False,
+        submission=SubmissionTemplate(header=header, id_column=id_column, kind=kind, ids=ids),
+    )
+
+
+def one_family_probs(
+    targets: NDArray[Any], n_classes: int, rng: np.random.Generator, *, n_models: int = 12, skill: float = 1.0
+) -> NDArray[np.float64]:
+    """Members (n_models, n, n_classes) that share half of their noise, as networks of one kind do."""
+    shape = (len(targets), n_classes)
+    logits = (
+        skill * np.eye(n_classes)[targets] + 0.7 * rng.normal(size=shape) + 0.7 * rng.normal(size=(n_models, *shape))
+    )
+    exponentials = np.exp(1.5 * logits)
+    return np.asarray(exponentials / exponentials.sum(axis=2, keepdims=True))
+
+
+@dataclass
+class QuietContext:
+    """A runner's context that lets a trial train to its end."""
+
+    device: str = "cpu"
+    n_threads: int = 1
+
+    def report(self, step: int, value: float, detail: Mapping[str, Any] | None = None) -> None:
+        """Nobody listens."""
+
+    def beat(self, detail: Mapping[str, Any] | None = None) -> None:
+        """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class TrainedStudy:
+    """A study whose trials are trained; several tests read it, none writes into its trials."""
+
+    competition: Competition
+    folds: NDArray[np.int64]
+    files: StudyFiles
+    candidates: list[Candidate]
+
+    @property
+    def cache(self) -> PixelCache:
+        return PixelCache(self.competition, self.files.cache)
+
+    def build(self, out: Path, **changes: Any) -> EnsembleResult:
+        """`build_ensemble` with every candidate, on the CPU."""
+        arguments: dict[str, Any] = {"top": 5, "tta": "none", "device": "cpu", "cache": self.cache, **changes}
+        competition = arguments.pop("competition", self.competition)
+        candidates = arguments.pop("candidates", self.candidates)
+        files = arguments.pop("files", self.files)
+        return build_ensemble(competition, self.folds, candidates, files, out=out, **arguments)
+
+
+def train_study(root: Path) -> TrainedStudy:
+    """Three trials, best first, of a competition whose classes are the bright side: 'left' or 'right'."""
+    competition = _bright_sides(root / "competition")
+    files = StudyFiles(root / "study")
+    folds = make_folds(competition, n_folds=3)
+    save_competition(competition, files.competition)
+    save_folds(folds, competition, files.folds)
+    candidates = [_trained(number, config, files) for number, config in enumerate(_configs())]
+    return TrainedStudy(competition, folds, files, sorted(candidates, key=lambda candidate: candidate.score))
+
+
+def _bright_sides(root: Path) -> Competition:
+    rng = np.random.default_rng(0)
+    targets = np.arange(N_TRAIN + N_TEST) % 2
+    ids = tuple(f"image{number:03d}" for number in range(len(targets)))
+    root.mkdir(parents=True)
+    for image_id, target in zip(ids, targets, strict=True):
+        pixels = rng.integers(0, 120, size=(SIDE, SIDE, 3))
+        pixels[:, SIDE // 2 * target : SIDE // 2 * (target + 1)] += 30
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"{image_id}.png")
+    paths = tuple(root / f"{image_id}.png" for image_id in ids)
+    test_ids = ids[N_TRAIN:]
+    form = competition_of(SubmissionKind.PROBABILITY, classes=("left", "right"), ids=test_ids)
+    return replace(
+        form,
+        root=root,
+        image_ids=ids[:N_TRAIN],
+        image_paths=paths[:N_TRAIN],
+        test_paths=paths[N_TRAIN:],
+        targets=targets[:N_TRAIN].astype(np.int64),
+    )
+
+
+def _configs() -> list[TrialConfig]:
+    return [
+        TrialConfig(
+            model=ModelConfig(backbone=backbone, pretrained=False),
+            resize=ResizeConfig(image_sizes=(SIDE,)),
+            optim=OptimConfig(lr=lr),
+            augment=AugmentConfig(policy="none"),
+            batch_size=10,
+            epochs=4,
+        )
+        for backbone, lr in (("test_byobnet", 1e-2), ("test_efficientnet", 5e-3), ("test_byobnet", 5e-3))
+    ]
+
+
+def _trained(number: int, config: TrialConfig, files: StudyFiles) -> Candidate:
+    payload = {
+        "trial": number,
+        "study_dir": str(files.root),
+        "config": config.to_json(),
+        "train_folds": 2,
+        "seed": 0,
+        "weights_dir": None,
+    }
+    answer = run_trial(payload, QuietContext())
+    return Candidate(number=number, score=answer["score"], config=config)
