@@ -261,17 +261,9 @@ def _search(request: SearchRequest, runner: Runner) -> None:
 
 def _ensemble(files: StudyFiles, *, top: int, tta: str, device: str, out: Path | None, at_least: int) -> None:
     from automl.workflow import run_ensemble
-    from runners.devices import cpu_count
 
     result = run_ensemble(
-        files,
-        top=top,
-        tta=tta,
-        device=device,
-        out=out or files.submission,
-        at_least=at_least,
-        n_threads=cpu_count(),
-        note=typer.echo,
+        files, top=top, tta=tta, device=device, out=out or files.submission, at_least=at_least, note=typer.echo
     )
     _print_ensemble(result)
 

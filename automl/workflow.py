@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from automl.artifacts import StudyFiles
+from automl.artifacts import StudyFiles, read_json
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.data.folds import load_folds, make_folds, save_folds
+from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
 from automl.data.layouts import read_competition
-from automl.errors import NoUsableModelError, StorageError
+from automl.errors import NoUsableModelError, StorageError, listed
 from automl.search import SearchLoop, search
 from automl.space import Space
 from automl.study import SearchStudy, Terms, best_trials, open_study, read_study
@@ -88,7 +88,7 @@ def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Wat
 
 
 def run_ensemble(
-    files: StudyFiles, *, top: int, tta: str, device: str, out: Path, at_least: int, n_threads: int = 1, note: Note
+    files: StudyFiles, *, top: int, tta: str, device: str, out: Path, at_least: int, note: Note
 ) -> EnsembleResult:
     """Ensemble the study's best complete trials and write the submission.
 
@@ -98,11 +98,10 @@ def run_ensemble(
     Raises:
         AutomlError: the study, its files or its trials do not suffice.
     """
+    trials = best_trials(read_study(files))
+    _require_enough(trials, top=top, at_least=at_least, name=files.root.name)
     from automl.ensemble.build import Candidate, build_ensemble  # torch: seconds to import
 
-    study = read_study(files)
-    trials = best_trials(study)
-    _require_enough(trials, top=top, at_least=at_least, name=files.root.name)
     competition = load_competition(files.competition)
     candidates = [
         Candidate(number=trial.number, score=trial.value or 0.0, config=_config_of(files, trial.number))
@@ -160,7 +159,10 @@ def _freeze(request: SearchRequest, competition: Competition, study: SearchStudy
             hint="restore the file from a backup, or begin another study with --study",
         )
     else:
-        save_folds(make_folds(competition, seed=request.seed), competition, files.folds)
+        folds = make_folds(competition, seed=request.seed)
+        if rare := rare_classes(competition, folds):
+            note(f"too few images to be validated, so used for training only: {listed(rare)}")
+        save_folds(folds, competition, files.folds)
     save_competition(competition, files.competition)
     cache = PixelCache(competition, files.cache)
     image_size = request.space.first_config().resize.image_sizes[0]
@@ -188,6 +190,4 @@ def _payload(request: SearchRequest, number: int, config: TrialConfig) -> dict[s
 
 
 def _config_of(files: StudyFiles, number: int) -> TrialConfig:
-    from automl.artifacts import read_json
-
     return TrialConfig.from_json(read_json(files.trial(number).config))

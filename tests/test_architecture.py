@@ -23,7 +23,9 @@ def test_imports_keep_to_the_layers() -> None:
 
 
 def loaded_by(program: str) -> set[str]:
-    listing = f"{program}\nimport json, sys\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    listing = (
+        f"{program}\nimport json, sys\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    )
     finished = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
     return set(json.loads(finished.stdout.splitlines()[-1]))
 

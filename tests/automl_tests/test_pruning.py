@@ -102,7 +102,15 @@ def test_each_pruner_by_name_prunes_a_hopeless_trial_and_none_prunes_nothing(nam
 
 def suggest_curve(trial: Suggest) -> TrialConfig:
     index = 0
-    for name, n_options in (("model", 3), ("optim", 2), ("lr", 8), ("wd", 2), ("batch", 2), ("augment", 2), ("drop", 2)):
+    for name, n_options in (
+        ("model", 3),
+        ("optim", 2),
+        ("lr", 8),
+        ("wd", 2),
+        ("batch", 2),
+        ("augment", 2),
+        ("drop", 2),
+    ):
         index = index * n_options + trial.suggest_categorical(name, list(range(n_options)))
     resize = ResizeConfig(image_sizes=(8,))
     return TrialConfig(model=ModelConfig(backbone=str(index)), resize=resize, epochs=EPOCHS)

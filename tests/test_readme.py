@@ -1,0 +1,119 @@
+"""The README's commands run as they stand, on a small competition; its space is a space; its map is the tree."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from automl.cli import app
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BIN = Path(sys.executable).parent
+COMMANDS = list(dict.fromkeys(re.findall(r"^    (automl [^#\n]+?) *(?:#.*)?$", README, flags=re.MULTILINE)))
+SMALL = ["--space", "leaves.py", "--no-pretrained", "--no-flips", "--epochs", "2", "--cpu-slots", "2", "--no-ensemble"]
+
+
+@pytest.fixture(scope="module")
+def folder(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A competition's folder as the README means it, with its own space beside it and a study of two trials."""
+    folder = tmp_path_factory.mktemp("readme") / "digits"
+    shutil.copytree(digits, folder)
+    (folder / "leaves.py").write_text(own_space())
+    search = "automl search --trials 2 --fix backbone=test_resnet --fix resize=16-32"
+    finished = run([*shlex.split(search), *SMALL], folder)
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+def own_space() -> str:
+    (program,) = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)
+    return str(program)
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / words[0]), *words[1:]]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+
+
+def test_the_readme_shows_the_commands_that_there_are() -> None:
+    shown = {shlex.split(command)[1] for command in COMMANDS}
+    assert shown == {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+
+
+QUICK = [command for command in COMMANDS if shlex.split(command)[1] in ("spaces", "status", "report", "ensemble")]
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_a_command_of_the_readme_runs_as_it_stands(command: str, folder: Path) -> None:
+    finished = run(shlex.split(command.replace("--top 5", "--top 2").replace("--top 3", "--top 1")), folder)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("automl search")])
+def test_the_flags_of_a_search_of_the_readme_are_understood(command: str, folder: Path, tmp_path: Path) -> None:
+    """Flags, space and narrowing up to the first trial: a folder without images ends it there."""
+    words = [word.replace("path/to/competition", ".") for word in shlex.split(command)]
+    (tmp_path / "path" / "to" / "weights").mkdir(parents=True)
+    (tmp_path / "leaves.py").write_text(own_space())
+    finished = run(words, tmp_path)
+    if "--gpus" in words:
+        assert finished.returncode == 7
+        assert "Error: --gpus 4 was asked, but 0 are visible" in finished.stderr
+    else:
+        assert finished.returncode == 3, finished.stderr
+        assert "images" in finished.stderr
+
+
+def test_the_dashboard_command_of_the_readme_prints_its_address(folder: Path) -> None:
+    with dashboard(folder) as line:
+        assert "http://127.0.0.1:" in line
+
+
+class dashboard:  # noqa: N801
+    """`automl dashboard` on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = subprocess.Popen(
+            [BIN / "automl", "dashboard", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> str:
+        assert self._server.stdout is not None
+        return self._server.stdout.readline()
+
+    def __exit__(self, *_: object) -> None:
+        self._server.kill()
+        self._server.wait()
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)) - {"it"}:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_help_page_explains_each_of_its_flags() -> None:
+    for command in ("search", "ensemble", "status", "spaces", "dashboard", "report"):
+        page = subprocess.run([BIN / "automl", command, "--help"], capture_output=True, text=True, check=True).stdout
+        options = page.partition("Options:")[2]
+        for line in options.splitlines():
+            flag, _, explanation = line.strip().partition("  ")
+            if flag.startswith("--"):
+                assert explanation.strip() or len(flag) > 20, f"{command}: {line}"
+
+
+def files_of_the_map() -> Iterator[str]:
+    yield from re.findall(r"\b[a-z_]+\.py\b", README.partition("## A map of the code")[2])
+
+
+def test_the_map_of_the_readme_is_the_tree() -> None:
+    tree = {path.name for path in Path(__file__).parent.parent.glob("automl/**/*.py")}
+    assert set(files_of_the_map()) <= tree
