@@ -1,0 +1,140 @@
+"""Which GPUs and cores this process may use, without importing torch and without initialising CUDA.
+
+A device is "cpu" or "cuda:0", "cuda:1", ...: the n-th GPU that is visible to this process. Not responsible for choosing
+among them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def visible_gpus(
+    environment: Mapping[str, str] = os.environ,
+    installed: Callable[[], Sequence[str]] | None = None,
+) -> list[str]:
+    """The names "cuda:0", "cuda:1", ... of the GPUs that CUDA would show to this process.
+
+    Args:
+        environment: where CUDA_VISIBLE_DEVICES is looked up.
+        installed: gives the UUIDs of the machine's GPUs, by default `installed_gpus`.
+    """
+    uuids = (installed or installed_gpus)()
+    allowed = _allowed_gpus(environment)
+    n_visible = len(uuids) if allowed is None else _n_found(allowed, uuids)
+    return [f"cuda:{index}" for index in range(n_visible)]
+
+
+def cuda_visible_devices(device: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The value of CUDA_VISIBLE_DEVICES for a process that shall see this device alone, as its "cuda:0".
+
+    Raises:
+        ValueError: the device's name is unknown, or CUDA_VISIBLE_DEVICES hides it from this process already.
+    """
+    if device == "cpu":
+        return ""
+    match = re.fullmatch(r"cuda:(\d+)", device)
+    if match is None:
+        raise ValueError(f"unknown device {device!r}; devices are 'cpu', 'cuda:0', 'cuda:1', ...")
+    index = int(match[1])
+    allowed = _allowed_gpus(environment)
+    if allowed is None:
+        return str(index)
+    if index >= len(allowed):
+        raise ValueError(f"device {device!r} is hidden by {_VISIBLE}={environment[_VISIBLE]!r}")
+    return allowed[index]
+
+
+def cpu_count() -> int:
+    """The cores that this process may use: an affinity mask, as of a batch system, counts."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def installed_gpus() -> list[str]:
+    """The UUIDs of this machine's GPUs in the driver's order; empty without an NVIDIA driver."""
+    uuids = _ask_nvml()
+    return _ask_nvidia_smi() if uuids is None else uuids
+
+
+def _allowed_gpus(environment: Mapping[str, str]) -> list[str] | None:
+    """The entries of CUDA_VISIBLE_DEVICES which CUDA would read, or None when it is not set.
+
+    CUDA stops at the first entry that it does not understand, and shows nothing when one is repeated.
+    Source: torch.cuda._parse_visible_devices.
+    """
+    value = environment.get(_VISIBLE)
+    if value is None:
+        return None
+    prefix = next((prefix for prefix in ("GPU-", "MIG-") if value.startswith(prefix)), "")
+    entries: list[str] = []
+    for raw in value.split(","):
+        entry = raw.strip()
+        if not (entry.startswith(prefix) if prefix else re.fullmatch(r"\d+", entry)):
+            break
+        entries.append(str(int(entry)) if entry.isdigit() else entry)
+    return entries if len(set(entries)) == len(entries) else []
+
+
+def _n_found(allowed: Sequence[str], uuids: Sequence[str]) -> int:
+    """How many entries name an installed GPU, up to the first that does not."""
+    for position, entry in enumerate(allowed):
+        if entry.isdigit():
+            found = int(entry) < len(uuids)
+        elif entry.startswith("MIG-"):  # a slice of a GPU, which only CUDA can look up
+            found = bool(uuids)
+        else:
+            found = sum(uuid.startswith(entry) for uuid in uuids) == 1
+        if not found:
+            return position
+    return len(allowed)
+
+
+def _ask_nvml() -> list[str] | None:
+    """The GPUs by the driver's management library, which creates no CUDA context; None when it does not answer."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    if nvml.nvmlInit_v2() != 0:
+        return None
+    try:
+        n_gpus = ctypes.c_uint()
+        if nvml.nvmlDeviceGetCount_v2(ctypes.byref(n_gpus)) != 0:
+            return None
+        return [_nvml_uuid(nvml, index) for index in range(n_gpus.value)]
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _nvml_uuid(nvml: ctypes.CDLL, index: int) -> str:
+    """A GPU's UUID; empty when it does not tell, so that it still counts."""
+    handle, uuid = ctypes.c_void_p(), ctypes.create_string_buffer(96)
+    if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) != 0:
+        return ""
+    nvml.nvmlDeviceGetUUID(handle, uuid, len(uuid))
+    return uuid.value.decode()
+
+
+def _ask_nvidia_smi() -> list[str]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+        return parse_nvidia_smi(answer)
+    return []
+
+
+def parse_nvidia_smi(listing: str) -> list[str]:
+    """The UUIDs in the answer of `nvidia-smi -L`, without those of MIG slices."""
+    return re.findall(r"^GPU \d+: .*\(UUID: (GPU-[^)]+)\)", listing, flags=re.MULTILINE)

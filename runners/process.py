@@ -1,0 +1,219 @@
+"""Each job in a fresh operating-system process; one slot, and so one job at a time, per entry of `devices`.
+
+A crash, a leak or a kill stays in its process. While a job runs, the slot's next process already stands by with its
+imports done. Not responsible for what runs when, nor for retries: that is the supervisor's. For POSIX systems.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import inf
+
+from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
+from runners.child import Child
+from runners.devices import cuda_visible_devices
+from runners.messages import decode_event, encode_job
+from runners.signals import SignalNotes
+from runners.slots import Attempt, Slot
+
+_TICK_S = 0.25  # how often exits and deadlines are looked at when nothing is heard
+_SHORT_TICK_S = 0.02  # the same while a process is about to end
+
+
+class ProcessRunner:
+    """Runs jobs in processes on this machine."""
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        *,
+        n_threads: int,
+        preload: Sequence[str] = (),
+        grace_s: float = 8.0,
+        silence_timeout_s: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make a runner; no process is started before `run`.
+
+        Args:
+            devices: one slot each, "cpu" or "cuda:0"; the same device twice makes two slots on it.
+            n_threads: processor cores for each job.
+            preload: modules that every worker imports before it waits for its job.
+            grace_s: how long a job that was told to stop, or whose task has returned, may live on before it is killed.
+            silence_timeout_s: a job that sends no event for so long is killed; None waits for ever.
+            environment: variables for the workers, on top of this process's own.
+
+        Raises:
+            ValueError: there is no device, or an unknown one.
+        """
+        if not devices:
+            raise ValueError("a runner needs at least one device")
+        self.n_threads = n_threads
+        self.preload = tuple(preload)
+        self.grace_s = grace_s
+        self.silence_timeout_s = inf if silence_timeout_s is None else silence_timeout_s
+        shared = {**os.environ, **_worker_environment(n_threads), **(environment or {})}
+        self.environments = [
+            (device, shared | {"CUDA_VISIBLE_DEVICES": cuda_visible_devices(device)}) for device in devices
+        ]
+
+    def run(self, supervisor: Supervisor) -> None:
+        with SignalNotes() as signals, selectors.DefaultSelector() as selector:
+            selector.register(signals, selectors.EVENT_READ)
+            run = _Run(self, supervisor, signals, selector)
+            try:
+                run.loop()
+            finally:
+                run.close()
+
+
+def _worker_environment(n_threads: int) -> dict[str, str]:
+    """What a worker needs to import what this process can, and to keep to its cores."""
+    return {
+        "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),  # noqa: PTH109
+        "OMP_NUM_THREADS": str(n_threads),
+        "MKL_NUM_THREADS": str(n_threads),
+    }
+
+
+class _Run:
+    """The event loop of one run; in one thread, since on Linux a process dies with the thread that started it."""
+
+    def __init__(
+        self,
+        runner: ProcessRunner,
+        supervisor: Supervisor,
+        signals: SignalNotes,
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._runner = runner
+        self._supervisor = signals.until_signal(supervisor)
+        self._signals = signals
+        self._selector = selector
+        self._slots = [Slot(device=device, environment=environment) for device, environment in runner.environments]
+
+    def loop(self) -> None:
+        """Go on until no job is left and none runs; returns early, with processes left, after a second signal."""
+        self._fill()
+        while any(slot.attempt for slot in self._slots):
+            now = self._wait()
+            if self._signals.count > 1:
+                return
+            if self._signals.first is not None:
+                self._wind_down(now)
+            handled = [self._attend(slot, slot.attempt, now) for slot in self._slots if slot.attempt]
+            if any(handled):
+                self._fill()
+
+    def close(self) -> None:
+        """Kill what is left."""
+        children = [child for slot in self._slots for child in slot.children]
+        for child in children:
+            child.kill()
+        for child in children:
+            child.close()
+
+    def _wind_down(self, now: float) -> None:
+        """Ask all jobs to stop."""
+        for slot in self._slots:
+            if slot.attempt is not None:
+                # one that has not begun may be importing for many seconds, and has nothing to lose
+                slot.attempt.ask_to_stop(now + self._runner.grace_s if slot.attempt.begun else now)
+
+    def _fill(self) -> None:
+        for slot in self._slots:
+            if slot.attempt is None:
+                job = self._supervisor.next_job()
+                if job is None:
+                    return
+                self._start(slot, job)
+
+    def _start(self, slot: Slot, job: Job) -> None:
+        line = encode_job(job, device=_device_inside(slot.device), n_threads=self._runner.n_threads)
+        if slot.standby is not None and slot.standby.has_exited():
+            slot.standby.close()
+            slot.standby = None
+        child = slot.standby or self._spawn(slot)
+        slot.attempt = Attempt(job_id=job.id, child=child, last_sign_s=time.monotonic())
+        slot.standby = None
+        self._selector.register(child, selectors.EVENT_READ)
+        child.send(line)
+
+    def _spawn(self, slot: Slot) -> Child:
+        return Child(environment=slot.environment, preload=self._runner.preload)
+
+    def _wait(self) -> float:
+        """Sleep until something may have happened; the time after which no pipe has been read yet.
+
+        Silence is judged by that time: while the supervisor thinks, a worker may speak without being heard.
+        """
+        attempts = [slot.attempt for slot in self._slots if slot.attempt]
+        hurried = any(attempt.is_ending or attempt.child.has_unsent for attempt in attempts)
+        self._selector.select(_SHORT_TICK_S if hurried else _TICK_S)
+        self._signals.clear_wakeup()
+        return time.monotonic()
+
+    def _attend(self, slot: Slot, attempt: Attempt, now: float) -> bool:
+        """Hear one job and see to its time limits; whether an event was handled."""
+        exited = attempt.child.has_exited()  # asked before listening, so that its last words are in the pipe by then
+        attempt.child.flush()
+        n_handled = self._listen(slot, attempt)
+        if exited:
+            self._end(slot, attempt)
+            return True
+        if now >= attempt.deadline_s:
+            attempt.child.kill()
+        elif now > attempt.last_sign_s + self._runner.silence_timeout_s:
+            attempt.punish(f"no sign of life for {self._runner.silence_timeout_s:g} s")
+        return n_handled > 0
+
+    def _listen(self, slot: Slot, attempt: Attempt) -> int:
+        was_silenced = attempt.child.silenced
+        try:
+            events = [decode_event(message) for message in attempt.child.receive()]
+        except ValueError as error:
+            attempt.punish(f"its process sent what is no event: {error}")
+            events = []
+        if attempt.child.silenced and not was_silenced:
+            self._selector.unregister(attempt.child)
+        if events:
+            attempt.last_sign_s = time.monotonic()
+        for event in events:
+            self._hear(slot, attempt, event)
+        return len(events)
+
+    def _hear(self, slot: Slot, attempt: Attempt, event: Event) -> None:
+        if isinstance(event, Finished | Stopped | Failed):
+            attempt.last_word = event
+            attempt.deadline_s = min(attempt.deadline_s, time.monotonic() + self._runner.grace_s)
+        elif not attempt.stop_asked:
+            self._ask_verdict(slot, attempt, event)
+
+    def _ask_verdict(self, slot: Slot, attempt: Attempt, event: Started | Progressed | Reported) -> None:
+        if isinstance(event, Started):
+            attempt.begun = True
+            event = replace(event, device=slot.device)
+            slot.standby = slot.standby or self._spawn(slot)  # now, since this one has done its imports
+        verdict = self._supervisor.handle(event)
+        if verdict is Verdict.STOP:
+            attempt.ask_to_stop(time.monotonic() + self._runner.grace_s)
+        elif isinstance(event, Reported):
+            attempt.answer(verdict)
+
+    def _end(self, slot: Slot, attempt: Attempt) -> None:
+        if not attempt.child.silenced:  # something it started holds the pipe open
+            self._selector.unregister(attempt.child)
+        end = attempt.end()
+        slot.attempt = None
+        attempt.child.close()
+        self._supervisor.handle(end)
+
+
+def _device_inside(device: str) -> str:
+    """What a device is called in a process that sees no other."""
+    return "cpu" if device == "cpu" else "cuda:0"

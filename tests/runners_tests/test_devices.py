@@ -1,0 +1,99 @@
+"""Which devices are seen, on machines that these tests make up."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from runners import devices
+from runners.devices import cpu_count, cuda_visible_devices, visible_gpus
+
+FOUR = ["GPU-aa11", "GPU-ab22", "GPU-cc33", "GPU-dd44"]
+
+
+def _visible(value: str | None, installed: list[str] = FOUR) -> int:
+    environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
+    names = visible_gpus(environment, lambda: installed)
+    assert names == [f"cuda:{index}" for index in range(len(names))]
+    return len(names)
+
+
+@pytest.mark.parametrize(
+    ("value", "n_visible"),
+    [
+        (None, 4),
+        ("", 0),
+        ("-1", 0),
+        ("2,3", 2),
+        (" 2 , 3 ", 2),
+        ("3", 1),
+        ("0,-1,1", 1),
+        ("0,7,1", 1),
+        ("0,0", 0),
+        ("0,00", 0),
+        ("none", 0),
+        ("GPU-cc33,GPU-aa11", 2),
+        ("GPU-cc", 1),
+        ("GPU-a", 0),
+        ("GPU-cc33,GPU-ffff,GPU-aa11", 1),
+        ("GPU-cc33,1", 1),
+        ("MIG-0123", 1),
+    ],
+)
+def test_cuda_visible_devices_is_read_as_cuda_reads_it(value: str | None, n_visible: int) -> None:
+    assert _visible(value) == n_visible
+
+
+@pytest.mark.parametrize("value", [None, "0", "GPU-aa11", "MIG-0123"])
+def test_a_machine_without_gpus_shows_none(value: str | None) -> None:
+    assert _visible(value, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "value", "expected"),
+    [
+        ("cpu", None, ""),
+        ("cpu", "2,3", ""),
+        ("cuda:0", None, "0"),
+        ("cuda:3", None, "3"),
+        ("cuda:0", "2,3", "2"),
+        ("cuda:1", "2,3", "3"),
+        ("cuda:1", "GPU-cc33,GPU-aa11", "GPU-aa11"),
+    ],
+)
+def test_a_worker_sees_the_gpu_that_its_driver_knows_by_that_name(
+    device: str, value: str | None, expected: str
+) -> None:
+    environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
+    assert cuda_visible_devices(device, environment) == expected
+
+
+@pytest.mark.parametrize(("device", "value"), [("cuda:2", "2,3"), ("cuda:0", ""), ("cuda", "0"), ("gpu:0", "0")])
+def test_a_hidden_or_unknown_device_is_refused(device: str, value: str) -> None:
+    with pytest.raises(ValueError, match=device):
+        cuda_visible_devices(device, {"CUDA_VISIBLE_DEVICES": value})
+
+
+def test_the_listing_of_nvidia_smi_is_read_without_its_mig_slices() -> None:
+    listing = (
+        "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aa11)\n"
+        "  MIG 1g.5gb      Device  0: (UUID: MIG-99)\n"
+        "GPU 1: NVIDIA H200 (UUID: GPU-ab22)\n"
+    )
+    assert devices.parse_nvidia_smi(listing) == ["GPU-aa11", "GPU-ab22"]
+
+
+def test_the_installed_gpus_can_be_asked_for_on_any_machine() -> None:
+    assert all(isinstance(uuid, str) for uuid in devices.installed_gpus())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
+def test_cores_outside_the_affinity_mask_do_not_count() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cpu_count() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cpu_count() == len(allowed)
