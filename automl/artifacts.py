@@ -240,6 +240,23 @@ def delete_checkpoints(files: TrialFiles, fold: int) -> None:
     files.previous_checkpoint(fold).unlink(missing_ok=True)
 
 
+def delete_training_state(files: TrialFiles) -> None:
+    """Forget the checkpoints of all folds of a trial that has ended."""
+    for path in files.root.glob("fold*.checkpoint*"):
+        path.unlink(missing_ok=True)
+
+
+def delete_weights(files: TrialFiles) -> None:
+    """Forget the weights of all folds; scores, history and probabilities stay."""
+    for path in files.root.glob("fold*.safetensors"):
+        path.unlink(missing_ok=True)
+
+
+def bytes_below(folder: Path) -> int:
+    """How much the files below a folder take."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+
 def digest_of(parts: Iterable[str]) -> str:
     """A short fingerprint (16 hexadecimal digits) of some texts in order."""
     hashed = hashlib.sha256()

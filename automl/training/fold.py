@@ -1,0 +1,195 @@
+"""One fold of a trial, from fresh weights or from its checkpoint to its files.
+
+Not responsible for: the loop over batches (automl.training.loop), nor what the folds add up to (automl.training.trial).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.artifacts import StudyFiles, TrialFiles, delete_checkpoints, write_table
+from automl.config import TrialConfig
+from automl.data.cache import PixelCache
+from automl.data.competition import Competition, load_competition
+from automl.data.folds import load_folds
+from automl.errors import DataError
+from automl.training.checkpoints import EpochRecord, TrainingState, restore_state, save_state
+from automl.training.finished import FinishedFold, load_fold, save_fold
+from automl.training.inference import predict_probs
+from automl.training.loop import FoldTask, train_fold
+from automl.training.models import build_model, placed, require_sizes_fit
+from automl.training.optim import build_optimizer
+from automl.training.precision import gradient_scaler
+from automl.training.reporting import Context, Reporter
+from automl.training.seeding import derive_seed, seed_everything
+
+HISTORY_COLUMNS = ("epoch", "image_size", "lr", "train_loss", "score", "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all folds of a trial share.
+
+    Attributes:
+        folds: (n,) fold of each training image, -1 for those that are only trained on.
+        weights_dir: folder of pretrained weights, or None for the hub.
+    """
+
+    number: int
+    seed: int
+    config: TrialConfig
+    competition: Competition
+    folds: NDArray[np.int64]
+    pixel_cache: PixelCache
+    files: TrialFiles
+    weights_dir: Path | None
+    device: str
+    n_threads: int
+    reporter: Reporter
+
+    @classmethod
+    def opened(cls, payload: Mapping[str, Any], context: Context) -> Setting:
+        """What a trial's payload and context refer to.
+
+        Raises:
+            StorageError: the study's files are missing or damaged.
+        """
+        study = StudyFiles(Path(payload["study_dir"]))
+        competition = load_competition(study.competition)
+        return cls(
+            number=payload["trial"],
+            seed=payload["seed"],
+            config=TrialConfig.from_json(payload["config"]),
+            competition=competition,
+            folds=load_folds(study.folds, competition),
+            pixel_cache=PixelCache(competition, study.cache),
+            files=study.trial(payload["trial"]),
+            weights_dir=None if payload["weights_dir"] is None else Path(payload["weights_dir"]),
+            device=context.device,
+            n_threads=context.n_threads,
+            reporter=Reporter(context),
+        )
+
+    def pixels(self, split: Literal["train", "test"], image_size: int) -> NDArray[np.uint8]:
+        """(n, C, C, 3) of the cache, decoded now if no trial has needed this size before."""
+        alive = self.reporter.beat
+        return self.pixel_cache.pixels(
+            split, image_size, n_threads=self.n_threads, on_progress=lambda done, total: alive()
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a trial has come.
+
+    Attributes:
+        history: of the first fold, whose epochs are the trial's steps.
+        seconds: that the finished folds took.
+        state: of the fold that is being trained, if any.
+    """
+
+    history: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    state: TrainingState | None = None
+
+
+def finish_fold(setting: Setting, fold: int, progress: Progress) -> FinishedFold:
+    """The fold's outcome, trained as far as an earlier attempt has not done it; its files are written.
+
+    Raises:
+        AutomlError: weights, images or storage are not as needed.
+        DeadEnd: the configuration diverges or does not fit into memory.
+    """
+    finished = load_fold(setting.files, fold)
+    if finished is None:
+        finished = _trained(setting, fold, progress)
+        delete_checkpoints(setting.files, fold)
+    elif fold == 0:
+        _replay(setting, finished.history, progress)
+    progress.state = None
+    progress.seconds += sum(record.seconds for record in finished.history)
+    return finished
+
+
+def _trained(setting: Setting, fold: int, progress: Progress) -> FinishedFold:
+    task = _task(setting, fold)
+    state = progress.state = _fresh_state(setting, fold)
+    restore_state(setting.files, fold, state)
+    if fold == 0:
+        _replay(setting, state.history, progress)
+    on_epoch = partial(_keep_epoch, setting, fold, state)
+    probs = train_fold(task, state, on_epoch=on_epoch, on_batch=setting.reporter.beat)
+    image_size = setting.config.resize.image_sizes[-1]
+    test_probs = predict_probs(
+        state.model,
+        setting.pixels("test", image_size),
+        np.arange(len(setting.competition.test_paths)),
+        image_size=image_size,
+        device=setting.device,
+        on_batch=setting.reporter.beat,
+    )
+    finished = FinishedFold(
+        rows=task.valid_rows,
+        probs=probs,
+        test_probs=test_probs,
+        history=state.history,
+        micro_batch=state.micro_batch,
+        n_parameters=state.n_parameters,
+    )
+    save_fold(setting.files, fold, state.model, finished)
+    return finished
+
+
+def _replay(setting: Setting, history: list[EpochRecord], progress: Progress) -> None:
+    progress.history = history
+    setting.reporter.replay(history)
+
+
+def _keep_epoch(setting: Setting, fold: int, state: TrainingState) -> None:
+    """Write the checkpoint, then report: an epoch that was reported is never trained again."""
+    save_state(setting.files, fold, state)
+    if fold == 0:
+        rows = ([getattr(record, column) for column in HISTORY_COLUMNS] for record in state.history)
+        write_table(setting.files.history, HISTORY_COLUMNS, rows)
+        setting.reporter.report(state.history[-1])
+
+
+def _task(setting: Setting, fold: int) -> FoldTask:
+    train_rows = np.flatnonzero(setting.folds != fold)
+    valid_rows = np.flatnonzero(setting.folds == fold)
+    if len(train_rows) < 2 or len(valid_rows) < 1:
+        raise DataError(
+            f"fold {fold} has {len(train_rows)} images to train on and {len(valid_rows)} to validate on",
+            hint="add labelled images, or begin another study with fewer folds",
+        )
+    return FoldTask(
+        config=setting.config,
+        competition=setting.competition,
+        pixels=cache(partial(setting.pixels, "train")),
+        train_rows=train_rows,
+        valid_rows=valid_rows,
+        seeds=(setting.seed, setting.number, fold),
+        device=setting.device,
+        n_threads=setting.n_threads,
+    )
+
+
+def _fresh_state(setting: Setting, fold: int) -> TrainingState:
+    config = setting.config
+    seed_everything(derive_seed(setting.seed, setting.number, fold, "weights"))
+    model = build_model(config.model, n_classes=setting.competition.n_classes, weights_dir=setting.weights_dir)
+    require_sizes_fit(model, config.resize.image_sizes, config.model.backbone)
+    model = placed(model, setting.device)
+    return TrainingState(
+        model=model,
+        optimizer=build_optimizer(model, config.optim),
+        scaler=gradient_scaler(setting.device),
+        micro_batch=config.batch_size,
+    )

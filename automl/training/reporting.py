@@ -1,0 +1,61 @@
+"""What a trial tells its runner, and how often.
+
+Not responsible for: what the runner makes of it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from automl.training.checkpoints import EpochRecord
+
+BEAT_INTERVAL_S = 1.0
+
+
+class Context(Protocol):
+    """What a trial sees of its runner; the shape of runners.base.Context, which is not imported here."""
+
+    @property
+    def device(self) -> str:
+        """Where to compute: "cuda:0" or "cpu"."""
+
+    @property
+    def n_threads(self) -> int:
+        """This trial's share of the processor's cores."""
+
+    def report(self, step: int, value: float, detail: Mapping[str, Any] | None = None) -> None:
+        """Tell the score of an epoch; may raise JobStopped."""
+
+    def beat(self, detail: Mapping[str, Any] | None = None) -> None:
+        """Show a sign of life; may raise JobStopped."""
+
+
+class Reporter:
+    """Turns epochs into reports and batches into about one beat a second."""
+
+    def __init__(self, context: Context, clock: Callable[[], float] = time.monotonic) -> None:
+        self._context = context
+        self._clock = clock
+        self._last_beat = -math.inf
+
+    def report(self, record: EpochRecord) -> None:
+        """Tell an epoch's score."""
+        detail = asdict(record)
+        step, value = detail.pop("epoch"), detail.pop("score")
+        self._context.report(step, value, detail)
+
+    def replay(self, history: Sequence[EpochRecord]) -> None:
+        """Tell again what an earlier attempt may have told to a driver that is gone."""
+        for record in history:
+            self.report(record)
+
+    def beat(self, detail: Mapping[str, Any] | None = None) -> None:
+        """Pass a sign of life on, unless the last one was less than a second ago."""
+        now = self._clock()
+        if now - self._last_beat >= BEAT_INTERVAL_S:
+            self._last_beat = now
+            self._context.beat(detail)

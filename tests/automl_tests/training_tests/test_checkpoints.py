@@ -1,0 +1,89 @@
+"""Training states as JSON and safetensors, and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from automl.artifacts import StudyFiles, read_checkpoint
+from automl.config import OPTIMIZERS, OptimConfig
+from automl.errors import StorageError
+from automl.training.checkpoints import EpochRecord, flattened, restore_state, save_state, unflattened
+from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model, state_of, trained
+
+RECORD = EpochRecord(epoch=0, image_size=32, lr=0.1, train_loss=1.5, score=0.5, seconds=2.0, images_per_s=30.0)
+
+
+def test_nested_values_come_back_as_they_were() -> None:
+    value = {0: {"step": torch.tensor(3.0), "on": None}, "groups": [{"betas": (0.9, 0.999), "lr": 1e-3, "flag": True}]}
+    tensors: dict[str, Tensor] = {}
+    document = json.loads(json.dumps(flattened(value, "optimizer", tensors)))
+    assert unflattened(document, tensors) == value
+
+
+def test_a_value_that_is_no_plain_data_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"optimizer\.extra is a PosixPath"):
+        flattened({"extra": Path()}, "optimizer", {})
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_state_of_every_optimizer_comes_back_bit_for_bit(name: str, shapes: StudyFiles, tmp_path: Path) -> None:
+    config = config_of(optim=OptimConfig(optimizer=name, lr=1e-3, weight_decay=0.1), epochs=1, batch_size=24)
+    files = StudyFiles(tmp_path).trial(0)
+    state = trained(shapes, config, PlainNet())
+    state.micro_batch = 6
+    save_state(files, 0, state)
+    fresh = state_of(PlainNet(), config)
+    restore_state(files, 0, fresh)
+    assert fresh.micro_batch == 6
+    assert fresh.history == state.history
+    _assert_equal(fresh.model.state_dict(), state.model.state_dict())
+    _assert_equal(fresh.optimizer.state_dict(), state.optimizer.state_dict())
+
+
+def test_without_a_checkpoint_the_state_stays_as_it_is(tmp_path: Path) -> None:
+    config = config_of()
+    state = state_of(seeded_model(config), config)
+    restore_state(StudyFiles(tmp_path).trial(0), 0, state)
+    assert state.history == []
+    _assert_equal(state.model.state_dict(), seeded_model(config).state_dict())
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    files, config = StudyFiles(tmp_path).trial(0), config_of()
+    save_state(files, 0, state_of(PlainNet(), config))
+    with pytest.raises(StorageError, match="does not belong to this trial"):
+        restore_state(files, 0, state_of(PlainNet(n_classes=7), config))
+
+
+def test_a_checkpoint_holds_the_history_in_plain_json(tmp_path: Path) -> None:
+    files, config = StudyFiles(tmp_path).trial(0), config_of()
+    state = state_of(PlainNet(), config)
+    state.history.append(RECORD)
+    save_state(files, 0, state)
+    checkpoint = read_checkpoint(files, 0)
+    assert checkpoint is not None
+    assert checkpoint[0]["history"][0]["score"] == 0.5
+
+
+def _assert_equal(one: object, other: object) -> None:
+    """Equal in structure, and in every bit of every tensor."""
+    if isinstance(one, Tensor):
+        assert isinstance(other, Tensor)
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys()
+        for key in one:
+            _assert_equal(one[key], other[key])
+    elif isinstance(one, (list, tuple)):
+        assert isinstance(other, type(one))
+        for left, right in zip(one, other, strict=True):
+            _assert_equal(left, right)
+    else:
+        assert one == other

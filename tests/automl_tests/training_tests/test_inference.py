@@ -1,0 +1,80 @@
+"""Probabilities of cached images: one path for every use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from automl.data.transforms import resize_batch
+from automl.training.inference import predict_probs
+from automl.training.models import Normalisation
+from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model
+
+PIXELS = np.random.default_rng(0).integers(0, 256, size=(11, 40, 40, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def model() -> PlainNet:
+    """A network with reproducible weights."""
+    torch.manual_seed(0)
+    return PlainNet()
+
+
+def test_rows_are_answered_in_their_order_whatever_the_batches(model: PlainNet) -> None:
+    rows = np.array([7, 0, 3, 3, 10])
+    whole = predict_probs(model, PIXELS, rows, image_size=40, device="cpu")
+    parts = predict_probs(model, PIXELS, rows, image_size=40, device="cpu", batch_size=2)
+    assert whole.shape == (5, 3)
+    assert whole.dtype == np.float32
+    assert np.allclose(whole, parts, atol=1e-6)
+    assert np.array_equal(whole[2], whole[3])
+    assert np.allclose(whole.sum(axis=1), 1, atol=1e-6)
+
+
+def test_probabilities_are_the_softmax_of_what_the_network_says_of_the_resized_image(model: PlainNet) -> None:
+    probs = predict_probs(model, PIXELS, np.array([4]), image_size=24, device="cpu")
+    normalised = Normalisation.of(model)(resize_batch(PIXELS[4:5], 24), "cpu")
+    with torch.no_grad():
+        assert np.array_equal(probs, model(normalised).softmax(dim=1).numpy())
+
+
+def test_the_network_is_in_evaluation_mode_and_its_statistics_stay(model: PlainNet) -> None:
+    network = seeded_model(config_of(dropout=0.5)).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    rows = np.arange(11)
+    first = predict_probs(network, PIXELS, rows, image_size=40, device="cpu")
+    assert not network.training
+    assert np.array_equal(first, predict_probs(network, PIXELS, rows, image_size=40, device="cpu"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_view_acts_on_the_normalised_batch(model: PlainNet) -> None:
+    rows = np.arange(11)
+    mirrored = predict_probs(
+        model, PIXELS, rows, image_size=40, device="cpu", view=lambda batch: torch.flip(batch, dims=(3,))
+    )
+    assert np.array_equal(mirrored, predict_probs(model, PIXELS[:, :, ::-1].copy(), rows, image_size=40, device="cpu"))
+
+
+def test_less_memory_means_smaller_batches_and_the_same_answer(model: PlainNet) -> None:
+    rows = np.arange(11)
+    whole = predict_probs(model, PIXELS, rows, image_size=40, device="cpu")
+    model.capacity, model.seen = 3, []
+    assert np.allclose(predict_probs(model, PIXELS, rows, image_size=40, device="cpu", batch_size=8), whole, atol=1e-6)
+    assert [shape[0] for shape in model.seen] == [8, 4, 2, 2, 2, 2, 2, 1]
+
+
+def test_memory_that_does_not_suffice_for_one_image_is_an_error(model: PlainNet) -> None:
+    model.capacity = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        predict_probs(model, PIXELS, np.arange(3), image_size=40, device="cpu")
+
+
+def test_no_rows_give_no_probabilities_and_every_batch_is_announced(model: PlainNet) -> None:
+    assert predict_probs(model, PIXELS, np.arange(0), image_size=40, device="cpu").shape == (0, 3)
+    batches: list[None] = []
+    predict_probs(
+        model, PIXELS, np.arange(11), image_size=40, device="cpu", batch_size=4, on_batch=lambda: batches.append(None)
+    )
+    assert len(batches) == 3

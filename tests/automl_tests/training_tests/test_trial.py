@@ -1,0 +1,305 @@
+"""A whole trial: its answer, its files, and what an interruption leaves of it."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from automl.artifacts import StudyFiles, TrialFiles, read_arrays, read_json
+from automl.config import LossConfig, OptimConfig, TrialConfig
+from automl.data.cache import PixelCache
+from automl.data.competition import load_competition
+from automl.data.folds import load_folds
+from automl.errors import StorageError
+from automl.training import reporting, trial
+from automl.training.inference import predict_probs
+from automl.training.models import load_trained
+from automl.training.trial import run_trial
+from runners.base import JobStopped
+from tests.automl_tests.training_tests.worlds import (
+    CLASSES,
+    PlainNet,
+    ScriptedContext,
+    config_of,
+    payload_of,
+    write_study,
+)
+
+RICH = config_of(sizes="24-32", dropout=0.2, augment="medium", freeze_epochs=1)
+
+
+def contents(files: TrialFiles) -> dict[str, Any]:
+    """Weights and probabilities of a finished trial, for comparison bit by bit."""
+    weights = {path.name: load_file(path) for path in sorted(files.root.glob("*.safetensors"))}
+    arrays = {**read_arrays(files.oof), "test": read_arrays(files.test)["probs"]}
+    flat = {f"{file}:{name}": tensor.numpy() for file, state in weights.items() for name, tensor in state.items()}
+    return {name: array.tobytes() for name, array in {**flat, **arrays}.items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyFiles, dict[str, Any], ScriptedContext]:
+    """A study whose trial 0 ran without interruption, its answer and what it reported."""
+    study, context = write_study(tmp_path_factory.mktemp("undisturbed")), ScriptedContext()
+    return study, run_trial(payload_of(study, RICH), context), context
+
+
+def test_a_trial_beats_chance_and_says_how_it_came_about(tmp_path: Path) -> None:
+    study, context = write_study(tmp_path, n_train=90), ScriptedContext()
+    answer = run_trial(payload_of(study, config_of(sizes="24-32", epochs=8)), context)
+    assert answer["outcome"] == "completed"
+    assert answer["score"] > 0.6
+    assert answer["score"] == context.reports[-1][1]
+    attributes = answer["attributes"]
+    assert attributes["image_sizes"] == [24] * 4 + [32] * 4
+    assert attributes["epochs_trained"] == 8
+    assert attributes["seconds"] > 0
+    assert attributes["device"] == "cpu"
+    assert attributes["micro_batch"] == 16
+    assert attributes["n_parameters"] > 100_000
+    assert {"python", "torch", "timm", "albumentations", "automl"} <= attributes["versions"].keys()
+    assert [step for step, _ in context.reports] == list(range(8))
+    assert {"image_size", "lr", "train_loss", "images_per_s", "seconds"} <= context.details[0].keys()
+
+
+def test_the_files_of_a_trial_are_complete_and_nothing_else_is_left(
+    undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext],
+) -> None:
+    study, answer, _ = undisturbed
+    files = study.trial(0)
+    competition = load_competition(study.competition)
+    folds = load_folds(study.folds, competition)
+    oof, test = read_arrays(files.oof), read_arrays(files.test)
+    assert oof["rows"].tolist() == np.flatnonzero(folds == 0).tolist()
+    assert set(oof["folds"].tolist()) == {0}
+    assert np.allclose(oof["probs"].sum(axis=1), 1, atol=1e-5)
+    assert test["probs"].shape == (7, len(CLASSES))
+    assert competition.metric(competition.targets[oof["rows"]], oof["probs"]) == answer["score"]
+    assert TrialConfig.from_json(read_json(files.config)) == RICH
+    with files.history.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert list(rows[0]) == ["epoch", "image_size", "lr", "train_loss", "score", "seconds"]
+    names = {path.name for path in files.root.iterdir()}
+    kept = (files.oof, files.test, files.config, files.history, files.lock, files.weights(0), files.result)
+    assert names == {path.name for path in kept}
+
+
+def test_the_saved_weights_give_the_saved_probabilities(
+    undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext],
+) -> None:
+    study, _, _ = undisturbed
+    competition, files = load_competition(study.competition), study.trial(0)
+    model = load_trained(RICH, files, 0, n_classes=len(CLASSES), device="cpu")
+    pixels = PixelCache(competition, study.cache).pixels("test", 32)
+    probs = predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu")
+    assert np.array_equal(probs, read_arrays(files.test)["probs"])
+    assert not model.training
+
+
+def test_two_runs_give_the_same_scores_and_the_same_weights(
+    tmp_path: Path, undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext]
+) -> None:
+    first, answer, context = undisturbed
+    second, again = write_study(tmp_path), ScriptedContext()
+    assert run_trial(payload_of(second, RICH), again)["score"] == answer["score"]
+    assert again.reports == context.reports
+    assert contents(second.trial(0)) == contents(first.trial(0))
+
+
+def test_another_seed_trains_another_model(
+    tmp_path: Path, undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext]
+) -> None:
+    first, _, _ = undisturbed
+    second = write_study(tmp_path)
+    run_trial(payload_of(second, RICH, seed=6), ScriptedContext())
+    assert contents(second.trial(0)) != contents(first.trial(0))
+
+
+@pytest.mark.parametrize("stop", [{"stop_at_step": 0}, {"stop_at_step": 1}, {"stop_at_beat": 9}, {"stop_at_beat": 1}])
+def test_a_stopped_trial_goes_on_bit_for_bit_as_if_it_had_never_stopped(
+    stop: dict[str, int],
+    tmp_path: Path,
+    undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
+    first, answer, context = undisturbed
+    study, resumed = write_study(tmp_path), ScriptedContext()
+    with pytest.raises(JobStopped):
+        run_trial(payload_of(study, RICH), ScriptedContext(**stop))
+    assert run_trial(payload_of(study, RICH), resumed)["score"] == answer["score"]
+    assert resumed.reports == context.reports
+    assert contents(study.trial(0)) == contents(first.trial(0))
+
+
+def test_a_damaged_checkpoint_costs_one_epoch_and_changes_nothing(
+    tmp_path: Path, undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext]
+) -> None:
+    first, _, context = undisturbed
+    study, resumed = write_study(tmp_path), ScriptedContext()
+    with pytest.raises(JobStopped):
+        run_trial(payload_of(study, RICH), ScriptedContext(stop_at_step=1))
+    checkpoint = study.trial(0).checkpoint(0)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    run_trial(payload_of(study, RICH), resumed)
+    assert resumed.reports == context.reports
+    assert contents(study.trial(0)) == contents(first.trial(0))
+
+
+def test_a_finished_trial_answers_at_once_and_reports_again(tmp_path: Path) -> None:
+    study, first, second = write_study(tmp_path), ScriptedContext(), ScriptedContext()
+    answer = run_trial(payload_of(study, RICH), first)
+    for image in (tmp_path / "images").iterdir():
+        image.unlink()
+    assert run_trial(payload_of(study, RICH), second) == answer
+    assert second.reports == first.reports
+
+
+def test_a_trial_whose_weights_are_gone_is_trained_again(tmp_path: Path) -> None:
+    study, config = write_study(tmp_path), config_of(epochs=1)
+    answer = run_trial(payload_of(study, config), ScriptedContext())
+    before = contents(study.trial(0))
+    study.trial(0).weights(0).unlink()
+    assert run_trial(payload_of(study, config), ScriptedContext())["score"] == answer["score"]
+    assert contents(study.trial(0)) == before
+
+
+def test_all_folds_asked_for_are_pooled_and_only_the_first_one_reports(tmp_path: Path) -> None:
+    study, context = write_study(tmp_path), ScriptedContext()
+    answer = run_trial(payload_of(study, config_of(epochs=2), train_folds=3), context)
+    competition = load_competition(study.competition)
+    folds = load_folds(study.folds, competition)
+    oof = read_arrays(study.trial(0).oof)
+    assert [step for step, _ in context.reports] == [0, 1]
+    assert oof["folds"].tolist() == sorted(oof["folds"].tolist())
+    assert (folds[oof["rows"]] == oof["folds"]).all()
+    assert set(oof["rows"].tolist()) == set(np.flatnonzero((folds >= 0) & (folds < 3)).tolist())
+    assert answer["score"] == competition.metric(competition.targets[oof["rows"]], oof["probs"])
+    assert all(study.trial(0).weights(fold).exists() for fold in range(3))
+
+
+def test_a_fold_that_is_finished_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
+    whole, cut = write_study(tmp_path / "whole"), write_study(tmp_path / "cut")
+    config, first = config_of(epochs=2), ScriptedContext()
+    run_trial(payload_of(whole, config, train_folds=2), first)
+    files = cut.trial(0)
+    with pytest.raises(JobStopped):
+        run_trial(payload_of(cut, config, train_folds=2), ScriptedContext(stop_at_beat=len(first.beats) - 3))
+    assert files.fold_oof(0).exists()
+    assert not files.fold_oof(1).exists()
+    written = files.weights(0).stat().st_mtime_ns
+    resumed = ScriptedContext()
+    run_trial(payload_of(cut, config, train_folds=2), resumed)
+    assert files.weights(0).stat().st_mtime_ns == written
+    assert resumed.reports == first.reports
+    assert contents(files) == contents(whole.trial(0))
+
+
+def test_a_loss_that_is_no_number_ends_the_trial_at_that_step(tmp_path: Path) -> None:
+    study, context = write_study(tmp_path), ScriptedContext()
+    wild = OptimConfig(optimizer="sgd", lr=1e30, clip_norm=None, schedule="constant", warmup_fraction=0.0)
+    answer = run_trial(payload_of(study, config_of(optim=wild)), context)
+    assert answer["outcome"] == "dead_end"
+    assert answer["constraint"] == "diverged"
+    assert answer["reason"] in {f"loss became {value} in epoch 1, step 2, lr 1e+30" for value in ("nan", "inf")}
+    assert answer["attributes"]["epochs_trained"] == 0
+    assert context.reports == []
+    assert not study.trial(0).weights(0).exists()
+
+
+def test_a_network_that_does_not_fit_into_memory_is_a_dead_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write_study(tmp_path)
+    monkeypatch.setattr("automl.training.fold.build_model", lambda model, **rest: PlainNet(capacity=1))
+    answer = run_trial(payload_of(study, config_of()), ScriptedContext())
+    assert (answer["outcome"], answer["constraint"]) == ("dead_end", "memory")
+    assert answer["reason"] == "2 images of 32 pixels do not fit into memory of cpu"
+    assert answer["attributes"]["micro_batch"] == 2
+
+
+def test_the_micro_batch_that_fits_is_in_the_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write_study(tmp_path)
+    monkeypatch.setattr("automl.training.fold.build_model", lambda model, **rest: PlainNet(capacity=5))
+    answer = run_trial(payload_of(study, config_of()), ScriptedContext())
+    assert answer["outcome"] == "completed"
+    assert answer["attributes"]["micro_batch"] == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "exit_code", "problem"),
+    [
+        (config_of(backbone="resnet81"), 2, "timm has no backbone 'resnet81'"),
+        (config_of(backbone="vit_tiny_patch16_224"), 2, "'vit_tiny_patch16_224' cannot take images of 32 x 32 pixels"),
+        (config_of(backbone="inception_v3", sizes="16"), 2, "'inception_v3' cannot take images of 16 x 16 pixels"),
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_refused_in_words(
+    config: TrialConfig, exit_code: int, problem: str, tmp_path: Path
+) -> None:
+    answer = run_trial(payload_of(write_study(tmp_path), config), ScriptedContext())
+    assert (answer["outcome"], answer["exit_code"]) == ("refused", exit_code)
+    assert answer["problem"].startswith(problem)
+    assert answer["hint"]
+
+
+def test_an_image_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    (tmp_path / "images" / "7.png").write_bytes(b"no image")
+    answer = run_trial(payload_of(study, config_of()), ScriptedContext())
+    assert (answer["outcome"], answer["exit_code"]) == ("refused", 3)
+    assert "7.png" in answer["problem"]
+
+
+def test_a_folder_of_another_configuration_is_refused_and_left_alone(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    run_trial(payload_of(study, config_of(epochs=1)), ScriptedContext())
+    before = contents(study.trial(0))
+    answer = run_trial(payload_of(study, config_of(epochs=2)), ScriptedContext())
+    assert (answer["outcome"], answer["exit_code"]) == ("refused", 5)
+    assert contents(study.trial(0)) == before
+
+
+def test_a_trial_that_another_process_works_on_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "LOCK_PATIENCE_S", 0.1)
+    study, context = write_study(tmp_path), ScriptedContext()
+    files = study.trial(0)
+    files.root.mkdir(parents=True)
+    with files.lock.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="another process works on"):
+            run_trial(payload_of(study, config_of()), context)
+    assert not files.config.exists()
+    assert context.reports == []
+
+
+def test_batch_norm_is_never_given_one_image_by_itself(tmp_path: Path) -> None:
+    # At 32 pixels the last feature maps of test_resnet are single pixels, which batch norm refuses for one image.
+    study = write_study(tmp_path)
+    assert (load_folds(study.folds, load_competition(study.competition)) != 0).sum() % 47 == 1
+    answer = run_trial(payload_of(study, config_of(batch_size=47, epochs=1)), ScriptedContext())
+    assert answer["outcome"] == "completed"
+
+
+def test_beats_say_what_is_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
+    context = ScriptedContext()
+    run_trial(payload_of(write_study(tmp_path), config_of(epochs=1, loss=LossConfig(label_smoothing=0.1))), context)
+    training = [beat for beat in context.beats if beat]
+    assert {"epoch", "image_size", "batch", "n_batches", "images_per_s"} <= training[-1].keys()
+    assert [beat["batch"] for beat in training[:3]] == [1, 2, 3]
+    assert training[0]["n_batches"] == 3
+
+
+def test_beats_come_about_once_a_second() -> None:
+    times = iter([0.0, 0.4, 0.9, 1.1, 1.9, 2.2])
+    context = ScriptedContext()
+    reporter = reporting.Reporter(context, clock=lambda: next(times))
+    for number in range(6):
+        reporter.beat({"batch": number})
+    assert [beat["batch"] for beat in context.beats if beat] == [0, 3, 5]

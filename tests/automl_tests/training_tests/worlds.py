@@ -1,0 +1,219 @@
+"""A small competition that can be learned, and what a trial needs around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from automl.artifacts import StudyFiles
+from automl.config import (
+    AugmentConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResizeConfig,
+    TrialConfig,
+)
+from automl.data.competition import (
+    Competition,
+    SubmissionKind,
+    SubmissionTemplate,
+    Task,
+    load_competition,
+    save_competition,
+)
+from automl.data.folds import make_folds, save_folds
+from automl.metrics import metric_named
+from automl.training.checkpoints import TrainingState
+from automl.training.loop import FoldTask, train_fold
+from automl.training.models import build_model
+from automl.training.optim import build_optimizer
+from automl.training.precision import gradient_scaler
+from automl.training.seeding import seed_everything
+from runners.base import JobStopped
+
+SIDE = 24
+CLASSES = ("disc", "frame", "stripes")
+
+
+def shape_image(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A disc, a frame or stripes in a random colour on a noisy ground."""
+    rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2 + rng.uniform(-2, 2, size=(2, 1, 1))
+    mask = (
+        rows**2 + columns**2 < 50,
+        (np.maximum(abs(rows), abs(columns)) < 9) & (np.maximum(abs(rows), abs(columns)) > 6),
+        rows % 6 < 3,
+    )[label]
+    image = rng.integers(0, 60, size=(SIDE, SIDE, 3))
+    image[mask] = rng.integers(120, 255, size=3)
+    return image.astype(np.uint8)
+
+
+def write_study(root: Path, *, n_train: int = 60, n_test: int = 7, metric: str = "accuracy") -> StudyFiles:
+    """A study's folder as the search leaves it to a trial: competition.json, folds.csv, images beside them."""
+    rng = np.random.default_rng(0)
+    images = root / "images"
+    images.mkdir(parents=True)
+    targets = np.arange(n_train + n_test) % len(CLASSES)
+    paths = []
+    for number, label in enumerate(targets):
+        paths.append(images / f"{number}.png")
+        Image.fromarray(shape_image(int(label), rng)).save(paths[-1])
+    test_ids = tuple(path.stem for path in paths[n_train:])
+    competition = Competition(
+        root=images,
+        task=Task.MULTICLASS,
+        classes=CLASSES,
+        image_ids=tuple(path.stem for path in paths[:n_train]),
+        image_paths=tuple(paths[:n_train]),
+        targets=targets[:n_train].astype(np.int64),
+        groups=None,
+        test_ids=test_ids,
+        test_paths=tuple(paths[n_train:]),
+        metric=metric_named(metric),
+        metric_given=True,
+        submission=SubmissionTemplate(header=("id", "label"), id_column=0, kind=SubmissionKind.LABEL, ids=test_ids),
+    )
+    study = StudyFiles(root / "study")
+    save_competition(competition, study.competition)
+    save_folds(make_folds(competition), competition, study.folds)
+    return study
+
+
+def config_of(
+    *,
+    backbone: str = "test_resnet",
+    dropout: float = 0.0,
+    sizes: str = "32",
+    loss: LossConfig | None = None,
+    optim: OptimConfig | None = None,
+    augment: str = "light",
+    **rest: Any,
+) -> TrialConfig:
+    """A configuration that trains in about a second."""
+    return TrialConfig(
+        model=ModelConfig(backbone=backbone, pretrained=False, dropout=dropout),
+        resize=ResizeConfig.parse(sizes),
+        loss=loss or LossConfig(),
+        optim=optim or OptimConfig(lr=3e-3),
+        augment=AugmentConfig(policy=augment),
+        **{"batch_size": 16, "epochs": 3, **rest},
+    )
+
+
+def payload_of(study: StudyFiles, config: TrialConfig, **changes: Any) -> dict[str, Any]:
+    """What the search sends to run_trial."""
+    payload = {"trial": 0, "study_dir": str(study.root), "config": config.to_json(), "train_folds": 1, "seed": 5}
+    return {**payload, "weights_dir": None, **changes}
+
+
+@dataclass
+class ScriptedContext:
+    """A runner's context that notes everything, and stops the job where the script says.
+
+    Attributes:
+        stop_at_step: the verdict on the report of this step is to stop.
+        stop_at_beat: the job is asked to stop at this beat (1 is the first).
+    """
+
+    stop_at_step: int | None = None
+    stop_at_beat: int | None = None
+    device: str = "cpu"
+    n_threads: int = 1
+    reports: list[tuple[int, float]] = field(default_factory=list)
+    details: list[Mapping[str, Any]] = field(default_factory=list)
+    beats: list[Mapping[str, Any] | None] = field(default_factory=list)
+
+    def report(self, step: int, value: float, detail: Mapping[str, Any] | None = None) -> None:
+        self.reports.append((step, value))
+        self.details.append(detail or {})
+        if step == self.stop_at_step:
+            raise JobStopped
+
+    def beat(self, detail: Mapping[str, Any] | None = None) -> None:
+        self.beats.append(detail)
+        if len(self.beats) == self.stop_at_beat:
+            raise JobStopped
+
+
+class PlainNet(nn.Module):
+    """A network without batch norm or dropout, so that a batch's gradient is the mean of its parts'.
+
+    Attributes:
+        seen: shape of each batch that it was given.
+        capacity: more images at once do not fit into memory.
+    """
+
+    def __init__(self, n_classes: int = 3, capacity: int = 10**6) -> None:
+        super().__init__()
+        self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+        self.num_classes = n_classes
+        self.convolution = nn.Conv2d(3, 4, 3, stride=2)
+        self.fc = nn.Linear(4, n_classes)
+        self.capacity = capacity
+        self.seen: list[tuple[int, ...]] = []
+
+    def get_classifier(self) -> nn.Module:
+        return self.fc
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(tuple(images.shape))
+        if len(images) > self.capacity:
+            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
+        features = torch.relu(self.convolution(images)).mean(dim=(2, 3))
+        return self.fc(features)  # type: ignore[no-any-return]
+
+
+def state_of(model: nn.Module, config: TrialConfig) -> TrainingState:
+    """The state in which a fold's training begins."""
+    return TrainingState(
+        model=model,
+        optimizer=build_optimizer(model, config.optim),
+        scaler=gradient_scaler("cpu"),
+        micro_batch=config.batch_size,
+    )
+
+
+def seeded_model(config: TrialConfig) -> nn.Module:
+    """The config's network with reproducible weights."""
+    seed_everything(1)
+    return build_model(config.model, n_classes=len(CLASSES), weights_dir=None)
+
+
+def task_of(study: StudyFiles, config: TrialConfig, **changes: Any) -> FoldTask:
+    """A fold of 48 training and 12 validation rows over pixels that are made here."""
+    rng = np.random.default_rng(3)
+    competition = load_competition(study.competition)
+    images = np.stack([shape_image(int(label), rng) for label in competition.targets])
+
+    def pixels(image_size: int) -> NDArray[np.uint8]:
+        return np.stack([np.asarray(Image.fromarray(image).resize((image_size, image_size))) for image in images])
+
+    return FoldTask(
+        **{
+            "config": config,
+            "competition": competition,
+            "pixels": pixels,
+            "train_rows": np.arange(48),
+            "valid_rows": np.arange(48, 60),
+            "seeds": (5, 0, 0),
+            "device": "cpu",
+            "n_threads": 1,
+            **changes,
+        }
+    )
+
+
+def trained(study: StudyFiles, config: TrialConfig, model: nn.Module | None = None) -> TrainingState:
+    """The state after all of the config's epochs on `task_of` its fold."""
+    state = state_of(model or seeded_model(config), config)
+    train_fold(task_of(study, config), state, on_epoch=lambda: None, on_batch=lambda now: None)
+    return state

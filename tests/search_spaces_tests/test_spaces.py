@@ -1,0 +1,209 @@
+"""Every space that is shipped: what it may answer, whether timm can build it, and how it describes itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+import search_spaces
+from automl.config import ModelConfig, TrialConfig
+from automl.space import Space, describe, load_space, narrowed, space_names
+from automl.training.losses import build_loss
+from automl.training.models import build_model, require_sizes_fit
+from automl.training.optim import build_optimizer
+
+GOLDEN = Path(__file__).parent / "golden"
+PARAMETERS = {
+    "backbone",
+    "resize",
+    "loss",
+    "focal_gamma",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "dropout",
+    "drop_path",
+    "batch_size",
+    "augment",
+    "freeze_epochs",
+}
+every_space = pytest.mark.parametrize("name", space_names())
+
+
+class RandomTrial:
+    """Answers at random, and at the bounds of a range as often as inside."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.params: dict[str, Any] = {}
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.params[name] = self._random.choice([low, high, self._random.uniform(low, high)])
+        return float(self.params[name])
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.params[name] = self._random.randrange(low, high + 1, step)
+        return int(self.params[name])
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self.params[name] = self._random.choice(choices)
+        return self.params[name]
+
+
+def answers(name: str, n: int = 300) -> list[tuple[dict[str, Any], TrialConfig]]:
+    """Parameters and configurations of n random trials."""
+    space, found = load_space(name), []
+    for seed in range(n):
+        trial = RandomTrial(seed)
+        found.append((trial.params, space(trial)))
+    return found
+
+
+def backbones_of(space: Space) -> list[str]:
+    (dimension,) = [dimension for dimension in describe(space) if dimension.name == "backbone"]
+    return dimension.domain.split(", ")
+
+
+def sizes_of(space: Space, backbone: str) -> list[tuple[int, ...]]:
+    """The resize schedules that the space offers for a backbone."""
+    kept = narrowed(space, fix=[f"backbone={backbone}"])
+    schedules = [dimension.domain.split(", ") for dimension in describe(kept) if dimension.name == "resize"]
+    if not schedules:
+        return [kept(RandomTrial(0)).resize.image_sizes]
+    return [tuple(int(size) for size in schedule.split("-")) for schedule in schedules[0]]
+
+
+@every_space
+def test_every_answer_is_a_valid_configuration_that_survives_json(name: str) -> None:
+    for _, config in answers(name):
+        assert TrialConfig.from_json(config.to_json()) == config
+
+
+@every_space
+def test_all_trials_of_a_space_have_the_same_number_of_epochs(name: str) -> None:
+    assert len({config.epochs for _, config in answers(name)}) == 1
+
+
+@every_space
+def test_every_answer_is_in_the_configuration(name: str) -> None:
+    for params, config in answers(name, 50):
+        assert params.keys() <= PARAMETERS
+        assert config.model.backbone == params["backbone"]
+        assert "-".join(map(str, config.resize.image_sizes)) == params.get("resize", "224")
+        assert (config.loss.name, config.loss.focal_gamma) == (params["loss"], params.get("focal_gamma"))
+        optim = config.optim
+        assert (optim.optimizer, optim.lr, optim.weight_decay) == tuple(
+            params[key] for key in ("optimizer", "lr", "weight_decay")
+        )
+        assert (config.model.dropout, config.model.drop_path) == (params["dropout"], params.get("drop_path", 0.0))
+        assert config.batch_size == params["batch_size"]
+        assert config.augment.policy == params["augment"]
+        assert config.freeze_epochs == params["freeze_epochs"]
+
+
+@every_space
+def test_gamma_is_asked_for_with_focal_loss_alone(name: str) -> None:
+    for params, _ in answers(name, 50):
+        assert ("focal_gamma" in params) == (params["loss"] == "focal")
+
+
+@every_space
+def test_every_first_trial_is_answered_as_it_is_written(name: str) -> None:
+    written = importlib.import_module(f"search_spaces.{name}").FIRST_TRIALS
+    proposals = load_space(name).proposals()
+    assert len(proposals) == len(written) >= 2
+    for known, proposal in zip(written, proposals, strict=True):
+        assert {key: proposal[key] for key in known} == known
+
+
+def test_the_first_trial_of_all_is_the_common_recipe() -> None:
+    first = load_space("default").proposals()[0]
+    recipe = {"backbone": "efficientnet_b3", "optimizer": "adam", "lr": 3e-5, "batch_size": 16}
+    assert {key: first[key] for key in recipe} == recipe
+
+
+def test_the_default_space_has_every_family_that_was_asked_for() -> None:
+    backbones = backbones_of(load_space("default"))
+    for number in range(8):
+        assert any(backbone.endswith(f"efficientnet_b{number}") for backbone in backbones)
+    for number in (121, 161, 169, 201):
+        assert f"densenet{number}" in backbones
+    assert {"inception_v3", "inception_v4", "resnet50", "resnext50_32x4d", "tf_efficientnetv2_s"} <= set(backbones)
+
+
+@every_space
+def test_every_backbone_has_pretrained_weights_in_timm(name: str) -> None:
+    trained = {tagged.partition(".")[0] for tagged in timm.list_pretrained()}
+    assert set(backbones_of(load_space(name))) <= trained
+    for backbone in backbones_of(load_space(name)):
+        pretrained = timm.models.get_pretrained_cfg(backbone)
+        assert pretrained is not None and pretrained.has_weights, backbone
+
+
+@every_space
+def test_a_space_imports_nothing_but_the_vocabulary(name: str) -> None:
+    source = Path(search_spaces.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+    imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    assert imported == {"__future__", "automl.config", "automl.space"}
+    assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)]
+
+
+@every_space
+def test_a_space_says_how_it_is_run(name: str) -> None:
+    documentation = importlib.import_module(f"search_spaces.{name}").__doc__
+    assert documentation is not None
+    assert "automl search" in documentation
+    assert name == "default" or f"--space {name}" in documentation
+
+
+@every_space
+def test_a_space_describes_itself_as_in_its_golden_file(name: str) -> None:
+    space = load_space(name)
+    lines = [f"epochs: {space(RandomTrial(0)).epochs}"]
+    for dimension in describe(space):
+        condition = f"  if {dimension.condition}" if dimension.condition else ""
+        lines.append(f"{dimension.name}: {dimension.domain}{condition}")
+    lines += [f"first trial: {proposal}" for proposal in space.proposals()]
+    path, text = GOLDEN / f"{name}.txt", "\n".join(lines) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, "run with UPDATE_GOLDEN=1 if this change is meant"
+
+
+@pytest.mark.parametrize("backbone", backbones_of(load_space("tiny")))
+def test_a_tiny_backbone_is_small_and_takes_a_step_at_every_size_that_is_offered(backbone: str) -> None:
+    space = load_space("tiny")
+    config = narrowed(space, fix=[f"backbone={backbone}"])(RandomTrial(0))
+    model = build_model(ModelConfig(backbone=backbone, pretrained=False), n_classes=4, weights_dir=None)
+    assert sum(parameter.numel() for parameter in model.parameters()) < 1_000_000
+    optimizer = build_optimizer(model, config.optim)
+    for size in sorted({size for sizes in sizes_of(space, backbone) for size in sizes}):
+        loss = build_loss(config.loss)(model(torch.randn(2, 3, size, size)), torch.tensor([0, 3]))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        assert torch.isfinite(loss)
+
+
+@pytest.mark.slow
+@every_space
+def test_every_backbone_builds_with_its_regularisation_and_takes_every_size(name: str) -> None:
+    space = load_space(name)
+    asks_drop_path = any(dimension.name == "drop_path" for dimension in describe(space))
+    for backbone in backbones_of(space):
+        config = ModelConfig(backbone=backbone, pretrained=False, drop_path=0.1 if asks_drop_path else 0.0)
+        model = build_model(config, n_classes=3, weights_dir=None)
+        sizes = {size for schedule in sizes_of(space, backbone) for size in schedule}
+        smallest_alone = name != "modern"  # what can shrink an image too far, or is bound to one size
+        require_sizes_fit(model, (min(sizes),) if smallest_alone else (min(sizes), max(sizes)), backbone)
