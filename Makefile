@@ -14,7 +14,7 @@ demo: .venv/installed
 	rm -rf demo
 	$(BIN)/python -m automl.demo build $(DEMO)
 	$(BIN)/automl search $(DEMO) --workdir demo/automl_runs --space tiny --no-pretrained --no-flips \
-	    --trials 16 --cpu-slots 2 --top 5 --tta shifts
+	    --trials 14 --cpu-slots 2 --top 5 --tta shifts
 	$(BIN)/automl status --workdir demo/automl_runs
 	$(BIN)/python -m automl.demo score $(DEMO) demo/automl_runs/digits/submission.csv
 

@@ -99,7 +99,12 @@ def search(
     fix: Fix = [],  # noqa: B006 (typer copies it)
     choices: Choices = [],  # noqa: B006
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to use; all that are visible by default.")] = None,
+    trials_per_gpu: Annotated[int, typer.Option(min=1, help="Trials at once that share each GPU.")] = 1,
     cpu_slots: CpuSlots = None,
+    timeout: Annotated[str | None, typer.Option(help="Be done by then, submission included: 8h, 90m.")] = None,
+    trial_timeout: Annotated[str, typer.Option(help="Silence after which a trial is killed.")] = "10m",
+    keep_checkpoints: Annotated[str, typer.Option(help="Of how many best trials to keep the weights, or all.")] = "15",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result alone.")] = False,
     top: Top = 5,
     tta: TTA = "auto",
     ensemble: Annotated[bool, typer.Option(help="End with an ensemble and a submission.")] = True,
@@ -123,11 +128,14 @@ def search(
 
     The same command again goes on where the last one ended, up to the number of trials.
     """
+    from automl.artifacts import bytes_below
+    from automl.deadline import Deadline, parse_duration
     from automl.space import load_space, narrowed
     from automl.workflow import SearchRequest
     from runners.devices import cpu_count
 
-    devices = _devices(gpus, cpu_slots)
+    deadline = Deadline.after(parse_duration(timeout)) if timeout else Deadline()
+    devices = _devices(gpus, cpu_slots, trials_per_gpu)
     files = _study_files(workdir, study or folder.resolve().name)
     request = SearchRequest(
         folder=folder.resolve(),
@@ -144,11 +152,17 @@ def search(
         sampler=sampler,
         pruner=pruner,
         n_threads=cpu_count(),
+        deadline=deadline,
+        keep_weights=_number_to_keep(keep_checkpoints, top),
     )
-    typer.echo(f"study '{files.root.name}' in {_shown(files.root)}, trials on {_counted(devices)}")
-    _search(request, _runner(runner, devices, n_threads=max(1, cpu_count() // len(devices))))
+    say = _say_nothing if quiet else typer.echo
+    say(f"study '{files.root.name}' in {_shown(files.root)}, trials on {_counted(devices)}")
+    threads = max(1, cpu_count() // len(devices))
+    chosen = _runner(runner, devices, n_threads=threads, silence_timeout_s=parse_duration(trial_timeout))
+    _search(request, chosen, quiet=quiet)
     if ensemble:
-        _ensemble(files, top=top, tta=tta, device=devices[0], out=None, at_least=1)
+        _ensemble(files, top=top, tta=tta, device=devices[0], out=None, at_least=1, note=say)
+    say(f"the study takes {bytes_below(files.root) / 1e6:.0f} MB")
 
 
 @app.command()
@@ -239,13 +253,13 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
     typer.echo(f"wrote {_shown(files.report)}")
 
 
-def _search(request: SearchRequest, runner: Runner) -> None:
+def _search(request: SearchRequest, runner: Runner, *, quiet: bool) -> None:
     from automl.display import Watched
     from automl.training.task import run_trial
     from automl.workflow import run_search
     from runners.base import Interrupted
 
-    with _screen() as screen:
+    with _screen(quiet=quiet) as screen:
         try:
             run_search(
                 request,
@@ -259,13 +273,20 @@ def _search(request: SearchRequest, runner: Runner) -> None:
             raise typer.Exit(128 + signal.signal_number) from signal
 
 
-def _ensemble(files: StudyFiles, *, top: int, tta: str, device: str, out: Path | None, at_least: int) -> None:
+def _ensemble(
+    files: StudyFiles,
+    *,
+    top: int,
+    tta: str,
+    device: str,
+    out: Path | None,
+    at_least: int,
+    note: Callable[[str], None] = typer.echo,
+) -> None:
     from automl.workflow import run_ensemble
 
-    result = run_ensemble(
-        files, top=top, tta=tta, device=device, out=out or files.submission, at_least=at_least, note=typer.echo
-    )
-    _print_ensemble(result)
+    out = out or files.submission
+    _print_ensemble(run_ensemble(files, top=top, tta=tta, device=device, out=out, at_least=at_least, note=note))
 
 
 def _print_ensemble(result: EnsembleResult) -> None:
@@ -279,7 +300,11 @@ def _print_ensemble(result: EnsembleResult) -> None:
     typer.echo(f"wrote {_shown(result.submission)}")
 
 
-def _devices(gpus: int | None, cpu_slots: int | None) -> list[str]:
+def _say_nothing(text: str) -> None:
+    """What `--quiet` does with a line."""
+
+
+def _devices(gpus: int | None, cpu_slots: int | None, trials_per_gpu: int) -> list[str]:
     from runners.devices import cpu_count, visible_gpus
 
     visible = visible_gpus()
@@ -293,14 +318,15 @@ def _devices(gpus: int | None, cpu_slots: int | None) -> list[str]:
         )
     if wanted and cpu_slots:
         raise UsageError("--cpu-slots was given together with GPUs", hint="add --gpus 0 to train on the CPU")
-    return visible[:wanted] or ["cpu"] * (cpu_slots or min(2, cpu_count()))
+    return visible[:wanted] * trials_per_gpu or ["cpu"] * (cpu_slots or min(2, cpu_count()))
 
 
-def _runner(name: str, devices: list[str], *, n_threads: int) -> Runner:
+def _runner(name: str, devices: list[str], *, n_threads: int, silence_timeout_s: float) -> Runner:
     if name == "process":
         from runners.process import ProcessRunner
 
-        return ProcessRunner(devices, n_threads=n_threads, preload=("automl.training.trial",))
+        preload = ("automl.training.trial",)
+        return ProcessRunner(devices, n_threads=n_threads, preload=preload, silence_timeout_s=silence_timeout_s)
     if name == "inline":
         from runners.inline import InlineRunner
 
@@ -322,6 +348,17 @@ def _number_of_folds(text: str) -> int:
     if text.isdigit() and 1 <= int(text) <= N_FOLDS:
         return int(text)
     raise UsageError(f"--train-folds {text} is not 1 to {N_FOLDS} or all", hint="leave it out to train one fold")
+
+
+def _number_to_keep(text: str, top: int) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdigit() or int(text) < top:
+        raise UsageError(
+            f"--keep-checkpoints {text} is not a number from --top {top} on, or all",
+            hint="leave it out to keep the weights of the best 15 trials",
+        )
+    return int(text)
 
 
 def _study_files(workdir: Path, name: str) -> StudyFiles:
@@ -372,10 +409,13 @@ def _console() -> Any:
 
 
 @contextmanager
-def _screen() -> Iterator[Screen]:
-    from automl.display import LiveScreen, PlainScreen
+def _screen(*, quiet: bool) -> Iterator[Screen]:
+    from automl.display import LiveScreen, PlainScreen, QuietScreen
 
     console = _console()
+    if quiet:
+        yield QuietScreen()
+        return
     if not console.is_terminal:
         yield PlainScreen(console)
         return

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from automl.deadline import duration
 from automl.search import SearchLoop
 from automl.study import ENDED, SearchStudy, best_trials
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
@@ -32,6 +33,13 @@ class ShownTrial:
     detail: dict[str, Any] = field(default_factory=dict)
     score: float | None = None
     started_s: float = 0.0
+    epoch_seconds: list[float] = field(default_factory=list)
+
+    def left_s(self) -> float | None:
+        """How long the epochs to come will take if they take as long as the last one did; None before the first."""
+        if not self.epoch_seconds:
+            return None
+        return self.epoch_seconds[-1] * (self.n_epochs - len(self.epoch_seconds))
 
 
 class Screen(Protocol):
@@ -87,8 +95,9 @@ class Watched:
             case Progressed():
                 shown.detail.update(event.detail)
             case Reported():
-                shown.detail.update(event.detail, epoch=event.step)
+                shown.detail.update(event.detail, epoch=event.step + 1, batch=0)
                 shown.score = event.value
+                shown.epoch_seconds.append(float(event.detail.get("seconds", 0.0)))
             case Finished() | Stopped() | Failed():
                 del self._shown[event.job_id]
                 self._screen.line(self._ending(shown, event))
@@ -129,6 +138,16 @@ class PlainScreen:
         """Nothing: a file cannot be drawn over."""
 
 
+class QuietScreen:
+    """Nothing at all."""
+
+    def line(self, text: str) -> None:
+        """Nothing."""
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        """Nothing."""
+
+
 class LiveScreen:
     """A table at the foot of the terminal that is drawn over, with the lines that stay above it."""
 
@@ -167,16 +186,6 @@ def ending_of(trial: FrozenTrial, event: Event) -> str:
     return f"is tried again: {event.reason}" if isinstance(event, Failed) else "is interrupted"
 
 
-def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, or 5 h 02 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def _cells(shown: ShownTrial) -> list[str]:
     detail = shown.detail
     epoch = int(detail.get("epoch", 0)) + 1
@@ -184,9 +193,10 @@ def _cells(shown: ShownTrial) -> list[str]:
     return [
         f"trial {shown.number}",
         shown.device,
-        f"epoch {epoch}/{shown.n_epochs}{batch}",
+        f"epoch {min(epoch, shown.n_epochs)}/{shown.n_epochs}{batch}",
         f"{detail['image_size']} px" if "image_size" in detail else "",
         f"{detail['images_per_s']:.0f} images/s" if "images_per_s" in detail else "",
         f"{shown.score:.4f}" if shown.score is not None else "",
+        f"{duration(left_s)} left" if (left_s := shown.left_s()) is not None else "",
         shown.description,
     ]

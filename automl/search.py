@@ -65,12 +65,21 @@ class SearchLoop:
     """
 
     def __init__(
-        self, study: SearchStudy, space: Space, task: Task, payload: Payload, *, n_trials: int, keep_complete: int = 10
+        self,
+        study: SearchStudy,
+        space: Space,
+        task: Task,
+        payload: Payload,
+        *,
+        n_trials: int,
+        keep_complete: int = 10,
+        time_left_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         """Args:
         payload: (trial number, configuration) -> what the task gets.
         n_trials: how many trials shall have ended, COMPLETE, PRUNED or FAIL, those of earlier runs included.
         keep_complete: the pruner is not heeded where fewer trials than this could then become COMPLETE.
+        time_left_s: until running trials have to stop; they stay RUNNING and go on with the next search.
         """
         self.error: AutomlError | None = None
         self._study = study
@@ -79,6 +88,7 @@ class SearchLoop:
         self._payload = payload
         self._n_trials = n_trials
         self._keep_complete = keep_complete
+        self._time_left_s = time_left_s
         self._running: dict[str, RunningTrial] = {}
         self._n_pruning = 0
         self._n_failures_in_a_row = 0
@@ -87,7 +97,7 @@ class SearchLoop:
 
     def next_job(self) -> Job | None:
         """An interrupted trial first, then new ones up to the target."""
-        if self.error is not None:
+        if self.error is not None or self._time_left_s() <= self._study.median_seconds():
             return None
         while self._resumed:
             job = self._take_up(self._resumed.popleft())
@@ -117,7 +127,7 @@ class SearchLoop:
                 self._on_failure(running, event)
             case Progressed():
                 pass
-        return Verdict.STOP if self.error is not None else Verdict.CONTINUE
+        return self._general_verdict()
 
     def _take_up(self, trial: Trial) -> Job | None:
         """A job for the trial, or None where it only remained to be told that it was pruned."""
@@ -147,7 +157,11 @@ class SearchLoop:
             trial.set_user_attr(PRUNED_AT, event.step)
             self._n_pruning += 1
             return Verdict.STOP
-        return Verdict.STOP if self.error is not None else Verdict.CONTINUE
+        return Verdict.CONTINUE if is_last else self._general_verdict()
+
+    def _general_verdict(self) -> Verdict:
+        """Whether any trial may go on at this moment."""
+        return Verdict.STOP if self.error is not None or self._time_left_s() <= 0 else Verdict.CONTINUE
 
     def _may_prune(self) -> bool:
         n_lost = self._study.n_in(TrialState.PRUNED, TrialState.FAIL) + self._n_pruning

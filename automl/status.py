@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from automl.display import duration
+from automl.deadline import duration
 from automl.pruning import IMAGE_SIZES
 from automl.study import best_trials, terms_of
 

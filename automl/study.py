@@ -14,6 +14,7 @@ import os
 import platform
 import socket
 import sqlite3
+import statistics
 import subprocess
 import time
 import warnings
@@ -115,6 +116,12 @@ class SearchStudy:
     def n_in(self, *states: TrialState) -> int:
         """How many trials are in one of the states."""
         return len(self.optuna_study.get_trials(deepcopy=False, states=states))
+
+    def median_seconds(self) -> float:
+        """How long a complete trial took; 0 where none is complete."""
+        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        seconds = [float(trial.user_attrs.get("seconds", 0.0)) for trial in complete]
+        return statistics.median(seconds) if seconds else 0.0
 
     def _adopted(self, frozen: FrozenTrial) -> Trial:
         # `ask` returns just this object for a new trial; Optuna has no public way to get it for a running one.
@@ -280,7 +287,8 @@ def _check_file(files: StudyFiles) -> None:
             )
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=SQLITE_TIMEOUT_S)) as db:
+        # Not read-only: after a kill in the middle of a commit, the first to look has to undo that commit.
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=SQLITE_TIMEOUT_S)) as db:
             (verdict,) = db.execute("PRAGMA quick_check").fetchone()
             has_studies = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'studies'").fetchone()[0]
     except sqlite3.DatabaseError as error:

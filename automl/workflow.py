@@ -6,13 +6,13 @@ Not responsible for: flags and printing (automl.cli), who carries the jobs (the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles, read_json
 from automl.config import TrialConfig
@@ -20,10 +20,12 @@ from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
 from automl.data.layouts import read_competition
+from automl.deadline import Deadline, duration
 from automl.errors import NoUsableModelError, StorageError, listed
 from automl.search import SearchLoop, search
 from automl.space import Space
-from automl.study import SearchStudy, Terms, best_trials, open_study, read_study
+from automl.study import ENDED, SearchStudy, Terms, best_trials, open_study, read_study
+from automl.upkeep import StudyKeeper, Upkeep
 from runners.base import Runner, Supervisor, Task
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class SearchRequest:
     sampler: str = "tpe"
     pruner: str = "rank"
     n_threads: int = 1
+    deadline: Deadline = field(default_factory=Deadline)
+    keep_weights: int | None = N_POOL
 
 
 Watch = Callable[[SearchLoop, SearchStudy], Supervisor]
@@ -76,6 +80,7 @@ def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Wat
     terms = _terms(request, competition)
     with open_study(request.files, terms, sampler=request.sampler, pruner=request.pruner) as study:
         _freeze(request, competition, study, note)
+        note(_story(study))
         loop = SearchLoop(
             study,
             request.space,
@@ -83,8 +88,14 @@ def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Wat
             lambda number, config: _payload(request, number, config),
             n_trials=request.n_trials,
             keep_complete=2 * request.top,
+            time_left_s=request.deadline.left_for_training_s,
         )
-        search(loop, runner, watch(loop, study))
+        keeper = StudyKeeper(
+            study.optuna_study, request.files, competition, top=request.top, keep_weights=request.keep_weights
+        )
+        search(loop, runner, Upkeep(watch(loop, study), keeper.tidy))
+        if study.n_in(*ENDED) < request.n_trials:
+            note("the time is up; the same command goes on with the search")
 
 
 def run_ensemble(
@@ -145,6 +156,15 @@ def _terms(request: SearchRequest, competition: Competition) -> Terms:
         train_folds=request.train_folds,
         seed=request.seed,
     )
+
+
+def _story(study: SearchStudy) -> str:
+    """What earlier runs have left behind."""
+    n_ended, n_running = study.n_in(*ENDED), study.n_in(TrialState.RUNNING)
+    if not n_ended + n_running:
+        return "a new study"
+    trained_s = sum(trial.user_attrs.get("seconds", 0.0) for trial in study.optuna_study.get_trials(deepcopy=False))
+    return f"going on: {n_ended} trials ended and {n_running} interrupted in {duration(trained_s)} of training so far"
 
 
 def _freeze(request: SearchRequest, competition: Competition, study: SearchStudy, note: Note) -> None:

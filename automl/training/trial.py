@@ -24,7 +24,6 @@ from automl.training.checkpoints import EpochRecord
 from automl.training.finished import FinishedFold, delete_fold_arrays, join_folds
 from automl.training.fold import Progress, Setting, finish_fold
 from automl.training.loop import DeadEnd
-from automl.training.provenance import git_commit, package_versions
 from automl.training.reporting import Context
 from automl.training.seeding import use_repeatable_arithmetic
 
@@ -114,15 +113,10 @@ def _answer_again(setting: Setting) -> dict[str, Any]:
 
 
 def _attributes(setting: Setting, progress: Progress, *, micro_batch: int, n_parameters: int | None) -> dict[str, Any]:
-    """What the study keeps about a trial beside its score."""
+    """What only the trial itself knows of what the study keeps beside its score; `seconds` are those of all folds."""
     unfinished = [] if progress.state is None else progress.state.history
     return {
-        "image_sizes": [record.image_size for record in progress.history],
-        "epochs_trained": len(progress.history),
-        "seconds": progress.seconds + sum(record.seconds for record in unfinished),
-        "device": setting.device,
-        "git_commit": git_commit(),
-        "versions": package_versions(),
+        "seconds": round(progress.seconds + sum(record.seconds for record in unfinished), 3),
         "n_parameters": n_parameters,
         "micro_batch": micro_batch,
     }

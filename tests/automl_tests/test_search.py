@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from automl.pruning import RankPruner
 from automl.search import SearchLoop, search
 from automl.space import Space, Suggest
 from automl.study import SearchStudy
-from runners.base import Failed, Finished, Job, Reported, Runner, Started, Stopped, Supervisor, Verdict
+from runners.base import Failed, Finished, Job, Progressed, Reported, Runner, Started, Stopped, Supervisor, Verdict
 
 EPOCHS = 6  # the rank pruner looks after epochs 2 and 4
 
@@ -48,7 +50,13 @@ def new_study(storage: str | None = None, *, pruner: Any = None) -> SearchStudy:
     return SearchStudy(study)
 
 
-def new_loop(study: SearchStudy, *, n_trials: int = 50, keep_complete: int = 2) -> SearchLoop:
+def new_loop(
+    study: SearchStudy,
+    *,
+    n_trials: int = 50,
+    keep_complete: int = 2,
+    time_left_s: Callable[[], float] = lambda: math.inf,
+) -> SearchLoop:
     return SearchLoop(
         study,
         SPACE,
@@ -56,6 +64,7 @@ def new_loop(study: SearchStudy, *, n_trials: int = 50, keep_complete: int = 2) 
         lambda number, config: {"trial": number, "lr": config.optim.lr},
         n_trials=n_trials,
         keep_complete=keep_complete,
+        time_left_s=time_left_s,
     )
 
 
@@ -300,6 +309,39 @@ def test_a_trial_that_a_person_ended_by_another_tool_is_stopped_and_left_as_it_i
     loop.handle(Stopped(job_id=job.id))
     assert states(study) == [TrialState.FAIL]
     assert start(loop).id == "1"
+
+
+def test_when_the_time_is_up_running_trials_stop_and_go_on_with_the_next_search() -> None:
+    study = new_study()
+    left_s = 100.0
+    loop = new_loop(study, time_left_s=lambda: left_s)
+    job = start(loop)
+    assert report(loop, job, 0, 0.5) is Verdict.CONTINUE
+    left_s = 0.0
+    assert loop.handle(Progressed(job_id=job.id)) is Verdict.STOP
+    loop.handle(Stopped(job_id=job.id))
+    assert loop.next_job() is None
+    assert loop.error is None
+    assert states(study) == [TrialState.RUNNING]
+    assert start(new_loop(study)).id == job.id
+
+
+def test_a_trial_that_has_trained_its_last_epoch_may_finish_when_the_time_is_up() -> None:
+    left_s = 100.0
+    loop = new_loop(new_study(), time_left_s=lambda: left_s)
+    job = start(loop)
+    left_s = 0.0
+    assert report(loop, job, EPOCHS - 1, 0.5) is Verdict.CONTINUE
+
+
+def test_no_trial_is_begun_that_would_hardly_be_done_in_time() -> None:
+    left_s = 100.0
+    loop = new_loop(new_study(), time_left_s=lambda: left_s)
+    complete(loop, start(loop), 0.5)  # two seconds for each of its epochs
+    left_s = 2.0 * EPOCHS - 1
+    assert loop.next_job() is None
+    left_s = 2.0 * EPOCHS + 1
+    assert loop.next_job() is not None
 
 
 def test_search_raises_what_stopped_the_loop() -> None:

@@ -56,14 +56,11 @@ def test_a_trial_beats_chance_and_says_how_it_came_about(tmp_path: Path) -> None
     assert answer["score"] > 0.6
     assert answer["score"] == context.reports[-1][1]
     attributes = answer["attributes"]
-    assert attributes["image_sizes"] == [24] * 4 + [32] * 4
-    assert attributes["epochs_trained"] == 8
     assert attributes["seconds"] > 0
-    assert attributes["device"] == "cpu"
     assert attributes["micro_batch"] == 16
     assert attributes["n_parameters"] > 100_000
-    assert {"python", "torch", "timm", "albumentations", "automl"} <= attributes["versions"].keys()
     assert [step for step, _ in context.reports] == list(range(8))
+    assert [detail["image_size"] for detail in context.details] == [24] * 4 + [32] * 4
     assert {"image_size", "lr", "train_loss", "images_per_s", "seconds"} <= context.details[0].keys()
 
 
@@ -209,7 +206,6 @@ def test_a_loss_that_is_no_number_ends_the_trial_at_that_step(tmp_path: Path) ->
     assert answer["outcome"] == "dead_end"
     assert answer["constraint"] == "diverged"
     assert answer["reason"] in {f"loss became {value} in epoch 1, step 2, lr 1e+30" for value in ("nan", "inf")}
-    assert answer["attributes"]["epochs_trained"] == 0
     assert context.reports == []
     assert not study.trial(0).weights(0).exists()
 
