@@ -172,6 +172,7 @@ def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner:
             load_if_exists=True,
         )
         _check_terms(optuna_study, terms, files)
+        _name_metric(optuna_study, terms.metric)
         yield SearchStudy(optuna_study, sampler=sampler, seed=terms.seed)
 
 
@@ -314,6 +315,14 @@ def _check_terms(optuna_study: optuna.Study, terms: Terms, files: StudyFiles) ->
             f"study '{files.root.name}' was begun with another {_difference(different[0], begun, now)}",
             hint="give the same flags as before to go on with it, or begin another with --study",
         )
+
+
+def _name_metric(optuna_study: optuna.Study, metric: str) -> None:
+    """Have the dashboard write the metric's name on its axes."""
+    if optuna_study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna_study.set_metric_names([metric])
 
 
 def _difference(name: str, begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
