@@ -109,7 +109,7 @@ def build_ensemble(
     choice = choose(pool, GROUPS[group], competition=competition, looking=looking, max_members=top, note=note)
     if competition.metric.better(choice.plain.score, choice.with_views.score):
         change = f"the views '{group}' worsen the score from {choice.plain.score:.5f} to {choice.with_views.score:.5f}"
-        note(f"{change}: {'they are left out' if tta == AUTO else 'with --tta none they are left out'}")
+        note(f"{change}: {'they are left out' if tta == AUTO else '--tta none would leave them out'}")
         if tta == AUTO:
             group, choice = "none", choice.without_views()
     write_submission(competition, _test_probs(choice, GROUPS[group], competition, looking), out)
