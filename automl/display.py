@@ -5,6 +5,8 @@ A `Watched` supervisor passes everything on to the search loop and shows it. Not
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +74,7 @@ class Watched:
         self._begun_s = clock()
         self._n_ended_before = study.n_in(*ENDED)
         self._shown: dict[str, ShownTrial] = {}
+        self._summary = self._summarised()
 
     def next_job(self) -> Job | None:
         job = self._loop.next_job()
@@ -100,16 +103,18 @@ class Watched:
                 shown.epoch_seconds.append(float(event.detail.get("seconds", 0.0)))
             case Finished() | Stopped() | Failed():
                 del self._shown[event.job_id]
+                self._summary = self._summarised()
                 self._screen.line(self._ending(shown, event))
-        self._screen.redraw(list(self._shown.values()), self._summary())
+        self._screen.redraw(list(self._shown.values()), self._summary)
         return verdict
 
     def _ending(self, shown: ShownTrial, event: Event) -> str:
         trial = self._study.optuna_study.get_trials(deepcopy=False)[shown.number]
         seconds = duration(self._clock() - shown.started_s)
-        return f"trial {shown.number} {ending_of(trial, event)} after {seconds}; {self._summary()}"
+        return f"trial {shown.number} {ending_of(trial, event)} after {seconds}; {self._summary}"
 
-    def _summary(self) -> str:
+    def _summarised(self) -> str:
+        """Counts, the best trial, the time left; from the database, so only when a trial has ended."""
         study = self._study.optuna_study
         n_ended = self._study.n_in(*ENDED)
         parts = [f"{n_ended} of {self._n_trials} ended"]
@@ -132,7 +137,11 @@ class PlainScreen:
         self._console = console
 
     def line(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        try:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        except (OSError, SystemExit):  # SystemExit is what rich makes of a closed pipe
+            # A search of days is worth more than its lines: from now on they go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def redraw(self, running: list[ShownTrial], summary: str) -> None:
         """Nothing: a file cannot be drawn over."""
