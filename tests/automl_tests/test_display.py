@@ -1,0 +1,131 @@
+"""What a person sees of a search, on a terminal and in a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+from rich.console import Console
+from rich.live import Live
+
+from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.display import LiveScreen, PlainScreen, QuietScreen, ShownTrial, Watched
+from automl.search import SearchLoop
+from automl.space import Space, Suggest
+from automl.study import SearchStudy
+from runners.base import Failed, Finished, Progressed, Reported, Started
+
+
+def suggest(trial: Suggest) -> TrialConfig:
+    return TrialConfig(
+        model=ModelConfig(backbone="resnet18"),
+        resize=ResizeConfig(image_sizes=(16, 32)),
+        optim=OptimConfig(lr=trial.suggest_float("lr", 1e-3, 1e-3)),
+        epochs=4,
+    )
+
+
+class Kept:
+    """A screen that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.running: list[list[ShownTrial]] = []
+        self.summaries: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        self.running.append(running)
+        self.summaries.append(summary)
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watched(clock: Clock) -> Callable[[Any], Watched]:
+    def make(screen: Any) -> Watched:
+        study = SearchStudy(optuna.create_study(direction="maximize"))
+        space = Space(name="test", suggest=suggest)
+        loop = SearchLoop(study, space, dict, lambda _, config: {"config": config.to_json()}, n_trials=4)  # type: ignore[arg-type]
+        return Watched(loop, study, screen, n_trials=4, clock=clock)
+
+    return make
+
+
+def run_one(watched: Watched, clock: Clock, score: float) -> None:
+    job = watched.next_job()
+    assert job is not None
+    watched.handle(Started(job_id=job.id, device="cuda:1"))
+    watched.handle(
+        Progressed(job_id=job.id, detail={"image_size": 16, "images_per_s": 250.0, "batch": 3, "n_batches": 6})
+    )
+    for step in range(4):
+        clock.now_s += 10.0
+        watched.handle(Reported(job_id=job.id, step=step, value=score, detail={"seconds": 10.0, "image_size": 16}))
+    watched.handle(Finished(job_id=job.id, result={"outcome": "completed", "score": score}))
+
+
+def test_each_trial_has_a_line_when_it_starts_and_one_when_it_ends(
+    watched: Callable[[Any], Watched], clock: Clock
+) -> None:
+    screen = Kept()
+    run_one(watched(screen), clock, 0.75)
+    assert screen.lines == [
+        "trial 0 starts on cuda:1: resnet18, 16-32 px, adamw 1.0e-03, batch 32",
+        "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
+    ]
+
+
+def test_a_trial_that_is_tried_again_says_why(watched: Callable[[Any], Watched]) -> None:
+    screen = Kept()
+    watch = watched(screen)
+    job = watch.next_job()
+    assert job is not None
+    watch.handle(Failed(job_id=job.id, reason="killed by signal 9", died=True))
+    assert screen.lines == ["trial 0 is tried again: killed by signal 9 after 0 s; 0 of 4 ended"]
+
+
+def test_a_running_trial_shows_epoch_size_speed_score_and_time_left(
+    watched: Callable[[Any], Watched], clock: Clock
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=140, force_terminal=True, color_system=None)
+    with Live(console=console, auto_refresh=False) as live:
+        watch = watched(LiveScreen(live))
+        job = watch.next_job()
+        assert job is not None
+        watch.handle(Started(job_id=job.id, device="cuda:1"))
+        watch.handle(Reported(job_id=job.id, step=0, value=0.5, detail={"seconds": 10.0, "image_size": 16}))
+        detail = {"epoch": 1, "image_size": 16, "images_per_s": 250.4, "batch": 3, "n_batches": 6}
+        watch.handle(Progressed(job_id=job.id, detail=detail))
+        live.refresh()
+    shown = out.getvalue().splitlines()
+    line = [line for line in shown if "epoch 2/4 50%" in line][-1]
+    for word in ("trial 0", "cuda:1", "16 px", "250 images/s", "0.5000", "30 s left", "resnet18"):
+        assert word in line
+    assert any("0 of 4 ended" in line for line in shown)
+
+
+def test_a_file_gets_lines_only_and_quiet_nothing(watched: Callable[[Any], Watched], clock: Clock) -> None:
+    out = io.StringIO()
+    run_one(watched(PlainScreen(Console(file=out, width=200))), clock, 0.75)
+    assert [line.split(":")[0] for line in out.getvalue().splitlines()] == [
+        "trial 0 starts on cuda",
+        "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
+    ]
+    run_one(watched(QuietScreen()), clock, 0.75)
