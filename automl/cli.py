@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from automl import __version__
-from automl.errors import AutomlError, UnfitEnvironmentError, UsageError
+from automl.errors import AutomlError, UnfitEnvironmentError, UsageError, printable
 
 if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
@@ -65,7 +65,7 @@ def _reported(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except AutomlError as error:
-            typer.echo(f"Error: {error.problem}\n  hint: {error.hint}", err=True)
+            typer.echo(printable(f"Error: {error.problem}\n  hint: {error.hint}"), err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(130) from error
@@ -130,13 +130,15 @@ def search(
     """
     from automl.artifacts import bytes_below
     from automl.deadline import Deadline, parse_duration
+    from automl.placement import build_runner, choose_devices, counted
     from automl.space import load_space, narrowed
+    from automl.workdir import shown, study_files
     from automl.workflow import SearchRequest
     from runners.devices import cpu_count
 
     deadline = Deadline.after(parse_duration(timeout)) if timeout else Deadline()
-    devices = _devices(gpus, cpu_slots, trials_per_gpu)
-    files = _study_files(workdir, study or folder.resolve().name)
+    devices = choose_devices(gpus, cpu_slots, trials_per_gpu)
+    files = study_files(workdir, study or folder.resolve().name)
     request = SearchRequest(
         folder=folder.resolve(),
         files=files,
@@ -156,9 +158,9 @@ def search(
         keep_weights=_number_to_keep(keep_checkpoints, top),
     )
     say = _say_nothing if quiet else typer.echo
-    say(f"study '{files.root.name}' in {_shown(files.root)}, trials on {_counted(devices)}")
+    say(f"study '{files.root.name}' in {shown(files.root)}, trials on {counted(devices)}")
     threads = max(1, cpu_count() // len(devices))
-    chosen = _runner(runner, devices, n_threads=threads, silence_timeout_s=parse_duration(trial_timeout))
+    chosen = build_runner(runner, devices, n_threads=threads, silence_timeout_s=parse_duration(trial_timeout))
     _search(request, chosen, quiet=quiet)
     if ensemble:
         _ensemble(files, top=top, tta=tta, device=devices[0], out=None, at_least=1, note=say)
@@ -176,9 +178,10 @@ def ensemble(
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Ensemble the best complete trials with test-time augmentation and write the submission; nothing is trained."""
+    from automl.workdir import existing_study
     from runners.devices import visible_gpus
 
-    files = _existing_study(workdir, study)
+    files = existing_study(workdir, study)
     _ensemble(files, top=top, tta=tta, device=device or (visible_gpus() or ["cpu"])[0], out=out, at_least=top)
 
 
@@ -192,8 +195,9 @@ def status(
     """Show a study: its best trials, their states, the time they took, and what is running."""
     from automl.status import status_lines
     from automl.study import driver_of, read_study
+    from automl.workdir import existing_study
 
-    files = _existing_study(workdir, study)
+    files = existing_study(workdir, study)
     console = _console()
     for part in status_lines(read_study(files), driver=driver_of(files), top=top):
         console.print(part, highlight=False, markup=False)
@@ -232,8 +236,9 @@ def dashboard(
     """Show a study in the Optuna dashboard, on this machine only and without changing it."""
     from automl.dashboard import serve_dashboard
     from automl.study import read_study
+    from automl.workdir import existing_study
 
-    files = _existing_study(workdir, study)
+    files = existing_study(workdir, study)
     read_study(files)
     server = serve_dashboard(files, port=port)
     typer.echo(f"dashboard of study '{files.root.name}': http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)")
@@ -247,10 +252,11 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
     """Write a study as one HTML page that needs no network: scores, learning curves, parameters."""
     from automl.report import write_report
     from automl.study import read_study
+    from automl.workdir import existing_study, shown
 
-    files = _existing_study(workdir, study)
+    files = existing_study(workdir, study)
     write_report(read_study(files), files.report)
-    typer.echo(f"wrote {_shown(files.report)}")
+    typer.echo(f"wrote {shown(files.report)}")
 
 
 def _search(request: SearchRequest, runner: Runner, *, quiet: bool) -> None:
@@ -290,6 +296,8 @@ def _ensemble(
 
 
 def _print_ensemble(result: EnsembleResult) -> None:
+    from automl.workdir import shown
+
     for member in result.members:
         typer.echo(
             f"  weight {member.weight:.3f}  score {member.score:.4f}  trial {member.number}: "
@@ -297,41 +305,11 @@ def _print_ensemble(result: EnsembleResult) -> None:
         )
     typer.echo(f"ensemble {result.score:.4f} +- {result.score_error:.4f}, cross-fitted on rows out of fold")
     typer.echo(f"best single trial {result.best_single_score:.4f} (trial {result.best_single_number})")
-    typer.echo(f"wrote {_shown(result.submission)}")
+    typer.echo(f"wrote {shown(result.submission)}")
 
 
 def _say_nothing(text: str) -> None:
     """What `--quiet` does with a line."""
-
-
-def _devices(gpus: int | None, cpu_slots: int | None, trials_per_gpu: int) -> list[str]:
-    from runners.devices import cpu_count, visible_gpus
-
-    visible = visible_gpus()
-    wanted = len(visible) if gpus is None else gpus
-    if wanted > len(visible):
-        names = f" ({', '.join(visible)})" if visible else ""
-        use = f"use --gpus {len(visible)}" if visible else "leave --gpus out to train on the CPU"
-        raise UnfitEnvironmentError(
-            f"--gpus {wanted} was asked, but {len(visible)} are visible{names}",
-            hint=f"{use}, or check CUDA_VISIBLE_DEVICES",
-        )
-    if wanted and cpu_slots:
-        raise UsageError("--cpu-slots was given together with GPUs", hint="add --gpus 0 to train on the CPU")
-    return visible[:wanted] * trials_per_gpu or ["cpu"] * (cpu_slots or min(2, cpu_count()))
-
-
-def _runner(name: str, devices: list[str], *, n_threads: int, silence_timeout_s: float) -> Runner:
-    if name == "process":
-        from runners.process import ProcessRunner
-
-        preload = ("automl.training.trial",)
-        return ProcessRunner(devices, n_threads=n_threads, preload=preload, silence_timeout_s=silence_timeout_s)
-    if name == "inline":
-        from runners.inline import InlineRunner
-
-        return InlineRunner(device=devices[0], n_threads=n_threads)
-    raise UsageError(f"there is no runner '{name}'", hint="use process or inline")
 
 
 def _overridden(space: Space, epochs: int | None, pretrained: bool) -> Space:
@@ -361,45 +339,10 @@ def _number_to_keep(text: str, top: int) -> int | None:
     return int(text)
 
 
-def _study_files(workdir: Path, name: str) -> StudyFiles:
-    from automl.artifacts import StudyFiles, require_plain_name
-
-    return StudyFiles(workdir.resolve() / require_plain_name(name, "study"))
-
-
-def _existing_study(workdir: Path, name: str | None) -> StudyFiles:
-    """The study of that name, or the folder's own, or the only one there is."""
-    from automl.artifacts import StudyFiles
-
-    if name is not None:
-        return _study_files(workdir, name)
-    found = sorted(path.parent for path in workdir.resolve().glob("*/study.db"))
-    own = [root for root in found if root.name == Path.cwd().name]
-    if len(own or found) != 1:
-        names = ", ".join(root.name for root in found)
-        raise UsageError(
-            f"{_shown(workdir.resolve())} holds {len(found)} studies" + (f": {names}" if names else ""),
-            hint="name one with --study" if found else "begin one with automl search, or name its place with --workdir",
-        )
-    return StudyFiles((own or found)[0])
-
-
 def _existing_folder(folder: Path | None) -> Path | None:
     if folder is not None and not folder.is_dir():
         raise UnfitEnvironmentError(f"--weights {folder} is not a folder", hint="name the folder that holds the files")
     return None if folder is None else folder.resolve()
-
-
-def _counted(devices: list[str]) -> str:
-    return ", ".join(
-        device if devices.count(device) == 1 else f"{devices.count(device)} slots of {device}"
-        for device in dict.fromkeys(devices)
-    )
-
-
-def _shown(path: Path) -> str:
-    """The path from here where it lies below, which is shorter to read and to type."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _console() -> Any:

@@ -2,43 +2,26 @@
 
 A space is a function `suggest(trial) -> TrialConfig` in a Python file, which may also hold `FIRST_TRIALS`: parameters
 of known good configurations, proposed before the sampler takes over. Not responsible for: who answers the questions
-(automl.study).
+(automl.suggest, automl.study).
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
-import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from automl.artifacts import digest_of
 from automl.config import TrialConfig
 from automl.errors import UsageError
+from automl.suggest import Narrowed, Params, Replay, Suggest
 
-Choice: TypeAlias = str | int | float | bool | None
-Params: TypeAlias = dict[str, Any]
-
-
-class Suggest(Protocol):
-    """The part of `optuna.Trial` that a space may use."""
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """A float in [low, high]."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """An integer in [low, high]."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-
+__all__ = ["Dimension", "SearchSpace", "Space", "Suggest", "describe", "load_space", "narrowed", "space_names"]
 
 SearchSpace: TypeAlias = Callable[[Suggest], TrialConfig]
 
@@ -73,7 +56,7 @@ class Space:
             UsageError: a value named in `fixed` or `choices` does not fit the parameter, or the answers make no
                 valid configuration.
         """
-        config = self.suggest(_Narrowed(trial, self.fixed, self.choices))
+        config = self.suggest(Narrowed(trial, self.fixed, self.choices))
         if self.epochs is not None:
             config = replace(config, epochs=self.epochs)
         if self.pretrained is not None:
@@ -88,13 +71,13 @@ class Space:
 
     def first_config(self) -> TrialConfig:
         """The configuration of the first proposal, or of the space's first answers where it has none."""
-        return self(_Replay(self.first_trials[0] if self.first_trials else {}))
+        return self(Replay(self.first_trials[0] if self.first_trials else {}))
 
     def proposals(self) -> list[Params]:
         """Complete parameters of the first trials as far as the narrowing leaves them distinct, best first."""
         distinct: list[Params] = []
         for known in self.first_trials:
-            replay = _Replay(known)
+            replay = Replay(known)
             self(replay)
             if replay.params not in distinct:
                 distinct.append(replay.params)
@@ -175,7 +158,7 @@ def describe(space: Space) -> list[Dimension]:
     Every option of every categorical question is tried alone; a question that needs two particular answers at once,
     neither of them the first option, is not found.
     """
-    base = _Replay({})
+    base = Replay({})
     space(base)
     domains, options = dict(base.domains), dict(base.options)
     reached_by: dict[str, Params] = {name: {} for name in domains}
@@ -184,7 +167,7 @@ def describe(space: Space) -> list[Dimension]:
     while pending:
         name = pending.pop(0)
         for option in options[name]:
-            branch = _Replay({**reached_by[name], name: option})
+            branch = Replay({**reached_by[name], name: option})
             space(branch)
             asked.setdefault(name, {})[option] = set(branch.domains)
             for other in branch.domains.keys() - domains.keys():
@@ -223,101 +206,3 @@ def _module_at(path: Path) -> ModuleType:
     except Exception as error:
         raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}", hint="mend the file") from error
     return module
-
-
-class _Narrowed:
-    """Asks the trial only for what `--fix` and `--choices` leave open."""
-
-    def __init__(self, trial: Suggest, fixed: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> None:
-        self._trial = trial
-        self._fixed = fixed
-        self._choices = choices
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self._refuse_choices(name)
-        if name not in self._fixed:
-            return self._trial.suggest_float(name, low, high, step=step, log=log)
-        value = _number(name, self._fixed[name], float)
-        if log and value <= 0:
-            raise UsageError(f"{name} = {value:g}, but it must be positive", hint="mend --fix")
-        return self._trial.suggest_float(name, value, value, log=log)
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self._refuse_choices(name)
-        if name not in self._fixed:
-            return self._trial.suggest_int(name, low, high, step=step, log=log)
-        value = _number(name, self._fixed[name], int)
-        return self._trial.suggest_int(name, value, value, log=log)
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        left = list(choices)
-        if name in self._choices:
-            left = [_chosen(name, text, choices) for text in self._choices[name]]
-        if name in self._fixed:
-            left = [_chosen(name, self._fixed[name], choices)]
-        return self._trial.suggest_categorical(name, left)
-
-    def _refuse_choices(self, name: str) -> None:
-        if name in self._choices:
-            raise UsageError(f"'{name}' is a range, not a choice", hint=f"pin it with --fix {name}=VALUE")
-
-
-OPEN_CHOICES = {"backbone", "resize", "batch_size"}  # any value of the right kind makes sense, not only a listed one
-
-
-def _chosen(name: str, text: str, choices: Sequence[Any]) -> Any:
-    for choice in choices:
-        if str(choice) == text:
-            return choice
-    if name in OPEN_CHOICES:
-        return _number(name, text, int) if isinstance(choices[0], int) else text
-    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {', '.join(map(str, choices))}")
-
-
-def _number(name: str, text: str, kind: type[float] | type[int]) -> Any:
-    try:
-        value = kind(text)
-    except ValueError as error:
-        what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{name} = '{text}' is not {what}", hint="mend --fix or --choices") from error
-    if not math.isfinite(value):
-        raise UsageError(f"{name} = {text} is not finite", hint="mend --fix")
-    return value
-
-
-class _Replay:
-    """Answers with known values where they are allowed, else with the first one; remembers what was asked."""
-
-    def __init__(self, known: Mapping[str, Any]) -> None:
-        self._known = known
-        self.params: Params = {}
-        self.domains: dict[str, str] = {}
-        self.options: dict[str, tuple[Any, ...]] = {}
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self.domains[name] = _range_text(low, high, step, log)
-        self.params[name] = min(max(float(self._known.get(name, low)), low), high)
-        return float(self.params[name])
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self.domains[name] = _range_text(low, high, step if step != 1 else None, log)
-        self.params[name] = min(max(int(self._known.get(name, low)), low), high)
-        return int(self.params[name])
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self.options[name] = tuple(choices)
-        self.domains[name] = ", ".join(map(str, choices))
-        known = self._known.get(name, choices[0])
-        self.params[name] = known if known in choices else choices[0]
-        return self.params[name]
-
-
-def _range_text(low: float, high: float, step: float | None, log: bool) -> str:
-    if low == high:
-        return f"{low:g}"
-    marks = [mark for mark in ("log" if log else "", f"step {step:g}" if step else "") if mark]
-    return f"{low:g} .. {high:g}" + (f" ({', '.join(marks)})" if marks else "")
