@@ -1,9 +1,10 @@
 # make demo: a whole search on handwritten digits, in minutes.   make test: what every change must pass.
+# make soak: searches whose processes are killed at random, in a few minutes.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo/digits
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all soak check clean
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -29,6 +30,9 @@ test: check
 
 test-all: check
 	$(BIN)/pytest -m ''
+
+soak: .venv/installed
+	timeout 600 $(BIN)/python -m tests.soak
 
 clean:
 	rm -rf .venv demo automl_runs

@@ -6,6 +6,7 @@ file's contents (automl.study) or the pixel cache's contents (automl.data.cache)
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -56,6 +57,11 @@ class StudyFiles:
     @property
     def trials(self) -> Path:
         return self.root / "trials"
+
+    @property
+    def runner(self) -> Path:
+        """A runner's own notes, of use only while it runs."""
+        return self.root / "runner"
 
     @property
     def submission(self) -> Path:
@@ -146,11 +152,20 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}",
             hint="free some space or mend the permissions, then run the same command again",
         ) from error
+
+
+def remove_leftovers(files: StudyFiles) -> None:
+    """Delete the temporary files that killed processes of this machine left in the study's and its trials' folders."""
+    for path in (*files.root.glob(".*.tmp.*"), *files.trials.glob("*/.*.tmp.*")):
+        pid = path.name.rsplit(".", 2)[-2]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: object) -> None:
@@ -285,6 +300,16 @@ def _parse_checkpoint(content: bytes) -> tuple[dict[str, Any], bytes] | None:
     if len(body) != n_state + n_tensors or hashlib.sha256(body).hexdigest() != match[1].decode():
         return None
     return json.loads(body[:n_state]), body[n_state:]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -100,6 +100,7 @@ def search(
     choices: Choices = [],  # noqa: B006
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to use; all that are visible by default.")] = None,
     trials_per_gpu: Annotated[int, typer.Option(min=1, help="Trials at once that share each GPU.")] = 1,
+    gpus_per_trial: Annotated[int | None, typer.Option(min=1, help="GPUs on which each trial is trained.")] = None,
     cpu_slots: CpuSlots = None,
     timeout: Annotated[str | None, typer.Option(help="Be done by then, submission included: 8h, 90m.")] = None,
     trial_timeout: Annotated[str, typer.Option(help="Silence after which a trial is killed.")] = "10m",
@@ -120,7 +121,11 @@ def search(
     sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="rank, median, percentile, hyperband or none.")] = "rank",
     seed: Annotated[int, typer.Option(help="Of folds, sampler and training.")] = 0,
-    runner: Annotated[str, typer.Option(help="process (each trial in its own), or inline (to debug).")] = "process",
+    runner: Annotated[
+        str, typer.Option(help="process (each trial in its own), ray, or inline (to debug).")
+    ] = "process",
+    ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; with --runner ray.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="Trials at once on the Ray cluster.")] = None,
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
@@ -130,15 +135,27 @@ def search(
     """
     from automl.artifacts import bytes_below
     from automl.deadline import Deadline, parse_duration
-    from automl.placement import build_runner, choose_devices, counted
+    from automl.placement import Placement, counted
     from automl.space import load_space, narrowed
     from automl.workdir import shown, study_files
     from automl.workflow import SearchRequest
     from runners.devices import cpu_count
 
     deadline = Deadline.after(parse_duration(timeout)) if timeout else Deadline()
-    devices = choose_devices(gpus, cpu_slots, trials_per_gpu)
     files = study_files(workdir, study or folder.resolve().name)
+    placement = Placement(
+        runner=runner,
+        gpus=gpus,
+        trials_per_gpu=trials_per_gpu,
+        gpus_per_trial=gpus_per_trial,
+        cpu_slots=cpu_slots,
+        ray_address=ray_address,
+        slots=slots,
+        silence_timeout_s=parse_duration(trial_timeout),
+        storage=files.runner,
+    )
+    devices = placement.devices()
+    chosen = placement.build_runner()
     request = SearchRequest(
         folder=folder.resolve(),
         files=files,
@@ -159,11 +176,11 @@ def search(
     )
     say = _say_nothing if quiet else typer.echo
     say(f"study '{files.root.name}' in {shown(files.root)}, trials on {counted(devices)}")
-    threads = max(1, cpu_count() // len(devices))
-    chosen = build_runner(runner, devices, n_threads=threads, silence_timeout_s=parse_duration(trial_timeout))
     _search(request, chosen, quiet=quiet)
     if ensemble:
-        _ensemble(files, top=top, tta=tta, device=devices[0], out=None, at_least=1, note=say)
+        _ensemble(
+            files, top=top, tta=tta, device="cpu" if gpus == 0 else _first_device(), out=None, at_least=1, note=say
+        )
     say(f"the study takes {bytes_below(files.root) / 1e6:.0f} MB")
 
 
@@ -179,10 +196,9 @@ def ensemble(
 ) -> None:
     """Ensemble the best complete trials with test-time augmentation and write the submission; nothing is trained."""
     from automl.workdir import existing_study
-    from runners.devices import visible_gpus
 
     files = existing_study(workdir, study)
-    _ensemble(files, top=top, tta=tta, device=device or (visible_gpus() or ["cpu"])[0], out=out, at_least=top)
+    _ensemble(files, top=top, tta=tta, device=device or _first_device(), out=out, at_least=top)
 
 
 @app.command()
@@ -306,6 +322,12 @@ def _print_ensemble(result: EnsembleResult) -> None:
     typer.echo(f"ensemble {result.score:.4f} +- {result.score_error:.4f}, cross-fitted on rows out of fold")
     typer.echo(f"best single trial {result.best_single_score:.4f} (trial {result.best_single_number})")
     typer.echo(f"wrote {shown(result.submission)}")
+
+
+def _first_device() -> str:
+    from runners.devices import visible_gpus
+
+    return (visible_gpus() or ["cpu"])[0]
 
 
 def _say_nothing(text: str) -> None:

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from automl.deadline import duration
+from automl.errors import printable
 from automl.search import SearchLoop
 from automl.study import ENDED, SearchStudy, best_trials
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
@@ -138,7 +139,7 @@ class PlainScreen:
 
     def line(self, text: str) -> None:
         try:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
         except (OSError, SystemExit):  # SystemExit is what rich makes of a closed pipe
             # A search of days is worth more than its lines: from now on they go nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -164,7 +165,7 @@ class LiveScreen:
         self._live = live
 
     def line(self, text: str) -> None:
-        self._live.console.print(text, highlight=False, markup=False)
+        self._live.console.print(printable(text), highlight=False, markup=False)
 
     def redraw(self, running: list[ShownTrial], summary: str) -> None:
         table = Table.grid(padding=(0, 2))

@@ -84,3 +84,8 @@ def listed(names: list[str] | tuple[str, ...], *, at_most: int = 3) -> str:
     shown = ", ".join(repr(name) if not name.isprintable() else name for name in names[:at_most])
     rest = len(names) - at_most
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def printable(text: str) -> str:
+    """The text with its control characters escaped, so that no file's name and no log commands a terminal."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in text)

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from automl.deadline import duration
+from automl.errors import printable
 from automl.pruning import IMAGE_SIZES
 from automl.study import best_trials, terms_of
 
@@ -33,7 +34,8 @@ def status_lines(study: optuna.Study, *, driver: str | None, top: int) -> Iterat
         if trial.state == TrialState.RUNNING:
             yield _running_line(trial, terms.epochs, is_driven=driver is not None)
         elif trial.state == TrialState.FAIL:
-            yield f"trial {trial.number} failed: {trial.user_attrs.get('fail_reason', 'for an unknown reason')}"
+            reason = printable(str(trial.user_attrs.get("fail_reason", "for an unknown reason")))
+            yield f"trial {trial.number} failed: {reason}"
             yield from _indented(str(trial.user_attrs.get("last_death_log", "")))
 
 
@@ -69,4 +71,4 @@ def _cell(value: object) -> str:
 
 
 def _indented(text: str) -> list[str]:
-    return [f"    {line}" for line in text.splitlines()[-8:]]
+    return [f"    {printable(line)}" for line in text.splitlines()[-8:]]

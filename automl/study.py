@@ -18,17 +18,19 @@ import statistics
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 import optuna
+import sqlalchemy.exc
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from automl.artifacts import StudyFiles, digest_of
+from automl.artifacts import StudyFiles, digest_of, remove_leftovers
 from automl.errors import StorageError, StudyInUseError, UsageError
 from automl.pruning import build_pruner
 from automl.space import Space
+from automl.suggest import Suggest
 
 SAMPLERS = ("tpe", "random", "qmc")
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -93,9 +95,12 @@ class SearchStudy:
         frozen = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [self._adopted(trial) for trial in frozen]
 
-    def seed_for(self, trial: Trial) -> None:
-        """Seed the sampler as it was for this trial, in case its questions were cut short."""
-        self._seed_sampler(trial.number)
+    def questions(self, trial: Trial) -> Suggest:
+        """The trial to put a space's questions to; each answer is seeded by the trial's number and the question.
+
+        So a trial that was cut short between two questions gets the answers that it would have got.
+        """
+        return _SeededQuestions(trial, lambda question: self._seed_sampler(trial.number, question))
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
         """Note a step's value once; whether the pruner would stop the trial there, False for a step already known."""
@@ -127,26 +132,52 @@ class SearchStudy:
         # `ask` returns just this object for a new trial; Optuna has no public way to get it for a running one.
         return Trial(self.optuna_study, frozen._trial_id)
 
-    def _seed_sampler(self, number: int) -> None:
-        self.optuna_study.sampler = build_sampler(self._sampler, study_seed=self._seed, trial_number=number)
+    def _seed_sampler(self, number: int, question: str = "") -> None:
+        self.optuna_study.sampler = build_sampler(
+            self._sampler, study_seed=self._seed, trial_number=number, question=question
+        )
 
 
-def build_sampler(name: str, *, study_seed: int, trial_number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of that name, seeded for one trial.
+class _SeededQuestions:
+    def __init__(self, trial: Trial, seed: Callable[[str], None]) -> None:
+        self._trial = trial
+        self._seed = seed
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self._seed(name)
+        return self._trial.suggest_float(name, low, high, step=step, log=log)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self._seed(name)
+        return self._trial.suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self._seed(name)
+        return self._trial.suggest_categorical(name, choices)
+
+
+def build_sampler(name: str, *, study_seed: int, trial_number: int, question: str = "") -> optuna.samplers.BaseSampler:
+    """The sampler of that name, seeded for one trial, or for one question of it.
 
     Raises:
         UsageError: there is none.
     """
-    seed = int(digest_of([str(study_seed), str(trial_number)])[:8], 16)
+    seed = int(digest_of([str(study_seed), str(trial_number), question])[:8], 16)
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if name == "qmc":
-        # One sequence for the whole study: its position is kept in the database.
+        # One sequence for the whole study: its position is kept in the database. What is not asked in every trial
+        # has no place in it, and is drawn at random.
+        at_random = optuna.samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.QMCSampler(seed=study_seed, warn_independent_sampling=False)
+            return optuna.samplers.QMCSampler(
+                seed=study_seed, independent_sampler=at_random, warn_independent_sampling=False
+            )
     raise UsageError(f"there is no sampler '{name}'", hint=f"use one of {', '.join(SAMPLERS)}")
 
 
@@ -157,13 +188,15 @@ def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner:
     Raises:
         StudyInUseError: another process has it.
         UsageError: it was begun with other terms.
-        StorageError: its file is damaged, or missing beside the trials that it should hold.
+        StorageError: its file is damaged, of another version, or missing beside the trials that it should hold; or it
+            cannot be written, also later on.
     """
     build_sampler(sampler, study_seed=0, trial_number=0)
     chosen_pruner = build_pruner(pruner, epochs=terms.epochs)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with locked(files):
+    with locked(files), _told_as_storage_errors(files):
         _check_file(files)
+        remove_leftovers(files)
         optuna_study = optuna.create_study(
             study_name=files.root.name,
             storage=_storage(f"sqlite:///{files.study_db}"),
@@ -211,9 +244,9 @@ def locked(files: StudyFiles) -> Iterator[None]:
 
     Raises:
         StudyInUseError: another process holds it.
+        StorageError: the folder cannot be written.
     """
-    files.root.mkdir(parents=True, exist_ok=True)
-    with files.lock.open("a+") as file:
+    with _opened_lock(files) as file:
         if not _lock_at_once(file):
             file.seek(0)
             holder = file.read().strip() or "another process"
@@ -221,9 +254,9 @@ def locked(files: StudyFiles) -> Iterator[None]:
                 f"study '{files.root.name}' is in use by {holder}",
                 hint="stop it first, or begin another with --study",
             )
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # on a full disk a message lacks this name, no more
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
 
 
@@ -258,6 +291,32 @@ def git_commit() -> str | None:
         return None
 
 
+def _opened_lock(files: StudyFiles) -> IO[str]:
+    try:
+        files.root.mkdir(parents=True, exist_ok=True)
+        return files.lock.open("a+")
+    except OSError as error:
+        raise StorageError(
+            f"{files.lock} cannot be opened: {error.strerror or error}",
+            hint="mend the permissions, or choose another place with --workdir",
+        ) from error
+
+
+@contextlib.contextmanager
+def _told_as_storage_errors(files: StudyFiles) -> Iterator[None]:
+    """Turn what SQLite reports, however Optuna and SQLAlchemy have wrapped it, into one line."""
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        cause: BaseException = error
+        while not isinstance(cause, sqlite3.Error) and cause.__context__ is not None:
+            cause = cause.__context__
+        raise StorageError(
+            f"{files.study_db} cannot be written: {cause}",
+            hint="free some space, or end what locks the file, then run the same command again: nothing is lost",
+        ) from error
+
+
 def _lock_at_once(file: IO[str]) -> bool:
     # A few tries: `driver_of` holds the lock shared for an instant when it looks.
     for _ in range(5):
@@ -275,7 +334,13 @@ def _git(*arguments: str) -> str:
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}})
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}})
+    except RuntimeError as error:  # its tables are of another version
+        raise StorageError(
+            f"{url.removeprefix('sqlite:///')} is not of this version: {str(error).splitlines()[0]}",
+            hint="copy it, then run optuna storage upgrade --storage sqlite:///FILE, or use the optuna that wrote it",
+        ) from error
 
 
 def _check_file(files: StudyFiles) -> None:

@@ -6,15 +6,19 @@ ensemble with views and weights that ends a search (automl.ensemble.build).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles, delete_training_state, delete_weights, read_arrays
 from automl.data.competition import Competition
 from automl.ensemble.submission import write_submission
+from automl.errors import StorageError
 from automl.study import ENDED, best_trials
 from runners.base import Event, Failed, Finished, Job, Stopped, Supervisor, Verdict
 
@@ -66,11 +70,10 @@ class StudyKeeper:
         Doing it twice does no harm; the study has recorded the trials' ends before.
 
         Raises:
-            StorageError: the disk is full or a trial's predictions are damaged.
+            StorageError: the disk is full.
         """
         best = [trial.number for trial in best_trials(self._study)]
-        if best and best[: self._top] != self._submitted:
-            self._submit(best[: self._top])
+        self._submit(best)
         kept = set(best if self._keep_weights is None else best[: self._keep_weights])
         for trial in self._study.get_trials(deepcopy=False, states=ENDED):
             trial_files = self._files.trial(trial.number)
@@ -78,7 +81,15 @@ class StudyKeeper:
             if trial.state != TrialState.COMPLETE or trial.number not in kept:
                 delete_weights(trial_files)
 
-    def _submit(self, numbers: list[int]) -> None:
-        probs = [read_arrays(self._files.trial(number).test)["probs"] for number in numbers]
-        write_submission(self._competition, np.mean(probs, axis=0), self._files.submission)
-        self._submitted = numbers
+    def _submit(self, ranked: Sequence[int]) -> None:
+        """Write the mean of the best trials, those left out whose predictions are gone, unless it is written."""
+        if not ranked or ranked[: self._top] == self._submitted:
+            return
+        probs: list[NDArray[Any]] = []
+        for number in ranked:
+            if len(probs) < self._top:
+                with contextlib.suppress(StorageError):
+                    probs.append(read_arrays(self._files.trial(number).test)["probs"])
+        if probs:
+            write_submission(self._competition, np.mean(probs, axis=0), self._files.submission)
+        self._submitted = list(ranked[: self._top])

@@ -5,7 +5,7 @@ Not responsible for: flags and printing (automl.cli), who carries the jobs (the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,8 +115,8 @@ def run_ensemble(
 
     competition = load_competition(files.competition)
     candidates = [
-        Candidate(number=trial.number, score=trial.value or 0.0, config=_config_of(files, trial.number))
-        for trial in trials[: max(N_POOL, top)]
+        Candidate(number=trial.number, score=trial.value or 0.0, config=config)
+        for trial, config in _with_configs(files, trials[: max(N_POOL, top)], note)
     ]
     return build_ensemble(
         competition,
@@ -209,5 +209,12 @@ def _payload(request: SearchRequest, number: int, config: TrialConfig) -> dict[s
     }
 
 
-def _config_of(files: StudyFiles, number: int) -> TrialConfig:
-    return TrialConfig.from_json(read_json(files.trial(number).config))
+def _with_configs(
+    files: StudyFiles, trials: Sequence[FrozenTrial], note: Note
+) -> Iterator[tuple[FrozenTrial, TrialConfig]]:
+    """The trials whose configurations are still there."""
+    for trial in trials:
+        try:
+            yield trial, TrialConfig.from_json(read_json(files.trial(trial.number).config))
+        except StorageError as error:
+            note(f"trial {trial.number} is left out: {error.problem}")

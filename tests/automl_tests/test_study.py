@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -58,7 +59,7 @@ def begin(files: StudyFiles, scores: tuple[float, ...] = (0.5,)) -> None:
 def test_a_study_is_what_any_optuna_user_expects(files: StudyFiles) -> None:
     begin(files, (0.5, 0.7))
     study = optuna.load_study(study_name="leaf", storage=f"sqlite:///{files.study_db}")
-    assert study.best_value == 0.7
+    assert (study.best_value, study.metric_names) == (0.7, ["accuracy"])
     assert study.direction.name == "MAXIMIZE"
     assert [trial.intermediate_values for trial in study.trials] == [{0: 0.5}, {0: 0.7}]
 
@@ -137,6 +138,24 @@ def test_a_file_that_is_no_database_is_never_silently_a_new_study(files: StudyFi
     files.study_db.write_bytes(content)
     with pytest.raises(StorageError, match="damaged"), open_study(files, TERMS):
         pass
+
+
+@pytest.mark.parametrize("look", ["drive", "read"])
+def test_a_commit_that_a_kill_cut_in_half_is_undone_by_whoever_looks_next(files: StudyFiles, look: str) -> None:
+    begin(files)
+    program = (
+        "import os, signal, sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA cache_size = 1')\ndb.execute('BEGIN')\n"  # a cache of a page spills to the file at once
+        "row = 'INSERT INTO study_user_attributes VALUES (?, 1, ?, ?)'\n"
+        "for n in range(2000): db.execute(row, (n + 9, n, 'x' * 99))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, files.study_db], check=False)
+    assert files.study_db.with_name("study.db-journal").stat().st_size > 0
+    with contextlib.ExitStack() as stack:
+        study = read_study(files) if look == "read" else stack.enter_context(open_study(files, TERMS)).optuna_study
+        assert [trial.value for trial in study.trials] == [0.5]
+        assert list(study.user_attrs) == ["terms"]
 
 
 def test_a_missing_file_beside_trials_is_never_silently_a_new_study(files: StudyFiles) -> None:

@@ -29,6 +29,7 @@ from runners.process import ProcessRunner
 from runners.simulated import SimulatedRunner
 
 from . import tasks
+from .ray_machine import make_ray_runner  # noqa: F401
 from .supervisors import Recorder
 
 MAKERS: dict[str, Callable[[int], Runner]] = {
@@ -36,6 +37,18 @@ MAKERS: dict[str, Callable[[int], Runner]] = {
     "process": lambda n_slots: ProcessRunner(["cpu"] * n_slots, n_threads=1, grace_s=3.0),
     "simulated": SimulatedRunner,
 }
+RAY = pytest.param("ray", marks=pytest.mark.ray)
+# On Ray a run takes seconds to begin: where a test tells it little that is its own, Ray waits for `make test-all`.
+SLOW_ON_RAY = [*MAKERS, pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
+slow_on_ray = pytest.mark.parametrize("runner", SLOW_ON_RAY, indirect=True)
+slow_on_ray_of_two = pytest.mark.parametrize("runner_of_two", SLOW_ON_RAY[1:], indirect=True)
+
+
+def _make(request: pytest.FixtureRequest, n_slots: int) -> Runner:
+    if request.param == "ray":
+        made: Runner = request.getfixturevalue("make_ray_runner")(n_slots)
+        return made
+    return MAKERS[request.param](n_slots)
 
 
 def _stop_at(step: int) -> Callable[[Event], Verdict | None]:
@@ -51,14 +64,14 @@ def _signal_at_first_report(number: int) -> Callable[[Event], None]:
 
 
 class TestEveryRunner:
-    @pytest.fixture(params=list(MAKERS))
+    @pytest.fixture(params=[*MAKERS, RAY])
     def runner(self, request: pytest.FixtureRequest) -> Runner:
         """A runner with one slot."""
-        return MAKERS[request.param](1)
+        return _make(request, 1)
 
-    @pytest.fixture(params=["process", "simulated"])
+    @pytest.fixture(params=["process", "simulated", RAY])
     def runner_of_two(self, request: pytest.FixtureRequest) -> Runner:
-        return MAKERS[request.param](2)
+        return _make(request, 2)
 
     def test_a_job_reports_and_then_finishes(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.climb)])
@@ -66,6 +79,7 @@ class TestEveryRunner:
         assert supervisor.kinds("a") == ["Started", "Reported", "Reported", "Reported", "Finished"]
         assert supervisor.ends()["a"] == Finished(job_id="a", result={"n_steps": 3})
 
+    @slow_on_ray
     def test_steps_values_and_details_arrive_in_order(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.climb, payload={"start": 0.5, "n_steps": 4, "seconds": 2.0})])
         runner.run(supervisor)
@@ -73,6 +87,7 @@ class TestEveryRunner:
         assert told == [(0, 0.5), (1, 0.6), (2, 0.7), (3, 0.8)]
         assert supervisor.told(Reported)[0].detail == {"seconds": 2.0}
 
+    @slow_on_ray
     def test_a_value_may_be_no_number(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.climb, payload={"start": math.nan, "n_steps": 1})])
         runner.run(supervisor)
@@ -85,6 +100,7 @@ class TestEveryRunner:
         assert supervisor.kinds("a") == ["Started", "Reported", "Reported", "Stopped"]
         assert trace.read_text().split() == ["0"]
 
+    @slow_on_ray
     def test_stop_as_the_answer_to_the_start_ends_the_job_before_its_first_report(self, runner: Runner) -> None:
         supervisor = Recorder(
             [Job(id="a", task=tasks.climb)], lambda e: Verdict.STOP if isinstance(e, Started) else None
@@ -98,16 +114,19 @@ class TestEveryRunner:
         runner.run(supervisor)
         assert isinstance(supervisor.ends()["a"], Stopped)
 
+    @slow_on_ray
     def test_a_beat_is_told_with_its_detail(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.beat_once)])
         runner.run(supervisor)
         assert supervisor.told(Progressed) == [Progressed(job_id="a", detail={"batch": 7})]
 
+    @slow_on_ray
     def test_a_job_that_goes_on_after_its_stop_is_told_no_more_and_ends_as_stopped(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.climb_deaf)], _stop_at(0))
         runner.run(supervisor)
         assert supervisor.kinds("a") == ["Started", "Reported", "Stopped"]
 
+    @slow_on_ray
     def test_a_job_that_raises_when_it_is_stopped_ends_as_stopped(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.stop_badly)], _stop_at(0))
         runner.run(supervisor)
@@ -122,6 +141,7 @@ class TestEveryRunner:
         assert bad.log.startswith("Traceback") and "in fail" in bad.log
         assert isinstance(supervisor.ends()["good"], Finished)
 
+    @slow_on_ray
     @pytest.mark.parametrize("task", [tasks.leave, tasks.return_an_object])
     def test_an_exit_or_a_result_that_is_no_json_fails_the_job(
         self, runner: Runner, task: Callable[..., object]
@@ -139,12 +159,14 @@ class TestEveryRunner:
             assert kinds[0] == "Started"
             assert [kind for kind in kinds if kind in {"Finished", "Stopped", "Failed"}] == kinds[-1:]
 
+    @slow_on_ray
     def test_jobs_are_pulled_late(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id=str(n), task=tasks.climb, payload={"n_steps": 1}) for n in range(3)])
         runner.run(supervisor)
         assert supervisor.n_running_max == 1
         assert supervisor.order() == [f"{kind} {n}" for n in range(3) for kind in ("Started", "Finished")]
 
+    @slow_on_ray
     def test_no_job_means_no_run(self, runner: Runner) -> None:
         supervisor = Recorder([])
         runner.run(supervisor)
@@ -159,6 +181,7 @@ class TestEveryRunner:
         runner.run(supervisor)
         assert supervisor.order() == ["Started a", "Failed a", "Started a", "Finished a"]
 
+    @slow_on_ray_of_two
     def test_a_free_slot_gets_the_job_that_a_running_one_brings_up(self, runner_of_two: Runner) -> None:
         def bring_up(event: Event) -> None:
             if isinstance(event, Reported) and event.job_id == "a" and event.step == 0:
@@ -168,6 +191,7 @@ class TestEveryRunner:
         runner_of_two.run(supervisor)
         assert supervisor.n_running_max == 2
 
+    @slow_on_ray
     @pytest.mark.parametrize(
         "value", [None, [1, 2.5, "drei \ud800 \n"], {"nested": {"list": [True, []]}}, "x" * 300_000]
     )
@@ -176,6 +200,7 @@ class TestEveryRunner:
         runner.run(supervisor)
         assert supervisor.ends()["a"] == Finished(job_id="a", result=value)
 
+    @slow_on_ray
     def test_what_json_would_change_is_changed_in_every_runner(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.echo, payload={"value": (1, {2: 3})})])
         runner.run(supervisor)
@@ -187,6 +212,7 @@ class TestEveryRunner:
         assert supervisor.ends()["a"] == Finished(job_id="a", result={"device": "cpu", "n_threads": 1})
         assert supervisor.told(Started) == [Started(job_id="a", device="cpu")]
 
+    @slow_on_ray
     @pytest.mark.parametrize("kind", [Started, Progressed, Reported, Finished])
     def test_an_exception_of_the_supervisor_comes_out_and_leaves_nothing_running(
         self, runner: Runner, kind: type[Event]
@@ -203,12 +229,14 @@ class TestEveryRunner:
         assert isinstance(supervisor.events[-1], kind)
         assert _alive() == alive_before
 
+    @slow_on_ray
     def test_a_runner_can_run_again(self, runner: Runner) -> None:
         for _ in range(2):
             supervisor = Recorder([Job(id="a", task=tasks.echo, payload={"value": 1})])
             runner.run(supervisor)
             assert supervisor.kinds("a") == ["Started", "Finished"]
 
+    @slow_on_ray
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_a_signal_ends_the_run_and_is_told_to_nobody(self, runner: Runner, number: signal.Signals) -> None:
         before, alive_before = signal.getsignal(number), _alive()
@@ -220,6 +248,7 @@ class TestEveryRunner:
         assert signal.getsignal(number) is before and signal.set_wakeup_fd(-1) == -1
         assert _alive() == alive_before
 
+    @slow_on_ray_of_two
     def test_after_a_signal_nothing_is_told_of_any_job(self, runner_of_two: Runner) -> None:
         supervisor = Recorder(
             [Job(id=name, task=tasks.climb, payload={"n_steps": 1}) for name in "abc"],
@@ -229,6 +258,7 @@ class TestEveryRunner:
             runner_of_two.run(supervisor)
         assert isinstance(supervisor.events[-1], Reported) and supervisor.kinds("c") == []
 
+    @slow_on_ray
     def test_an_exception_of_the_supervisor_is_not_hidden_by_a_signal(self, runner: Runner) -> None:
         def break_down(event: Event) -> None:
             os.kill(os.getpid(), signal.SIGINT)
@@ -237,6 +267,7 @@ class TestEveryRunner:
         with pytest.raises(LookupError):
             runner.run(Recorder([Job(id="a", task=tasks.climb)], break_down))
 
+    @slow_on_ray
     def test_a_signal_during_the_very_last_event_is_not_lost(self, runner: Runner) -> None:
         def interrupt(event: Event) -> None:
             if isinstance(event, Finished):
@@ -245,6 +276,7 @@ class TestEveryRunner:
         with pytest.raises(Interrupted):
             runner.run(Recorder([Job(id="a", task=tasks.echo, payload={"value": 1})], interrupt))
 
+    @slow_on_ray
     def test_an_ignored_signal_stays_ignored(self, runner: Runner) -> None:
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
@@ -254,6 +286,7 @@ class TestEveryRunner:
             signal.signal(signal.SIGHUP, before)
         assert isinstance(supervisor.ends()["a"], Finished)
 
+    @slow_on_ray
     def test_it_runs_outside_the_main_thread(self, runner: Runner) -> None:
         supervisor = Recorder([Job(id="a", task=tasks.echo, payload={"value": 1})])
         thread = threading.Thread(target=runner.run, args=(supervisor,))
@@ -267,6 +300,7 @@ class TestEveryRunner:
         assert supervisor.n_running_max == 2
         assert set(supervisor.ends()) == {"0", "1", "2", "3"}
 
+    @slow_on_ray_of_two
     def test_stop_reaches_the_job_that_it_was_meant_for(self, runner_of_two: Runner) -> None:
         def stop_a(event: Event) -> Verdict | None:
             return Verdict.STOP if isinstance(event, Reported) and event.job_id == "a" else None

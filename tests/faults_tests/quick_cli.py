@@ -1,0 +1,24 @@
+"""The real command line with trials that train nothing: `python -m tests.faults_tests.quick_cli search ...`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import runners.process
+from automl import cli
+from automl.training import task
+
+from .quick_trial import quick_trial
+
+
+class WithoutPreload(runners.process.ProcessRunner):
+    """Does not import torch, which takes seconds."""
+
+    def __init__(self, devices: list[str], **options: Any) -> None:
+        super().__init__(devices, **options | {"preload": ()})
+
+
+if __name__ == "__main__":
+    task.run_trial = quick_trial
+    runners.process.ProcessRunner = WithoutPreload  # type: ignore[misc]
+    cli.main()
