@@ -134,8 +134,7 @@ class SearchLoop:
         if PRUNED_AT in trial.user_attrs:
             self._study.tell(trial, TrialState.PRUNED)
             return None
-        self._study.seed_for(trial)
-        config = self._space(trial)
+        config = self._space(self._study.questions(trial))
         if IMAGE_SIZES not in trial.user_attrs:
             trial.set_user_attr(IMAGE_SIZES, _image_sizes(config))
         job = Job(id=str(trial.number), task=self._task, payload=self._payload(trial.number, config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,21 @@ def test_a_trial_cut_short_while_it_asked_is_completed_with_the_same_answers(tmp
     resumed = new_loop(study)
     payloads = [start(resumed).payload for _ in range(3)]
     assert payloads[2] == expected
+
+
+def test_a_trial_cut_short_between_two_questions_gets_the_answers_that_it_would_have_got() -> None:
+    def two_questions(trial: Suggest) -> TrialConfig:
+        return replace(suggest(trial), batch_size=trial.suggest_int("batch_size", 2, 1000))
+
+    space = Space(name="two", suggest=two_questions)
+    undisturbed, cut_short = new_study(), new_study()
+    expected = undisturbed.ask(space)
+    space(undisturbed.questions(expected))
+    trial = cut_short.ask(space)
+    suggest(cut_short.questions(trial))  # the first question alone; then the driver is killed
+    (again,) = cut_short.running()
+    space(cut_short.questions(again))
+    assert again.params == expected.params
 
 
 def test_a_failed_trial_is_retried_once_with_the_same_params_then_it_is_fail() -> None:
