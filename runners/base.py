@@ -26,7 +26,7 @@ class Context(Protocol):
 
     @property
     def device(self) -> str:
-        """Where to compute: "cuda:0" or "cpu"."""
+        """Where to compute: "cpu", "cuda:0" or, where the job has several devices, "cuda:0+cuda:1"."""
 
     @property
     def n_threads(self) -> int:

@@ -1,7 +1,7 @@
 """Which GPUs and cores this process may use, without importing torch and without initialising CUDA.
 
-A device is "cpu" or "cuda:0", "cuda:1", ...: the n-th GPU that is visible to this process. Not responsible for choosing
-among them.
+A device is "cpu" or "cuda:0", "cuda:1", ...: the n-th GPU that is visible to this process; or several of one kind for
+one job, joined by a plus sign: "cuda:0+cuda:1". Not responsible for choosing among them.
 """
 
 from __future__ import annotations
@@ -33,24 +33,53 @@ def visible_gpus(
     return [f"cuda:{index}" for index in range(n_visible)]
 
 
+def group_devices(devices: Sequence[str], n_per_job: int) -> list[str]:
+    """The devices in groups for jobs that take several: "cuda:0+cuda:1", "cuda:2+cuda:3".
+
+    Raises:
+        ValueError: they are too few for one job, or some are left over.
+    """
+    if n_per_job < 1 or len(devices) < n_per_job or len(devices) % n_per_job:
+        raise ValueError(f"{len(devices)} devices cannot be divided among jobs of {n_per_job}")
+    return ["+".join(devices[start : start + n_per_job]) for start in range(0, len(devices), n_per_job)]
+
+
+def split_device(device: str) -> list[str]:
+    """The single devices that it names.
+
+    Raises:
+        ValueError: one of them is unknown or a GPU is repeated, or they are not of one kind.
+    """
+    names = device.split("+")
+    for name in names:
+        if not re.fullmatch(r"cpu|cuda:(0|[1-9]\d*)", name):
+            raise ValueError(f"unknown device {name!r}; devices are 'cpu', 'cuda:0', 'cuda:1', ...")
+    if "cpu" in names and set(names) != {"cpu"}:
+        raise ValueError(f"device {device!r} is of two kinds; one job takes GPUs alone or none")
+    if "cpu" not in names and len(set(names)) < len(names):
+        raise ValueError(f"device {device!r} names a GPU twice")
+    return names
+
+
 def cuda_visible_devices(device: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The value of CUDA_VISIBLE_DEVICES for a process that shall see this device alone, as its "cuda:0".
+    """The value of CUDA_VISIBLE_DEVICES for a process that shall see this device alone, as `device_inside` names it.
 
     Raises:
         ValueError: the device's name is unknown, or CUDA_VISIBLE_DEVICES hides it from this process already.
     """
-    if device == "cpu":
-        return ""
-    match = re.fullmatch(r"cuda:(\d+)", device)
-    if match is None:
-        raise ValueError(f"unknown device {device!r}; devices are 'cpu', 'cuda:0', 'cuda:1', ...")
-    index = int(match[1])
     allowed = _allowed_gpus(environment)
+    indices = [int(name.removeprefix("cuda:")) for name in split_device(device) if name != "cpu"]
     if allowed is None:
-        return str(index)
-    if index >= len(allowed):
+        return ",".join(map(str, indices))
+    if max(indices, default=-1) >= len(allowed):
         raise ValueError(f"device {device!r} is hidden by {_VISIBLE}={environment[_VISIBLE]!r}")
-    return allowed[index]
+    return ",".join(allowed[index] for index in indices)
+
+
+def device_inside(device: str) -> str:
+    """What a device is called in a process that sees no other: its GPUs are counted from 0."""
+    names = split_device(device)
+    return "+".join(name if name == "cpu" else f"cuda:{number}" for number, name in enumerate(names))
 
 
 def cpu_count() -> int:

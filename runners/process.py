@@ -16,7 +16,7 @@ from math import inf
 
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
 from runners.child import Child
-from runners.devices import cuda_visible_devices
+from runners.devices import cuda_visible_devices, device_inside
 from runners.messages import decode_event, encode_job
 from runners.signals import SignalNotes
 from runners.slots import Attempt, Slot
@@ -41,7 +41,8 @@ class ProcessRunner:
         """Make a runner; no process is started before `run`.
 
         Args:
-            devices: one slot each, "cpu" or "cuda:0"; the same device twice makes two slots on it.
+            devices: one slot each, "cpu", "cuda:0" or, for jobs that take several, "cuda:0+cuda:1"; the same device
+                twice makes two slots on it.
             n_threads: processor cores for each job.
             preload: modules that every worker imports before it waits for its job.
             grace_s: how long a job that was told to stop, or whose task has returned, may live on before it is killed.
@@ -134,7 +135,7 @@ class _Run:
                 self._start(slot, job)
 
     def _start(self, slot: Slot, job: Job) -> None:
-        line = encode_job(job, device=_device_inside(slot.device), n_threads=self._runner.n_threads)
+        line = encode_job(job, device=device_inside(slot.device), n_threads=self._runner.n_threads)
         if slot.standby is not None and slot.standby.has_exited():
             slot.standby.close()
             slot.standby = None
@@ -212,8 +213,3 @@ class _Run:
         slot.attempt = None
         attempt.child.close()
         self._supervisor.handle(end)
-
-
-def _device_inside(device: str) -> str:
-    """What a device is called in a process that sees no other."""
-    return "cpu" if device == "cpu" else "cuda:0"

@@ -1,49 +1,31 @@
 """The same jobs on Ray Tune: on this machine, or on the machines of a Ray cluster which share a folder.
 
 Tune finds the places and notices what dies; what runs, what stops and what is tried again is the supervisor's choice.
-Not responsible for the way between the two (runners.ray_bridge) nor for the jobs' processes (runners.ray_slot).
+Not responsible for the way between the two (runners.ray_bridge), the jobs' processes (runners.ray_slot) or
+the connection (runners.ray_session).
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
 import os
 import shutil
-import signal
-import socket
-import sys
-import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 # Read as Ray is imported. What its daemons have to say, forty lines about each node that is lost, is for nobody here.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
-import ray
 from ray import tune
 
 from runners.base import Supervisor
 from runners.ray_bridge import Bridge, EndStopper, JobScheduler, JobSearcher
+from runners.ray_session import connected, name_before_device, quiet, require_room
 from runners.ray_slot import RaySlot, SlotSettings, encode_order
-from runners.signals import NOTED, SignalNotes
+from runners.signals import SignalNotes
 
-OBJECT_STORE_BYTES = 128 * 1024 * 1024  # events are small; Ray would take a third of the memory
-CONNECT_TIMEOUT_S = 10.0
 _SPARE_S = 2.0  # so that a slot has ended its job before the driver drops the slot
-_SILENT = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # what Tune remembers is of no use: the study is what is resumed
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 class RayTuneRunner:
@@ -95,13 +77,14 @@ class RayTuneRunner:
             ConnectionError: there is no cluster at the address.
             ValueError: no machine is large enough for a job.
         """
-        with SignalNotes() as signals, quiet(), self._connected():
-            _require_room(self.resources)
+        n_cpus = max(1, math.ceil(self.n_slots * self.resources["cpu"]))
+        with SignalNotes() as signals, quiet(), connected(self.address, n_cpus=n_cpus):
+            require_room(self.resources)
             bridge = Bridge(
                 supervisor,
                 signals,
                 lambda job: encode_order(job, self.settings),
-                _place,
+                name_before_device,
                 grace_s=self.settings.grace_s + _SPARE_S,
             )
             self._fit(bridge)
@@ -134,128 +117,3 @@ class RayTuneRunner:
             tuner.fit()
         finally:
             shutil.rmtree(self.storage / name, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[None]:
-        if self.address:
-            _require_answer(self.address)
-        if ray.is_initialized():
-            yield
-            return
-        try:
-            with _handlers_kept():
-                self._join() if self.address else self._start()
-            yield
-        finally:
-            ray.shutdown()
-
-    def _join(self) -> None:
-        environment = {"PYTHONPATH": _import_path()}
-        ray.init(address=self.address, runtime_env={"env_vars": environment}, **_SILENT)
-
-    def _start(self) -> None:
-        """Start Ray with room for all slots; it counts the GPUs itself."""
-        n_cpus = max(1, math.ceil(self.n_slots * self.resources["cpu"]))
-        with _environment({"PYTHONPATH": _import_path()}), _signals_held_back():
-            ray.init(
-                address="local",  # else a variable of the environment might name a cluster
-                num_cpus=n_cpus,
-                include_dashboard=False,  # it runs what anybody sends who reaches its port
-                object_store_memory=OBJECT_STORE_BYTES,
-                **_SILENT,
-            )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Ray off the terminal, and what it sets in this process to this time."""
-    logger = logging.getLogger("ray")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with _environment(_QUIET), _handlers_kept():
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _import_path() -> str:
-    """Where this process imports from, apart from its installation, which each machine has for itself."""
-    installed = tuple(f"{prefix}{os.sep}" for prefix in {sys.prefix, sys.base_prefix})
-    folders = [str(Path(entry).absolute()) for entry in sys.path]
-    return os.pathsep.join(folder for folder in folders if not folder.startswith(installed))
-
-
-def _require_answer(address: str) -> None:
-    """Refuse what Ray would try to reach without end.
-
-    Raises:
-        ConnectionError: nobody listens there.
-    """
-    host, _, port = address.rpartition(":")
-    if port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
-        except OSError as error:
-            raise ConnectionError(f"no Ray cluster answers at {address}: {error}") from error
-
-
-def _require_room(resources: dict[str, float]) -> None:
-    """Refuse what Ray would wait for without end.
-
-    Raises:
-        ValueError: no machine offers so much.
-    """
-    needed = {name.upper(): amount for name, amount in resources.items() if amount}
-    offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(offer.get(name, 0) >= amount for name, amount in needed.items()) for offer in offers):
-        words = " and ".join(f"{amount:g} {name}" for name, amount in needed.items())
-        raise ValueError(f"a job needs {words}, but no machine of the Ray cluster has as much")
-
-
-def _place(node_id: str) -> str:
-    """The name of a node and a blank; nothing for the node of the driver."""
-    if node_id == ray.get_runtime_context().get_node_id():
-        return ""
-    names = {node["NodeID"]: node["NodeName"] for node in ray.nodes()}
-    return f"{names.get(node_id, node_id)} "
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Ray and Tune set signal handlers of their own; undo that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Signals wait, and processes started meanwhile never get them: a terminal or `timeout` tells the whole group.
-
-    Ray's daemons would die at once, and the driver would wait for them instead of ending its jobs.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, NOTED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,7 +10,7 @@ import os
 import queue
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 
@@ -29,15 +29,20 @@ cv2.setNumThreads(0)  # a trial has its own threads; more would fight over the s
 Images = NDArray[np.uint8]  # (b, height, width, 3)
 Rows = NDArray[np.int64]
 Batch = tuple[Images, Rows]
+Share = Callable[[int], slice]  # images in a batch -> those of them that are wanted
 
 MAX_ROTATION = 15  # degrees; a digit stays the same digit
 CROP_SCALE = (0.7, 1.0)  # of the area
 CROP_RATIO = (0.85, 1.18)
 GRAY = 128
+STREAM_DISTANCE = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 2**128 / golden ratio; source: numpy.random.PCG64.jumped
 
 
 class Transform:
     """Varies a batch of images and brings it to image_size; the same images and seed give the same result.
+
+    What happens to an image depends on the seed and on its place in the batch alone, so that several processes can
+    vary a batch in parts.
 
     Args:
         steps: the last of them that changes the size leads to image_size; without any, images are resized alone.
@@ -47,14 +52,23 @@ class Transform:
         self._pipeline = A.Compose(steps)
         self._image_size = image_size
 
-    def __call__(self, images: Images, *, seed: int) -> Images:
-        """(b, S, S, 3) varied images from (b, C, C, 3); one instance serves one thread at a time."""
+    def __call__(self, images: Images, *, seed: int, first: int = 0) -> Images:
+        """(b, S, S, 3) varied images from (b, C, C, 3); one instance serves one thread at a time.
+
+        Args:
+            first: the place in its batch of the first of these images.
+        """
         if not self._pipeline.transforms:
             return resize_batch(images, self._image_size)
         # Not set_random_seed: that gives every step the same stream, so that all flipped images, say, lose a patch.
-        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        bits, draws = np.random.PCG64(seed), random.Random()
+        self._pipeline.set_random_state(np.random.Generator(bits), draws)
+        origin = bits.state
         varied = np.empty((len(images), self._image_size, self._image_size, 3), dtype=np.uint8)
         for index, image in enumerate(images):
+            bits.state = origin  # a fifth of the time that a new generator would take
+            bits.advance((first + index) * STREAM_DISTANCE)
+            draws.seed(seed + first + index)
             varied[index] = self._pipeline(image=image)["image"]
         return varied
 
@@ -97,7 +111,14 @@ def resize_batch(images: Images, image_size: int) -> Images:
 
 
 def training_batches(
-    pixels: Images, rows: Rows, *, batch_size: int, transform: Transform, seed: int, n_threads: int
+    pixels: Images,
+    rows: Rows,
+    *,
+    batch_size: int,
+    transform: Transform,
+    seed: int,
+    n_threads: int,
+    share: Share = slice,
 ) -> Iterator[Batch]:
     """Varied batches (b, S, S, 3) with their rows (b,), in the order of rows, prepared ahead by threads.
 
@@ -107,6 +128,7 @@ def training_batches(
     Args:
         pixels: (n, C, C, 3), perhaps mapped from a file.
         rows: (n_rows,) shuffled rows of pixels.
+        share: of which images the pixels are wanted, by default of all; the rows are always those of the whole batch.
     """
     transforms: queue.SimpleQueue[Transform] = queue.SimpleQueue()
     for _ in range(n_threads):
@@ -114,8 +136,10 @@ def training_batches(
 
     def prepare(number: int, batch_rows: Rows) -> Batch:
         own = transforms.get()  # never waits: there are as many as threads
+        wanted = share(len(batch_rows))
+        first, _, _ = wanted.indices(len(batch_rows))
         try:
-            return own(pixels[batch_rows], seed=_batch_seed(seed, number)), batch_rows
+            return own(pixels[batch_rows[wanted]], seed=_batch_seed(seed, number), first=first), batch_rows
         finally:
             transforms.put(own)
 

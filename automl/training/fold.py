@@ -29,6 +29,7 @@ from automl.training.optim import build_optimizer
 from automl.training.precision import gradient_scaler
 from automl.training.reporting import Context, Reporter
 from automl.training.seeding import derive_seed, seed_everything
+from automl.training.sharing import Alone, Peers
 
 HISTORY_COLUMNS = ("epoch", "image_size", "lr", "train_loss", "score", "seconds")
 
@@ -40,6 +41,9 @@ class Setting:
     Attributes:
         folds: (n,) fold of each training image, -1 for those that are only trained on.
         weights_dir: folder of pretrained weights, or None for the hub.
+        device: of this process.
+        n_threads: processor cores for all processes of the trial together.
+        peers: this process among them.
     """
 
     number: int
@@ -53,10 +57,11 @@ class Setting:
     device: str
     n_threads: int
     reporter: Reporter
+    peers: Peers = field(default_factory=Alone)
 
     @classmethod
     def opened(cls, payload: Mapping[str, Any], context: Context) -> Setting:
-        """What a trial's payload and context refer to.
+        """What a trial's payload and context refer to, for the process on the first of its devices.
 
         Raises:
             StorageError: the study's files are missing or damaged.
@@ -72,10 +77,15 @@ class Setting:
             pixel_cache=PixelCache(competition, study.cache),
             files=study.trial(payload["trial"]),
             weights_dir=None if payload["weights_dir"] is None else Path(payload["weights_dir"]),
-            device=context.device,
+            device=context.device.split("+")[0],
             n_threads=context.n_threads,
             reporter=Reporter(context),
         )
+
+    @property
+    def own_threads(self) -> int:
+        """This process's share of the cores."""
+        return max(1, self.n_threads // self.peers.n_ranks)
 
     def pixels(self, split: Literal["train", "test"], image_size: int) -> NDArray[np.uint8]:
         """(n, C, C, 3) of the cache, decoded now if no trial has needed this size before."""
@@ -118,10 +128,21 @@ def finish_fold(setting: Setting, fold: int, progress: Progress) -> FinishedFold
     return finished
 
 
-def _trained(setting: Setting, fold: int, progress: Progress) -> FinishedFold:
-    task = _task(setting, fold)
-    state = progress.state = _fresh_state(setting, fold)
+def prepare_fold(setting: Setting, fold: int) -> tuple[FoldTask, TrainingState]:
+    """What the fold trains on, and how far its training has come.
+
+    Raises:
+        AutomlError: weights, images or storage are not as needed.
+    """
+    task, state = _task(setting, fold), _fresh_state(setting, fold)
     restore_state(setting.files, fold, state)
+    return task, state
+
+
+def _trained(setting: Setting, fold: int, progress: Progress) -> FinishedFold:
+    setting.peers.begin_fold(fold)
+    task, state = prepare_fold(setting, fold)
+    progress.state = state
     if fold == 0:
         _replay(setting, state.history, progress)
     on_epoch = partial(_keep_epoch, setting, fold, state)
@@ -177,7 +198,8 @@ def _task(setting: Setting, fold: int) -> FoldTask:
         valid_rows=valid_rows,
         seeds=(setting.seed, setting.number, fold),
         device=setting.device,
-        n_threads=setting.n_threads,
+        n_threads=setting.own_threads,
+        peers=setting.peers,
     )
 
 

@@ -8,44 +8,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from automl.config import TrialConfig
 from automl.data.competition import Competition
 from automl.data.transforms import build_transform, training_batches
 from automl.training.checkpoints import EpochRecord, TrainingState
 from automl.training.freezing import set_trainable
+from automl.training.gradients import DeadEnd, accumulate_gradients
 from automl.training.inference import predict_probs
-from automl.training.losses import Loss, build_loss
-from automl.training.models import Normalisation
+from automl.training.losses import build_loss
 from automl.training.optim import set_lr
-from automl.training.precision import autocast
 from automl.training.resizing import image_size_of_epoch
 from automl.training.schedules import lr_at
 from automl.training.seeding import derive_seed, seed_everything
-
-MIN_MICRO_BATCH = 2  # batch norm cannot normalise one image by itself
-
-
-class DeadEnd(Exception):  # noqa: N818 - an outcome, not an error
-    """This configuration leads nowhere on this device, and would not the next time either.
-
-    Attributes:
-        constraint: "diverged" or "memory".
-        reason: one line.
-    """
-
-    def __init__(self, constraint: str, reason: str) -> None:
-        super().__init__(reason)
-        self.constraint = constraint
-        self.reason = reason
+from automl.training.sharing import Alone, Peers, share_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +40,7 @@ class FoldTask:
         train_rows: (n_train,) row numbers, at least 2.
         valid_rows: (n_valid,) row numbers.
         seeds: study's seed, trial, fold.
+        device: of this process; its peers have others.
     """
 
     config: TrialConfig
@@ -67,6 +51,26 @@ class FoldTask:
     seeds: tuple[int, ...]
     device: str
     n_threads: int
+    peers: Peers = field(default_factory=Alone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedEpoch:
+    """What the training of an epoch came to, before its validation; `EpochRecord` explains the names.
+
+    Attributes:
+        pixels: (n, C, C, 3) that it was trained on.
+        began_s: by time.perf_counter, once the pixels and all peers were there.
+        now: what on_batch was last called with.
+    """
+
+    image_size: int
+    pixels: NDArray[np.uint8]
+    began_s: float
+    lr: float
+    train_loss: float
+    images_per_s: float
+    now: Mapping[str, Any]
 
 
 def train_fold(
@@ -85,68 +89,32 @@ def train_fold(
     Raises:
         DeadEnd: the training diverged, or two images at once do not fit into memory.
     """
-    # ---- What stays the same in every epoch -------------------------------------------------------------------------
-    config, model, optimizer, scaler = task.config, state.model, state.optimizer, state.scaler
-    loss_of = build_loss(config.loss)
-    targets = torch.from_numpy(task.competition.targets)
-    n_batches = count_batches(len(task.train_rows), config.batch_size)
+    config, model = task.config, state.model
     probs: NDArray[np.float32] | None = None
-
     for epoch in range(len(state.history), config.epochs):
-        # ---- What is random in this epoch follows from its own seed, so that a resumed trial repeats it -------------
-        seed = derive_seed(*task.seeds, epoch)
-        seed_everything(seed)
-        image_size = image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs)
-        rows = np.random.default_rng(seed).permutation(task.train_rows)
-        transform = build_transform(config.augment.policy, image_size=image_size, flips=task.competition.flips)
-        pixels = task.pixels(image_size)
-        began = time.perf_counter()
-
-        # ---- Training -----------------------------------------------------------------------------------------------
-        set_trainable(model, optimizer, head_only=epoch < config.freeze_epochs)
-        batches = training_batches(
-            pixels, rows, batch_size=config.batch_size, transform=transform, seed=seed, n_threads=task.n_threads
-        )
-        loss_sum, n_seen, lr = 0.0, 0, config.optim.lr
-        now: dict[str, Any] = {"epoch": epoch, "image_size": image_size, "n_batches": n_batches}
-        for batch, (images, batch_rows) in enumerate(batches):
-            lr = lr_at(epoch * n_batches + batch, n_batches * config.epochs, config.optim)
-            set_lr(optimizer, lr)
-            loss = accumulate_gradients(state, images, targets[batch_rows], loss_of=loss_of, device=task.device)
-            if not math.isfinite(loss):
-                raise DeadEnd("diverged", f"loss became {loss} in epoch {epoch + 1}, step {batch + 1}, lr {lr:g}")
-            if config.optim.clip_norm is not None:
-                scaler.unscale_(optimizer)
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
-            scaler.step(optimizer)
-            scaler.update()
-            loss_sum += loss * len(images)
-            n_seen += len(images)
-            images_per_s = n_seen / (time.perf_counter() - began)
-            now = {**now, "batch": batch + 1, "images_per_s": round(images_per_s, 1)}
-            on_batch(now)
+        trained = train_epoch(task, state, epoch, on_batch=on_batch)
 
         # ---- Validation, at the size that was trained ---------------------------------------------------------------
         probs = predict_probs(
             model,
-            pixels,
+            trained.pixels,
             task.valid_rows,
-            image_size=image_size,
+            image_size=trained.image_size,
             device=task.device,
-            on_batch=partial(on_batch, now),
+            on_batch=partial(on_batch, trained.now),
         )
-        score = _finite_score(task, state, probs, place=f"epoch {epoch + 1}, lr {lr:g}")
+        score = _finite_score(task, state, probs, place=f"epoch {epoch + 1}, lr {trained.lr:g}")
 
         # ---- The epoch is complete ----------------------------------------------------------------------------------
         state.history.append(
             EpochRecord(
                 epoch=epoch,
-                image_size=image_size,
-                lr=lr,
-                train_loss=loss_sum / n_seen,
+                image_size=trained.image_size,
+                lr=trained.lr,
+                train_loss=trained.train_loss,
                 score=score,
-                seconds=time.perf_counter() - began,
-                images_per_s=images_per_s,
+                seconds=time.perf_counter() - trained.began_s,
+                images_per_s=trained.images_per_s,
             )
         )
         on_epoch()
@@ -157,62 +125,80 @@ def train_fold(
     return probs
 
 
+def train_epoch(
+    task: FoldTask, state: TrainingState, epoch: int, *, on_batch: Callable[[Mapping[str, Any]], None]
+) -> TrainedEpoch:
+    """Train one epoch on this process's share of each batch, as all its peers do at the same time.
+
+    Raises:
+        DeadEnd: the training diverged, or two images at once do not fit into memory.
+    """
+    # ---- What is random in this epoch follows from its own seed, so that a resumed trial repeats it -----------------
+    config, model, optimizer, scaler, peers = task.config, state.model, state.optimizer, state.scaler, task.peers
+    seed = derive_seed(*task.seeds, epoch)
+    seed_everything(seed if peers.rank == 0 else derive_seed(seed, "rank", peers.rank))
+    image_size = image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs)
+    rows = np.random.default_rng(seed).permutation(task.train_rows)
+    transform = build_transform(config.augment.policy, image_size=image_size, flips=task.competition.flips)
+    pixels = task.pixels(image_size)
+    batches = training_batches(
+        pixels,
+        rows,
+        batch_size=config.batch_size,
+        transform=transform,
+        seed=seed,
+        n_threads=task.n_threads,
+        share=partial(share_of, rank=peers.rank, n_ranks=peers.n_ranks),
+    )
+
+    # ---- What stays the same in every batch -------------------------------------------------------------------------
+    set_trainable(model, optimizer, head_only=epoch < config.freeze_epochs)
+    peers.begin_epoch(model, epoch)
+    began_s = time.perf_counter()
+    loss_of = build_loss(config.loss)
+    targets = torch.from_numpy(task.competition.targets)
+    n_batches = count_batches(len(task.train_rows), config.batch_size)
+    loss_sum, n_seen, images_per_s, lr = 0.0, 0, 0.0, config.optim.lr
+    now: dict[str, Any] = {"epoch": epoch, "image_size": image_size, "n_batches": n_batches}
+
+    for batch, (images, batch_rows) in enumerate(batches):
+        # ---- Gradients ----------------------------------------------------------------------------------------------
+        lr = lr_at(epoch * n_batches + batch, n_batches * config.epochs, config.optim)
+        set_lr(optimizer, lr)
+        loss = accumulate_gradients(
+            state, images, targets[batch_rows], loss_of=loss_of, device=task.device, peers=peers
+        )
+        if not math.isfinite(loss):
+            raise DeadEnd("diverged", f"loss became {loss} in epoch {epoch + 1}, step {batch + 1}, lr {lr:g}")
+
+        # ---- A step -------------------------------------------------------------------------------------------------
+        if config.optim.clip_norm is not None:
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        loss_sum += loss * len(batch_rows)
+        n_seen += len(batch_rows)
+        images_per_s = n_seen / (time.perf_counter() - began_s)
+        now = {**now, "batch": batch + 1, "images_per_s": round(images_per_s, 1)}
+        on_batch(now)
+
+    peers.end_epoch(model)
+    return TrainedEpoch(
+        image_size=image_size,
+        pixels=pixels,
+        began_s=began_s,
+        lr=lr,
+        train_loss=loss_sum / n_seen,
+        images_per_s=images_per_s,
+        now=now,
+    )
+
+
 def count_batches(n_images: int, batch_size: int) -> int:
     """How many batches an epoch has, where a last batch of one image is merged into the one before."""
     full, rest = divmod(n_images, batch_size)
     return max(1, full + (rest > 1))
-
-
-def accumulate_gradients(
-    state: TrainingState, images: NDArray[np.uint8], targets: Tensor, *, loss_of: Loss, device: str
-) -> float:
-    """The mean loss of a batch, whose gradients are left in the parameters.
-
-    The batch passes through the network in micro-batches, each weighted by its share. Where they do not fit into
-    memory, their size is halved for good and the batch is begun again.
-
-    Raises:
-        DeadEnd: two images at once do not fit into memory.
-    """
-    while True:
-        state.optimizer.zero_grad(set_to_none=True)
-        try:
-            return _forward_and_backward(state, images, targets, loss_of=loss_of, device=device)
-        except torch.OutOfMemoryError:
-            pass  # the exception holds the tensors that fill the memory; it has to be gone before the next attempt
-        if state.micro_batch <= MIN_MICRO_BATCH:
-            size = images.shape[1]
-            raise DeadEnd("memory", f"{MIN_MICRO_BATCH} images of {size} pixels do not fit into memory of {device}")
-        state.micro_batch = max(MIN_MICRO_BATCH, state.micro_batch // 2)
-        if device.startswith("cuda"):
-            torch.cuda.empty_cache()
-
-
-def micro_batch_sizes(n_images: int, micro_batch: int) -> list[int]:
-    """Nearly equal parts of n_images, none above micro_batch + 1 and none of a single image (unless n_images is 1).
-
-    One image too many does not make a part of its own: batch norm could not take it.
-    """
-    n_parts = 1 if n_images <= micro_batch + 1 else min(math.ceil(n_images / micro_batch), n_images // 2)
-    smaller, n_larger = divmod(n_images, n_parts)
-    return [smaller + (part < n_larger) for part in range(n_parts)]
-
-
-def _forward_and_backward(
-    state: TrainingState, images: NDArray[np.uint8], targets: Tensor, *, loss_of: Loss, device: str
-) -> float:
-    normalise = Normalisation.of(state.model)
-    total, start = 0.0, 0
-    for size in micro_batch_sizes(len(images), state.micro_batch):
-        part = slice(start, start + size)
-        normalised, part_targets = normalise(images[part], device), targets[part].to(device)
-        with autocast(device):
-            logits = state.model(normalised)
-        loss = loss_of(logits, part_targets) * (size / len(images))
-        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-        start += size
-    return total
 
 
 def _finite_score(task: FoldTask, state: TrainingState, probs: NDArray[np.float32], *, place: str) -> float:

@@ -21,7 +21,7 @@ class Context(Protocol):
 
     @property
     def device(self) -> str:
-        """Where to compute: "cuda:0" or "cpu"."""
+        """Where to compute: "cpu", "cuda:0" or, on several devices at once, "cuda:0+cuda:1"."""
 
     @property
     def n_threads(self) -> int:

@@ -11,7 +11,7 @@ import fcntl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from automl.errors import AutomlError, StorageError
 from automl.training.checkpoints import EpochRecord
 from automl.training.finished import FinishedFold, delete_fold_arrays, join_folds
 from automl.training.fold import Progress, Setting, finish_fold
-from automl.training.loop import DeadEnd
+from automl.training.gradients import DeadEnd
 from automl.training.reporting import Context
 from automl.training.seeding import use_repeatable_arithmetic
+from automl.training.sharing import Peers
 
 __all__ = ["Context", "run_trial"]
 
@@ -50,24 +51,39 @@ def run_trial(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
         try:
             setting = Setting.opened(payload, context)
             _claim_folder(setting)
-            n_folds = payload["train_folds"]
-            return _answer_again(setting) if _is_complete(setting.files, n_folds) else _run(setting, n_folds)
+            if _is_complete(setting.files, payload["train_folds"]):
+                return _answer_again(setting)
+            return _run(setting, payload, context.device.split("+"))
         except AutomlError as error:
             return {"outcome": "refused", "exit_code": error.exit_code, "problem": error.problem, "hint": error.hint}
 
 
-def _run(setting: Setting, n_folds: int) -> dict[str, Any]:
+def _run(setting: Setting, payload: Mapping[str, Any], devices: list[str]) -> dict[str, Any]:
     use_repeatable_arithmetic()
-    torch.set_num_threads(setting.n_threads)
     progress = Progress()
     try:
-        folds = [finish_fold(setting, fold, progress) for fold in range(n_folds)]
+        with _peers(setting, payload, devices) as peers:
+            shared = replace(setting, peers=peers)
+            torch.set_num_threads(shared.own_threads)
+            folds = [finish_fold(shared, fold, progress) for fold in range(payload["train_folds"])]
     except DeadEnd as end:
         return _dead_end(setting, progress, end.constraint, end.reason)
     except torch.OutOfMemoryError:
         reason = f"the network and its optimizer do not fit into memory of {setting.device}"
         return _dead_end(setting, progress, "memory", reason)
     return _completed(setting, progress, folds)
+
+
+@contextmanager
+def _peers(setting: Setting, payload: Mapping[str, Any], devices: list[str]) -> Iterator[Peers]:
+    """A process on each further device, if there is one; none is left afterwards."""
+    if len(devices) == 1:
+        yield setting.peers
+        return
+    from automl.training.parallel import Leader  # torch.distributed takes time to import
+
+    with Leader(devices, payload, n_threads=setting.n_threads, beat=setting.reporter.beat) as leader:
+        yield leader
 
 
 def _completed(setting: Setting, progress: Progress, folds: list[FinishedFold]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -23,5 +24,8 @@ def wait_until_gone(pids: list[int], patience_s: float = 5.0) -> None:
 
 def children_of(pid: int | None = None) -> set[int]:
     """The child processes of a process, by default of this one."""
-    folder = Path(f"/proc/{pid or os.getpid()}/task")
-    return {int(child) for task in folder.iterdir() for child in (task / "children").read_text().split()}
+    children: set[int] = set()
+    for thread in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended in the meantime
+            children.update(map(int, (thread / "children").read_text().split()))
+    return children

@@ -14,7 +14,8 @@ from runners.base import Runner
 @pytest.fixture(scope="module")
 def make_ray_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Runner]]:
     """Makes runners: (n_slots, **what else they take)."""
-    from runners.ray_tune import OBJECT_STORE_BYTES, RayTuneRunner, quiet
+    from runners.ray_session import OBJECT_STORE_BYTES, quiet
+    from runners.ray_tune import RayTuneRunner
 
     def make(n_slots: int, **others: Any) -> Runner:
         storage = tmp_path_factory.mktemp("tune")

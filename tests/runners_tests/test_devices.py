@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
 from runners import devices
-from runners.devices import cpu_count, cuda_visible_devices, visible_gpus
+from runners.devices import (
+    cpu_count,
+    cuda_visible_devices,
+    device_inside,
+    group_devices,
+    split_device,
+    visible_gpus,
+)
 
 FOUR = ["GPU-aa11", "GPU-ab22", "GPU-cc33", "GPU-dd44"]
 
@@ -60,6 +68,10 @@ def test_a_machine_without_gpus_shows_none(value: str | None) -> None:
         ("cuda:0", "2,3", "2"),
         ("cuda:1", "2,3", "3"),
         ("cuda:1", "GPU-cc33,GPU-aa11", "GPU-aa11"),
+        ("cpu+cpu", "2,3", ""),
+        ("cuda:2+cuda:3", None, "2,3"),
+        ("cuda:1+cuda:0", "2,3", "3,2"),
+        ("cuda:0+cuda:1", "GPU-cc33,GPU-aa11", "GPU-cc33,GPU-aa11"),
     ],
 )
 def test_a_worker_sees_the_gpu_that_its_driver_knows_by_that_name(
@@ -69,10 +81,55 @@ def test_a_worker_sees_the_gpu_that_its_driver_knows_by_that_name(
     assert cuda_visible_devices(device, environment) == expected
 
 
-@pytest.mark.parametrize(("device", "value"), [("cuda:2", "2,3"), ("cuda:0", ""), ("cuda", "0"), ("gpu:0", "0")])
+@pytest.mark.parametrize(
+    ("device", "value"),
+    [("cuda:2", "2,3"), ("cuda:0", ""), ("cuda", "0"), ("gpu:0", "0"), ("cuda:00", "0"), ("cuda:0+cuda:2", "2,3")],
+)
 def test_a_hidden_or_unknown_device_is_refused(device: str, value: str) -> None:
-    with pytest.raises(ValueError, match=device):
+    with pytest.raises(ValueError, match=re.escape(device)):
         cuda_visible_devices(device, {"CUDA_VISIBLE_DEVICES": value})
+
+
+@pytest.mark.parametrize(
+    ("device", "inside"),
+    [
+        ("cpu", "cpu"),
+        ("cpu+cpu", "cpu+cpu"),
+        ("cuda:3", "cuda:0"),
+        ("cuda:2+cuda:3", "cuda:0+cuda:1"),
+        ("cuda:3+cuda:0", "cuda:0+cuda:1"),
+    ],
+)
+def test_gpus_are_counted_from_0_where_no_others_are_seen(device: str, inside: str) -> None:
+    assert device_inside(device) == inside
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [
+        ("cuda:0+cuda:0", "names a GPU twice"),
+        ("cuda:0+cpu", "is of two kinds"),
+        ("cuda:0+", "unknown device ''"),
+        ("cuda:0+cuda:1+mps", "unknown device 'mps'"),
+    ],
+)
+def test_devices_that_cannot_work_together_are_refused(device: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        split_device(device)
+
+
+def test_devices_are_grouped_in_their_order_for_jobs_that_take_several() -> None:
+    gpus = ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
+    assert group_devices(gpus, 1) == gpus
+    assert group_devices(gpus, 2) == ["cuda:0+cuda:1", "cuda:2+cuda:3"]
+    assert group_devices(gpus, 4) == ["cuda:0+cuda:1+cuda:2+cuda:3"]
+    assert group_devices(["cpu"] * 4, 2) == ["cpu+cpu", "cpu+cpu"]
+
+
+@pytest.mark.parametrize(("n_devices", "n_per_job"), [(4, 3), (2, 4), (0, 1), (2, 0)])
+def test_devices_that_do_not_divide_among_jobs_are_refused(n_devices: int, n_per_job: int) -> None:
+    with pytest.raises(ValueError, match=f"{n_devices} devices cannot be divided among jobs of {n_per_job}"):
+        group_devices([f"cuda:{index}" for index in range(n_devices)], n_per_job)
 
 
 def test_the_listing_of_nvidia_smi_is_read_without_its_mig_slices() -> None:

@@ -219,14 +219,17 @@ class TestWorker:
         _carry(Job(id="a", task=tasks.climb), devices=["cpu", "cpu"])
         assert children_of() == before
 
-    def test_the_worker_sees_its_own_gpu_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_worker_sees_its_own_gpus_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-        jobs = [Job(id=str(n), task=tasks.describe_process) for n in range(2)]
-        supervisor = _carry(*jobs, devices=["cpu", "cuda:1"])
-        on_cpu, on_gpu = (end.result for _, end in sorted(supervisor.ends().items()) if isinstance(end, Finished))
-        assert {event.job_id: event.device for event in supervisor.told(Started)} == {"0": "cpu", "1": "cuda:1"}
+        jobs = [Job(id=str(n), task=tasks.describe_process) for n in range(3)]
+        devices = ["cpu", "cuda:1", "cuda:1+cuda:0"]
+        supervisor = _carry(*jobs, devices=devices)
+        results = [end.result for _, end in sorted(supervisor.ends().items()) if isinstance(end, Finished)]
+        on_cpu, on_gpu, on_both = results
+        assert [event.device for event in sorted(supervisor.told(Started), key=lambda event: event.job_id)] == devices
         assert (on_cpu["device"], on_cpu["environment"]["CUDA_VISIBLE_DEVICES"]) == ("cpu", "")
         assert (on_gpu["device"], on_gpu["environment"]["CUDA_VISIBLE_DEVICES"]) == ("cuda:0", "3")
+        assert (on_both["device"], on_both["environment"]["CUDA_VISIBLE_DEVICES"]) == ("cuda:0+cuda:1", "3,2")
 
     def test_a_hidden_gpu_or_no_device_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")

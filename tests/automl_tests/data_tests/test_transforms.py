@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,21 @@ def test_batches_cover_the_rows_in_order_and_never_end_with_one_image(
     assert [len(images) for images, _ in batches] == sizes
     assert [row for _, batch_rows in batches for row in batch_rows] == rows.tolist()
     assert all((images[:, 0, 0, 0] == batch_rows).all() for images, batch_rows in batches)
+
+
+@pytest.mark.parametrize("policy", ["none", "light", "medium"])
+def test_a_batch_varied_in_parts_is_that_of_one_piece(policy: str) -> None:
+    def batches(**share: Any) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        transform = build_transform(policy, image_size=32, flips=True)
+        rows = np.arange(6).repeat(3)
+        return list(training_batches(NOISE, rows, batch_size=7, transform=transform, seed=3, n_threads=2, **share))
+
+    first = batches(share=lambda n: slice(0, n // 3))
+    rest = batches(share=lambda n: slice(n // 3, n))
+    for (whole, rows), (left, left_rows), (right, right_rows) in zip(batches(), first, rest, strict=True):
+        assert np.array_equal(whole, np.concatenate([left, right]))
+        assert np.array_equal(rows, left_rows)
+        assert np.array_equal(rows, right_rows)
 
 
 def batches_of_noise(n_threads: int, seed: int) -> list[NDArray[np.uint8]]:

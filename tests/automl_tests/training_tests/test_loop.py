@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from automl.artifacts import StudyFiles
 from automl.config import OptimConfig
 from automl.training.checkpoints import TrainingState
-from automl.training.loop import DeadEnd, accumulate_gradients, count_batches, micro_batch_sizes, train_fold
+from automl.training.gradients import DeadEnd, accumulate_gradients, micro_batch_sizes
+from automl.training.loop import count_batches, train_fold
 from automl.training.losses import build_loss
 from automl.training.seeding import derive_seed
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, state_of, task_of, trained

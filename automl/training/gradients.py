@@ -1,0 +1,118 @@
+"""The gradients of one batch: in as many passes as memory demands, on as many devices as the trial has.
+
+Not responsible for: what is done with them (automl.training.loop).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl.training.checkpoints import TrainingState
+from automl.training.losses import Loss
+from automl.training.models import Normalisation
+from automl.training.precision import autocast
+from automl.training.sharing import MIN_MICRO_BATCH, Alone, Peers, n_sharing, share_of
+
+
+class DeadEnd(Exception):  # noqa: N818 - an outcome, not an error
+    """This configuration leads nowhere on this device, and would not the next time either.
+
+    Attributes:
+        constraint: "diverged" or "memory".
+        reason: one line.
+    """
+
+    def __init__(self, constraint: str, reason: str) -> None:
+        super().__init__(reason)
+        self.constraint = constraint
+        self.reason = reason
+
+
+def accumulate_gradients(
+    state: TrainingState,
+    images: NDArray[np.uint8],
+    targets: Tensor,
+    *,
+    loss_of: Loss,
+    device: str,
+    peers: Peers = Alone(),  # noqa: B008 - it has no state
+) -> float:
+    """The mean loss of a batch, whose gradients are left in the parameters.
+
+    The batch passes through the network in micro-batches, each weighted by its share. Where they do not fit into
+    memory, of any device, their size is halved for good and the batch is begun again.
+
+    Args:
+        images: this rank's share of the batch.
+        targets: (B,) of the whole batch.
+
+    Raises:
+        DeadEnd: two images at once do not fit into memory.
+    """
+    n_largest_share = math.ceil(len(targets) / n_sharing(len(targets), peers.n_ranks))
+    while True:
+        state.optimizer.zero_grad(set_to_none=True)
+        peers.begin_batch(len(targets), state.micro_batch)
+        loss = peers.settle(_loss_if_it_fits(state, images, targets, loss_of=loss_of, device=device, peers=peers))
+        if loss is not None:
+            return loss
+        n_passed = min(state.micro_batch, n_largest_share)
+        if n_passed <= MIN_MICRO_BATCH:
+            size = images.shape[1]
+            raise DeadEnd("memory", f"{MIN_MICRO_BATCH} images of {size} pixels do not fit into memory of {device}")
+        state.micro_batch = max(MIN_MICRO_BATCH, n_passed // 2)
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def micro_batch_sizes(n_images: int, micro_batch: int) -> list[int]:
+    """Nearly equal parts of n_images, none above micro_batch + 1 and none of a single image (unless n_images is 1).
+
+    One image too many does not make a part of its own: batch norm could not take it.
+    """
+    n_parts = 1 if n_images <= micro_batch + 1 else min(math.ceil(n_images / micro_batch), n_images // 2)
+    smaller, n_larger = divmod(n_images, n_parts)
+    return [smaller + (part < n_larger) for part in range(n_parts)]
+
+
+def _loss_if_it_fits(
+    state: TrainingState, images: NDArray[np.uint8], targets: Tensor, *, loss_of: Loss, device: str, peers: Peers
+) -> float | None:
+    share = share_of(len(targets), peers.rank, peers.n_ranks)
+    n_mean_share = len(targets) / n_sharing(len(targets), peers.n_ranks)
+    try:
+        return _forward_and_backward(
+            state, images, targets[share], n_counted=n_mean_share, loss_of=loss_of, device=device, peers=peers
+        )
+    except torch.OutOfMemoryError:
+        return None  # the exception holds the tensors that fill the memory; it has to be gone before the next attempt
+
+
+def _forward_and_backward(
+    state: TrainingState,
+    images: NDArray[np.uint8],
+    targets: Tensor,
+    *,
+    n_counted: float,
+    loss_of: Loss,
+    device: str,
+    peers: Peers,
+) -> float:
+    """The sum of the images' losses over n_counted, with its gradients."""
+    normalise = Normalisation.of(state.model)
+    total, start = 0.0, 0
+    for size in micro_batch_sizes(len(images), state.micro_batch):
+        part = slice(start, start + size)
+        normalised, part_targets = normalise(images[part], device), targets[part].to(device)
+        with autocast(device):
+            logits = peers.forward(state.model, normalised, is_last=part.stop == len(images))
+        loss = loss_of(logits, part_targets) * (size / n_counted)
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+        start += size
+    return total
