@@ -126,6 +126,7 @@ def search(
     ] = "process",
     ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; with --runner ray.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, help="Trials at once on the Ray cluster.")] = None,
+    cpus_per_trial: Annotated[int | None, typer.Option(min=1, help="Cores for each trial, instead of a share.")] = None,
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
@@ -151,6 +152,7 @@ def search(
         cpu_slots=cpu_slots,
         ray_address=ray_address,
         slots=slots,
+        cpus_per_trial=cpus_per_trial,
         silence_timeout_s=parse_duration(trial_timeout),
         storage=files.runner,
     )
@@ -279,7 +281,7 @@ def _search(request: SearchRequest, runner: Runner, *, quiet: bool) -> None:
     from automl.display import Watched
     from automl.training.task import run_trial
     from automl.workflow import run_search
-    from runners.base import Interrupted
+    from runners.base import Interrupted, NoPlaceError
 
     with _screen(quiet=quiet) as screen:
         try:
@@ -290,6 +292,9 @@ def _search(request: SearchRequest, runner: Runner, *, quiet: bool) -> None:
                 watch=lambda loop, study: Watched(loop, study, screen, n_trials=request.n_trials),
                 note=screen.line,
             )
+        except NoPlaceError as error:
+            hint = "check --ray-address, --gpus-per-trial and --cpus-per-trial"
+            raise UnfitEnvironmentError(str(error), hint=hint) from error
         except Interrupted as signal:
             screen.line("interrupted; running trials keep their last epoch, the same command goes on with them")
             raise typer.Exit(128 + signal.signal_number) from signal

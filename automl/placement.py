@@ -27,6 +27,7 @@ class Placement:
         cpu_slots: trials at once where no GPU is used; None for two.
         ray_address: of a cluster, or None for this machine.
         slots: trials at once on a cluster.
+        cpus_per_trial: processor cores for each trial; None for its share of this machine's, or one on a cluster.
         storage: a folder for the runner's own notes.
     """
 
@@ -37,6 +38,7 @@ class Placement:
     cpu_slots: int | None = None
     ray_address: str | None = None
     slots: int | None = None
+    cpus_per_trial: int | None = None
     silence_timeout_s: float | None = None
     storage: Path = Path()
 
@@ -86,15 +88,17 @@ class Placement:
                 "--ray-address and --slots belong together",
                 hint="say with --slots how many trials the cluster shall run at once",
             )
+        if self.slots is not None and self.cpu_slots is not None:
+            raise UsageError("--slots and --cpu-slots were both given", hint="--slots counts those of the cluster")
         if self.trials_per_gpu > 1 and (self.gpus_per_trial or 1) > 1:
             raise UsageError(
                 "--trials-per-gpu and --gpus-per-trial were both given", hint="share a GPU, or take several, not both"
             )
 
-
-def threads_per_slot(devices: Sequence[str]) -> int:
-    """Each slot's share of this machine's cores."""
-    return max(1, cpu_count() // len(devices))
+    def threads(self, devices: Sequence[str]) -> int:
+        """Processor cores for each slot; on a cluster those of this machine say nothing about its nodes'."""
+        share = 1 if self.ray_address is not None else max(1, cpu_count() // len(devices))
+        return self.cpus_per_trial or share
 
 
 def _visible(wanted: int | None) -> list[str]:
@@ -115,7 +119,7 @@ def _process(placement: Placement) -> Runner:
     devices = placement.devices()
     return ProcessRunner(
         devices,
-        n_threads=threads_per_slot(devices),
+        n_threads=placement.threads(devices),
         preload=PRELOAD,
         silence_timeout_s=placement.silence_timeout_s,
     )
@@ -131,8 +135,7 @@ def _ray(placement: Placement) -> Runner:
     from runners.ray_tune import RayTuneRunner
 
     devices = placement.devices()
-    # On a cluster the cores of this machine say nothing about those of its nodes.
-    n_threads = 1 if placement.ray_address is not None else threads_per_slot(devices)
+    n_threads = placement.threads(devices)
     uses_gpus = devices[0] != "cpu"
     return RayTuneRunner(
         n_slots=len(devices),

@@ -141,6 +141,10 @@ class Interrupted(BaseException):
         self.signal_number = signal_number
 
 
+class NoPlaceError(Exception):
+    """There is nowhere to run jobs: no cluster at the address, or no machine that is large enough."""
+
+
 class Supervisor(Protocol):
     """Decides what runs and what stops; does no input or output on processes or clocks."""
 

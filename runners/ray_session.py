@@ -17,6 +17,7 @@ from pathlib import Path
 
 import ray
 
+from runners.base import NoPlaceError
 from runners.signals import NOTED
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # events are small; Ray would take a third of the memory
@@ -42,7 +43,7 @@ def connected(address: str | None, *, n_cpus: int) -> Iterator[None]:
         n_cpus: how many cores a Ray that is started here shall believe in; it counts the GPUs itself.
 
     Raises:
-        ConnectionError: there is no cluster at the address.
+        NoPlaceError: there is no cluster at the address.
     """
     if address:
         _require_answer(address)
@@ -74,13 +75,13 @@ def require_room(resources: dict[str, float]) -> None:
     """Refuse what Ray would wait for without end.
 
     Raises:
-        ValueError: no machine offers so much.
+        NoPlaceError: no machine offers so much.
     """
     needed = {name.upper(): amount for name, amount in resources.items() if amount}
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(offer.get(name, 0) >= amount for name, amount in needed.items()) for offer in offers):
         words = " and ".join(f"{amount:g} {name}" for name, amount in needed.items())
-        raise ValueError(f"a job needs {words}, but no machine of the Ray cluster has as much")
+        raise NoPlaceError(f"a job needs {words}, but no machine of the Ray cluster has as much")
 
 
 def name_before_device(node_id: str) -> str:
@@ -118,14 +119,14 @@ def _require_answer(address: str) -> None:
     """Refuse what Ray would try to reach without end.
 
     Raises:
-        ConnectionError: nobody listens there.
+        NoPlaceError: nobody listens there.
     """
     host, _, port = address.rpartition(":")
     if port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
         except OSError as error:
-            raise ConnectionError(f"no Ray cluster answers at {address}: {error}") from error
+            raise NoPlaceError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -74,8 +74,7 @@ class RayTuneRunner:
         """See `runners.base.Runner`.
 
         Raises:
-            ConnectionError: there is no cluster at the address.
-            ValueError: no machine is large enough for a job.
+            NoPlaceError: there is no cluster at the address, or no machine is large enough for a job.
         """
         n_cpus = max(1, math.ceil(self.n_slots * self.resources["cpu"]))
         with SignalNotes() as signals, quiet(), connected(self.address, n_cpus=n_cpus):

@@ -137,3 +137,15 @@ def test_an_unknown_backbone_and_missing_weights_stop_the_search_with_the_way_ou
     missing = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert missing.returncode == 7, missing.stderr
     assert "--no-pretrained" in missing.stderr
+
+
+@pytest.mark.ray
+def test_a_cluster_that_is_not_there_is_exit_7_with_the_flags_to_check(folder: Path) -> None:
+    finished = search(folder, "--runner", "ray", "--ray-address", "127.0.0.1:1", "--slots", "2")
+    assert finished.returncode == 2  # --cpu-slots says how many run here
+    command = [AUTOML, "search", "--space", "tiny", "--no-pretrained", "--trials", "1", "--runner", "ray"]
+    elsewhere = [*command, "--ray-address", "127.0.0.1:1", "--slots", "2"]
+    absent = subprocess.run(elsewhere, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert absent.returncode == 7, absent.stderr
+    assert "Error: no Ray cluster answers at 127.0.0.1:1" in absent.stderr
+    assert "--ray-address" in absent.stderr

@@ -291,7 +291,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     ),
     # ports that Ray opens
     "X09": (
-        NOT_HERE + "Ray opens its own ports; what we give it is address=local and no dashboard, in runners/ray_tune.py",
+        NOT_HERE + "Ray opens its own ports; all that we give it, in runners/ray_session.py, is local and no dashboard",
     ),
     # secrets in files and lines
     "X10": (f"{SECURITY}::test_secrets_of_the_environment_are_in_no_file_and_no_line",),

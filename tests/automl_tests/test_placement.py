@@ -6,7 +6,7 @@ import pytest
 
 from automl import placement
 from automl.errors import AutomlError, UnfitEnvironmentError, UsageError
-from automl.placement import Placement, counted, threads_per_slot
+from automl.placement import Placement, counted
 from runners.inline import InlineRunner
 from runners.process import ProcessRunner
 
@@ -41,8 +41,9 @@ def test_gpus_become_slots(asked: dict[str, int], devices: list[str]) -> None:
 def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
     assert Placement().devices() == ["cpu", "cpu"]
     assert Placement(cpu_slots=3).devices() == ["cpu"] * 3
-    assert threads_per_slot(["cpu"] * 3) == 2
-    assert threads_per_slot(["cpu"] * 99) == 1
+    assert Placement().threads(["cpu"] * 3) == 2
+    assert Placement().threads(["cpu"] * 99) == 1
+    assert Placement(cpus_per_trial=4).threads(["cpu"] * 3) == 4
 
 
 @pytest.mark.usefixtures("four_gpus")

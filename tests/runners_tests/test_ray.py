@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
+from runners.base import Event, Failed, Finished, Job, NoPlaceError, Progressed, Reported, Started, Stopped, Verdict
 from runners.ray_bridge import Bridge
 from runners.ray_slot import Relay, SlotSettings
 from runners.ray_tune import RayTuneRunner
@@ -104,7 +104,7 @@ def test_an_exception_of_the_supervisor_ends_jobs_that_say_nothing_too(make_ray_
 
 
 def test_what_ray_would_wait_for_without_end_is_refused(make_ray_runner: MakeRunner) -> None:  # noqa: F811
-    with pytest.raises(ValueError, match="a job needs 1 CPU and 3 GPU, but no machine"):
+    with pytest.raises(NoPlaceError, match="a job needs 1 CPU and 3 GPU, but no machine"):
         make_ray_runner(1, gpus_per_job=3).run(Recorder([Job(id="a", task=tasks.climb)]))
 
 
@@ -112,7 +112,7 @@ def test_an_address_where_nobody_listens_is_refused(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(ConnectionError, match=f"no Ray cluster answers at {address}"):
+        with pytest.raises(NoPlaceError, match=f"no Ray cluster answers at {address}"):
             RayTuneRunner(n_slots=1, n_threads=1, storage=tmp_path, address=address).run(Recorder([]))
 
 
