@@ -211,8 +211,9 @@ def status(
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
 ) -> None:
     """Show a study: its best trials, their states, the time they took, and what is running."""
+    from automl.lock import driver_of
     from automl.status import status_lines
-    from automl.study import driver_of, read_study
+    from automl.study import read_study
     from automl.workdir import existing_study
 
     files = existing_study(workdir, study)

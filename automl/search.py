@@ -18,9 +18,10 @@ from optuna.trial import Trial, TrialState
 
 from automl.config import TrialConfig
 from automl.errors import ERROR_OF_EXIT_CODE, AutomlError, NoUsableModelError
+from automl.provenance import git_commit, versions
 from automl.pruning import IMAGE_SIZES
 from automl.space import Space
-from automl.study import ENDED, SearchStudy, git_commit, versions
+from automl.study import ENDED, SearchStudy
 from automl.training.resizing import image_size_of_epoch
 from runners.base import (
     Event,

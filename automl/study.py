@@ -1,4 +1,4 @@
-"""The study: Optuna's SQLite file, its lock, its terms, and how interrupted trials are taken up again.
+"""The study: Optuna's SQLite file, its terms, and how interrupted trials are taken up again.
 
 One process, the driver, writes it; whoever else wants to look opens it read-only. Not responsible for: which job runs
 when (automl.search) or what a trial trains (automl.training).
@@ -7,32 +7,26 @@ when (automl.search) or what a trial trains (automl.training).
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import importlib.metadata
 import json
-import os
-import platform
-import socket
 import sqlite3
 import statistics
-import subprocess
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import Any
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from automl.artifacts import StudyFiles, digest_of, remove_leftovers
-from automl.errors import StorageError, StudyInUseError, UsageError
+from automl.artifacts import StudyFiles, remove_leftovers
+from automl.errors import StorageError, UsageError
+from automl.lock import locked
 from automl.pruning import build_pruner
+from automl.sampling import SeededQuestions, build_sampler
 from automl.space import Space
 from automl.suggest import Suggest
 
-SAMPLERS = ("tpe", "random", "qmc")
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 TERMS = "terms"  # user attribute of the study
 SQLITE_TIMEOUT_S = 60.0  # how long a write waits for somebody else's lock on the file
@@ -100,7 +94,7 @@ class SearchStudy:
 
         So a trial that was cut short between two questions gets the answers that it would have got.
         """
-        return _SeededQuestions(trial, lambda question: self._seed_sampler(trial.number, question))
+        return SeededQuestions(trial, lambda question: self._seed_sampler(trial.number, question))
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
         """Note a step's value once; whether the pruner would stop the trial there, False for a step already known."""
@@ -136,49 +130,6 @@ class SearchStudy:
         self.optuna_study.sampler = build_sampler(
             self._sampler, study_seed=self._seed, trial_number=number, question=question
         )
-
-
-class _SeededQuestions:
-    def __init__(self, trial: Trial, seed: Callable[[str], None]) -> None:
-        self._trial = trial
-        self._seed = seed
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self._seed(name)
-        return self._trial.suggest_float(name, low, high, step=step, log=log)
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self._seed(name)
-        return self._trial.suggest_int(name, low, high, step=step, log=log)
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self._seed(name)
-        return self._trial.suggest_categorical(name, choices)
-
-
-def build_sampler(name: str, *, study_seed: int, trial_number: int, question: str = "") -> optuna.samplers.BaseSampler:
-    """The sampler of that name, seeded for one trial, or for one question of it.
-
-    Raises:
-        UsageError: there is none.
-    """
-    seed = int(digest_of([str(study_seed), str(trial_number), question])[:8], 16)
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "qmc":
-        # One sequence for the whole study: its position is kept in the database. What is not asked in every trial
-        # has no place in it, and is drawn at random.
-        at_random = optuna.samplers.RandomSampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.QMCSampler(
-                seed=study_seed, independent_sampler=at_random, warn_independent_sampling=False
-            )
-    raise UsageError(f"there is no sampler '{name}'", hint=f"use one of {', '.join(SAMPLERS)}")
 
 
 @contextlib.contextmanager
@@ -239,70 +190,6 @@ def best_trials(optuna_study: optuna.Study, k: int | None = None) -> list[Frozen
 
 
 @contextlib.contextmanager
-def locked(files: StudyFiles) -> Iterator[None]:
-    """Hold the study's lock; the kernel lets go of it when this process ends, however it ends.
-
-    Raises:
-        StudyInUseError: another process holds it.
-        StorageError: the folder cannot be written.
-    """
-    with _opened_lock(files) as file:
-        if not _lock_at_once(file):
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise StudyInUseError(
-                f"study '{files.root.name}' is in use by {holder}",
-                hint="stop it first, or begin another with --study",
-            )
-        with contextlib.suppress(OSError):  # on a full disk a message lacks this name, no more
-            os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        yield
-
-
-def driver_of(files: StudyFiles) -> str | None:
-    """Who works on the study at this moment ("process 41 on host"), or None."""
-    if not files.lock.exists():
-        return None
-    with files.lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip()
-    return None
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide what a trial computes."""
-    names = ("automl", "torch", "timm", "albumentations", "optuna", "numpy")
-    found = {"python": platform.python_version()}
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def git_commit() -> str | None:
-    """The commit checked out in the working folder, with "+" where it has changes; None outside a repository."""
-    try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        return commit + "+" if commit and _git("status", "--porcelain", "-uno") else commit or None
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _opened_lock(files: StudyFiles) -> IO[str]:
-    try:
-        files.root.mkdir(parents=True, exist_ok=True)
-        return files.lock.open("a+")
-    except OSError as error:
-        raise StorageError(
-            f"{files.lock} cannot be opened: {error.strerror or error}",
-            hint="mend the permissions, or choose another place with --workdir",
-        ) from error
-
-
-@contextlib.contextmanager
 def _told_as_storage_errors(files: StudyFiles) -> Iterator[None]:
     """Turn what SQLite reports, however Optuna and SQLAlchemy have wrapped it, into one line."""
     try:
@@ -315,22 +202,6 @@ def _told_as_storage_errors(files: StudyFiles) -> Iterator[None]:
             f"{files.study_db} cannot be written: {cause}",
             hint="free some space, or end what locks the file, then run the same command again: nothing is lost",
         ) from error
-
-
-def _lock_at_once(file: IO[str]) -> bool:
-    # A few tries: `driver_of` holds the lock shared for an instant when it looks.
-    for _ in range(5):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(0.05)
-    return False
-
-
-def _git(*arguments: str) -> str:
-    finished = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
-    return finished.stdout.strip() if finished.returncode == 0 else ""
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -18,8 +18,10 @@ from optuna.trial import TrialState
 from automl.artifacts import StudyFiles
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.errors import StorageError, StudyInUseError, UsageError
+from automl.lock import driver_of, locked
+from automl.sampling import build_sampler
 from automl.space import Space, Suggest
-from automl.study import Terms, best_trials, build_sampler, driver_of, locked, open_study, read_study, terms_of
+from automl.study import Terms, best_trials, open_study, read_study, terms_of
 
 TERMS = Terms(
     space="tiny",
@@ -87,7 +89,7 @@ def test_a_second_driver_is_refused_with_the_first_ones_process(files: StudyFile
 
 def test_the_lock_is_free_the_moment_its_holder_is_killed(files: StudyFiles) -> None:
     program = (
-        "import pathlib, sys, time\nfrom automl.study import locked\nfrom automl.artifacts import StudyFiles\n"
+        "import pathlib, sys, time\nfrom automl.lock import locked\nfrom automl.artifacts import StudyFiles\n"
         "with locked(StudyFiles(pathlib.Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(files.root)], stdout=subprocess.PIPE) as holder:

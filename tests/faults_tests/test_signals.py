@@ -13,7 +13,8 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles
-from automl.study import locked, read_study
+from automl.lock import locked
+from automl.study import read_study
 from tests.soak.journal import read_journal
 from tests.soak.processes import wait_until, workers_of
 
