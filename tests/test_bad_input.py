@@ -9,14 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
+
+from .conftest import automl_here
 
 AUTOML = Path(sys.executable).parent / "automl"
 Damage = Callable[[Path], None]
 
 
-def search(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [AUTOML, "search", "--space", "tiny", "--no-pretrained", "--trials", "1", "--cpu-slots", "1", *flags]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def search(folder: Path, *flags: str) -> Result:
+    small = ("--space", "tiny", "--no-pretrained", "--trials", "1", "--cpu-slots", "1")
+    return automl_here(folder, "search", *small, *flags)
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def one_class_only(folder: Path) -> None:
 def test_spoilt_data_is_named_in_one_line_with_a_hint_and_exit_3(damage: Damage, words: str, folder: Path) -> None:
     damage(folder)
     finished = search(folder)
-    assert finished.returncode == 3, finished.stderr
+    assert finished.exit_code == 3, finished.stderr
     problem, hint, *rest = finished.stderr.splitlines()
     assert problem.startswith("Error: ")
     assert words in problem
@@ -88,7 +91,7 @@ def test_the_hint_about_missing_images_is_the_way_out(folder: Path) -> None:
     remove_three_images(folder)
     assert "--skip-missing" in search(folder).stderr
     finished = search(folder, "--skip-missing", "--no-flips", "--epochs", "2", "--no-ensemble")
-    assert finished.returncode == 0, finished.stderr
+    assert finished.exit_code == 0, finished.stderr
     assert "is complete with" in finished.stdout
 
 
@@ -96,7 +99,7 @@ def test_a_class_with_one_image_is_trained_on_and_said_so(folder: Path) -> None:
     path = folder / "train.csv"
     path.write_text(path.read_text().replace("0000,", "0000,1", 1))  # the only image of class 10 and more
     finished = search(folder, "--no-flips", "--epochs", "2", "--no-ensemble", "--runner", "inline")
-    assert finished.returncode == 0, finished.stderr
+    assert finished.exit_code == 0, finished.stderr
     assert "too few images to be validated" in finished.stdout
 
 
@@ -121,7 +124,7 @@ def test_flags_that_do_not_fit_are_refused_before_anything_is_written(
     flags: tuple[str, ...], exit_code: int, words: str, folder: Path
 ) -> None:
     finished = search(folder, *flags)
-    assert finished.returncode == exit_code, finished.stderr
+    assert finished.exit_code == exit_code, finished.stderr
     assert words in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not (folder / "automl_runs" / "digits" / "study.db").exists()
@@ -129,20 +132,20 @@ def test_flags_that_do_not_fit_are_refused_before_anything_is_written(
 
 def test_an_unknown_backbone_and_missing_weights_stop_the_search_with_the_way_out(folder: Path) -> None:
     unknown = search(folder, "--choices", "backbone=resnet18x")
-    assert unknown.returncode == 2
+    assert unknown.exit_code == 2
     assert "timm has no backbone 'resnet18x'" in unknown.stderr
     assert "resnet18" in unknown.stderr.splitlines()[1]
     (folder / "weights").mkdir()
-    command = [AUTOML, "search", "--space", "tiny", "--trials", "1", "--weights", "weights", "--study", "other"]
-    missing = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert missing.returncode == 7, missing.stderr
+    command = ("search", "--space", "tiny", "--trials", "1", "--weights", "weights", "--study", "other")
+    missing = automl_here(folder, *command)
+    assert missing.exit_code == 7, missing.stderr
     assert "--no-pretrained" in missing.stderr
 
 
 @pytest.mark.ray
 def test_a_cluster_that_is_not_there_is_exit_7_with_the_flags_to_check(folder: Path) -> None:
     finished = search(folder, "--runner", "ray", "--ray-address", "127.0.0.1:1", "--slots", "2")
-    assert finished.returncode == 2  # --cpu-slots says how many run here
+    assert finished.exit_code == 2  # --cpu-slots says how many run here
     command = [AUTOML, "search", "--space", "tiny", "--no-pretrained", "--trials", "1", "--runner", "ray"]
     elsewhere = [*command, "--ray-address", "127.0.0.1:1", "--slots", "2"]
     absent = subprocess.run(elsewhere, cwd=folder, capture_output=True, text=True, timeout=120, check=False)

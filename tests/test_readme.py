@@ -14,6 +14,8 @@ import pytest
 
 from automl.cli import app
 
+from .conftest import automl_here
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BIN = Path(sys.executable).parent
 COMMANDS = list(dict.fromkeys(re.findall(r"^    (automl [^#\n]+?) *(?:#.*)?$", README, flags=re.MULTILINE)))
@@ -63,12 +65,12 @@ def test_the_flags_of_a_search_of_the_readme_are_understood(command: str, folder
     words = [word.replace("path/to/competition", ".") for word in shlex.split(command)]
     (tmp_path / "path" / "to" / "weights").mkdir(parents=True)
     (tmp_path / "leaves.py").write_text(own_space())
-    finished = run(words, tmp_path)
+    finished = automl_here(tmp_path, *words[1:])
     if "--gpus" in words:
-        assert finished.returncode == 7
+        assert finished.exit_code == 7
         assert f"Error: --gpus {words[words.index('--gpus') + 1]} was asked, but 0 are visible" in finished.stderr
     else:
-        assert finished.returncode == 3, finished.stderr
+        assert finished.exit_code == 3, finished.stderr
         assert "images" in finished.stderr
 
 

@@ -28,7 +28,7 @@ from .processes import children_of, is_gone, wait_until_gone
 from .ray_machine import make_ray_runner  # noqa: F401
 from .supervisors import Recorder
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]  # the conformance suite runs on Ray in `make test`
 MakeRunner = Callable[..., RayTuneRunner]
 
 # On Ray

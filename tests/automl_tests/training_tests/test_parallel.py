@@ -217,6 +217,7 @@ def test_a_trial_on_two_devices_is_that_of_one(on_one: Ended, on_two: Ended) -> 
     assert np.allclose(ours["probs"], theirs["probs"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_trial_begun_on_two_devices_goes_on_with_one(stopped_on_two: Ended, on_one: Ended, tmp_path: Path) -> None:
     copytree(stopped_on_two.study.root, tmp_path / "study")
     require_alike(run(StudyFiles(tmp_path / "study"), "cpu"), on_one)
@@ -309,6 +310,7 @@ time.sleep(200)
 """
 
 
+@pytest.mark.slow
 def test_a_leader_that_no_exception_reaches_ends_itself_when_a_peer_is_gone() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", WAITING_FOR_THE_DEAD], capture_output=True, text=True, timeout=200, check=False
