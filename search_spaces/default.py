@@ -10,7 +10,15 @@ EfficientNet-B0 at 224 pixels to hours with B7 at 320.
 
 from __future__ import annotations
 
-from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.config import (
+    AugmentConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResizeConfig,
+    TransferConfig,
+    TrialConfig,
+)
 from automl.space import Suggest
 
 EPOCHS = 12  # divides into two and three stages
@@ -111,5 +119,5 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=AugmentConfig(policy=trial.suggest_categorical("augment", ["none", "light", "medium"])),
         batch_size=trial.suggest_categorical("batch_size", [16, 32, 64]),
         epochs=EPOCHS,
-        freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2),
+        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2)),
     )

@@ -8,7 +8,15 @@ networks want larger images: B0 was made for 224 pixels, B3 for 300, B7 for 600.
 
 from __future__ import annotations
 
-from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.config import (
+    AugmentConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResizeConfig,
+    TransferConfig,
+    TrialConfig,
+)
 from automl.space import Suggest
 
 EPOCHS = 12
@@ -67,5 +75,5 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=AugmentConfig(policy=trial.suggest_categorical("augment", ["light", "medium", "none"])),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2),
+        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2)),
     )

@@ -9,7 +9,15 @@ can be: with a GPU use `default`.
 
 from __future__ import annotations
 
-from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.config import (
+    AugmentConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResizeConfig,
+    TransferConfig,
+    TrialConfig,
+)
 from automl.space import Suggest
 
 EPOCHS = 8
@@ -45,5 +53,5 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=AugmentConfig(policy=trial.suggest_categorical("augment", ["light", "medium", "none"])),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        freeze_epochs=trial.suggest_int("freeze_epochs", 0, 1),
+        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 1)),
     )

@@ -211,7 +211,7 @@ def _fresh_state(setting: Setting, fold: int) -> TrainingState:
     model = placed(model, setting.device)
     return TrainingState(
         model=model,
-        optimizer=build_optimizer(model, config.optim),
+        optimizer=build_optimizer(model, config.optim, config.transfer),
         scaler=gradient_scaler(setting.device),
         micro_batch=config.batch_size,
     )

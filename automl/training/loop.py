@@ -152,7 +152,7 @@ def train_epoch(
     )
 
     # ---- What stays the same in every batch -------------------------------------------------------------------------
-    set_trainable(model, optimizer, head_only=epoch < config.freeze_epochs)
+    set_trainable(model, optimizer, head_only=epoch < config.transfer.freeze_epochs)
     peers.begin_epoch(model, epoch)
     began_s = time.perf_counter()
     loss_of = build_loss(config.loss)

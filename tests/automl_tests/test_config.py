@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TransferConfig, TrialConfig
 from automl.errors import UsageError
 
 CONFIG = TrialConfig(
@@ -17,7 +17,7 @@ CONFIG = TrialConfig(
     augment=AugmentConfig(policy="medium"),
     batch_size=16,
     epochs=12,
-    freeze_epochs=2,
+    transfer=TransferConfig(freeze_epochs=2),
 )
 
 
@@ -55,7 +55,12 @@ def test_a_resize_schedule_is_sizes_joined_by_hyphens() -> None:
         (lambda: AugmentConfig(policy="wild"), "augment = 'wild'"),
         (lambda: TrialConfig(model=CONFIG.model, resize=CONFIG.resize, batch_size=1), "batch_size = 1"),
         (lambda: TrialConfig(model=CONFIG.model, resize=CONFIG.resize, epochs=2), "3 image sizes"),
-        (lambda: TrialConfig(model=CONFIG.model, resize=CONFIG.resize, epochs=3, freeze_epochs=3), "freeze_epochs"),
+        (
+            lambda: TrialConfig(
+                model=CONFIG.model, resize=CONFIG.resize, epochs=3, transfer=TransferConfig(freeze_epochs=3)
+            ),
+            "freeze_epochs",
+        ),
     ],
 )
 def test_no_invalid_config_exists(make: object, words: str) -> None:

@@ -109,7 +109,7 @@ def test_every_answer_is_in_the_configuration(name: str) -> None:
         assert (config.model.dropout, config.model.drop_path) == (params["dropout"], params.get("drop_path", 0.0))
         assert config.batch_size == params["batch_size"]
         assert config.augment.policy == params["augment"]
-        assert config.freeze_epochs == params["freeze_epochs"]
+        assert config.transfer.freeze_epochs == params["freeze_epochs"]
 
 
 @every_space
@@ -187,7 +187,7 @@ def test_a_tiny_backbone_is_small_and_takes_a_step_at_every_size_that_is_offered
     config = narrowed(space, fix=[f"backbone={backbone}"])(RandomTrial(0))
     model = build_model(ModelConfig(backbone=backbone, pretrained=False), n_classes=4, weights_dir=None)
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_000_000
-    optimizer = build_optimizer(model, config.optim)
+    optimizer = build_optimizer(model, config.optim, config.transfer)
     for size in sorted({size for sizes in sizes_of(space, backbone) for size in sizes}):
         loss = build_loss(config.loss)(model(torch.randn(2, 3, size, size)), torch.tensor([0, 3]))
         optimizer.zero_grad()

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from automl.artifacts import StudyFiles
-from automl.config import OPTIMIZERS, LossConfig, ModelConfig, OptimConfig, TrialConfig
+from automl.config import OPTIMIZERS, LossConfig, ModelConfig, OptimConfig, TransferConfig, TrialConfig
 from automl.training.freezing import set_trainable
 from automl.training.loop import train_fold
 from automl.training.models import build_model
@@ -118,14 +118,15 @@ def test_loss_and_gamma_and_smoothing_change_the_loss_that_is_trained(shapes: St
 
 def test_the_optimizer_is_of_its_own_class() -> None:
     kinds = {
-        name: type(build_optimizer(PlainNet(), OptimConfig(optimizer=name))).__name__.lower() for name in OPTIMIZERS
+        name: type(build_optimizer(PlainNet(), OptimConfig(optimizer=name), TransferConfig())).__name__.lower()
+        for name in OPTIMIZERS
     }
     assert kinds == {name: name for name in OPTIMIZERS}
 
 
 def test_sgd_has_the_momentum_of_nesterov_and_rmsprop_has_none() -> None:
-    sgd = build_optimizer(PlainNet(), OptimConfig(optimizer="sgd")).param_groups[0]
-    rmsprop = build_optimizer(PlainNet(), OptimConfig(optimizer="rmsprop")).param_groups[0]
+    sgd = build_optimizer(PlainNet(), OptimConfig(optimizer="sgd"), TransferConfig()).param_groups[0]
+    rmsprop = build_optimizer(PlainNet(), OptimConfig(optimizer="rmsprop"), TransferConfig()).param_groups[0]
     assert (sgd["momentum"], sgd["nesterov"]) == (0.9, True)
     assert rmsprop["momentum"] == 0
 
@@ -150,7 +151,7 @@ def test_the_learning_rate_and_its_schedule_reach_every_group(shapes: StudyFiles
 
 def test_weight_decay_acts_on_matrices_and_filters_alone() -> None:
     model = seeded_model(config_of())
-    optimizer = build_optimizer(model, OptimConfig(weight_decay=0.3))
+    optimizer = build_optimizer(model, OptimConfig(weight_decay=0.3), TransferConfig())
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert {decay[id(p)] for p in model.parameters() if p.ndim > 1} == {0.3}
     assert {decay[id(p)] for p in model.parameters() if p.ndim <= 1} == {0.0}
@@ -239,7 +240,7 @@ def test_epochs_are_the_number_of_passes(shapes: StudyFiles) -> None:
 
 
 def test_while_it_is_frozen_the_backbone_and_its_statistics_stay_and_then_they_move(shapes: StudyFiles) -> None:
-    config = config_of(freeze_epochs=1, epochs=2)
+    config = config_of(transfer=TransferConfig(freeze_epochs=1), epochs=2)
     state = state_of(seeded_model(config), config)
     snapshots = [{name: tensor.clone() for name, tensor in state.model.state_dict().items()}]
 
@@ -267,7 +268,7 @@ def test_while_it_is_frozen_the_backbone_and_its_statistics_stay_and_then_they_m
 )
 def test_the_head_is_what_trains_while_the_backbone_is_frozen(backbone: str, head: str | tuple[str, ...]) -> None:
     model = seeded_model(config_of(backbone=backbone))
-    optimizer = build_optimizer(model, OptimConfig())
+    optimizer = build_optimizer(model, OptimConfig(), TransferConfig())
     set_trainable(model, optimizer, head_only=True)
     trainable = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert trainable == ({head} if isinstance(head, str) else set(head))

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from automl.artifacts import StudyFiles, read_arrays
+from automl.config import TransferConfig
 from automl.training import parallel, reporting, task
 from automl.training.parallel import PeerLostError
 from automl.training.sharing import share_of
@@ -46,7 +47,9 @@ from tests.runners_tests.processes import children_of, wait_until_gone
 from tests.runners_tests.supervisors import Recorder
 
 # Without batch norm and dropout, which treat the parts of a batch in another way than the whole.
-CONFIG = config_of(backbone="test_efficientnet_ln", sizes="24-32", augment="medium", freeze_epochs=1)
+CONFIG = config_of(
+    backbone="test_efficientnet_ln", sizes="24-32", augment="medium", transfer=TransferConfig(freeze_epochs=1)
+)
 TWO = "cpu+cpu"
 
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from automl.artifacts import StudyFiles, TrialFiles, read_arrays, read_json
-from automl.config import LossConfig, OptimConfig, TrialConfig
+from automl.config import LossConfig, OptimConfig, TransferConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
@@ -31,7 +31,7 @@ from tests.automl_tests.training_tests.worlds import (
     write_study,
 )
 
-RICH = config_of(sizes="24-32", dropout=0.2, augment="medium", freeze_epochs=1)
+RICH = config_of(sizes="24-32", dropout=0.2, augment="medium", transfer=TransferConfig(freeze_epochs=1))
 
 
 def contents(files: TrialFiles) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import nn
 from torch.distributed import FileStore
 
 from automl.artifacts import StudyFiles
-from automl.config import OptimConfig, TrialConfig
+from automl.config import OptimConfig, TransferConfig, TrialConfig
 from automl.errors import UnfitEnvironmentError
 from automl.training.checkpoints import TrainingState
 from automl.training.gradients import DeadEnd, accumulate_gradients
@@ -30,7 +30,7 @@ from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(np.uint8)
 TARGETS = torch.arange(21) % 3
 PLENTY = 10**6
-TRAINED = config_of(augment="medium", freeze_epochs=1, batch_size=14, sizes="16-24", epochs=2)
+TRAINED = config_of(augment="medium", transfer=TransferConfig(freeze_epochs=1), batch_size=14, sizes="16-24", epochs=2)
 DIVERGING = config_of(optim=OptimConfig(optimizer="sgd", lr=1e30, clip_norm=None, warmup_fraction=0.0))
 NORMALISED = config_of(backbone="test_resnet", epochs=1)
 

@@ -176,7 +176,7 @@ def state_of(model: nn.Module, config: TrialConfig) -> TrainingState:
     """The state in which a fold's training begins."""
     return TrainingState(
         model=model,
-        optimizer=build_optimizer(model, config.optim),
+        optimizer=build_optimizer(model, config.optim, config.transfer),
         scaler=gradient_scaler("cpu"),
         micro_batch=config.batch_size,
     )
