@@ -75,6 +75,20 @@ class StudyFiles:
     def report(self) -> Path:
         return self.root / "report.html"
 
+    @property
+    def find_lr(self) -> Path:
+        """The last learning-rate range test."""
+        return self.root / "find_lr.json"
+
+    @property
+    def find_lr_page(self) -> Path:
+        return self.root / "find_lr.html"
+
+    @property
+    def find_lr_study(self) -> StudyFiles:
+        """What a range test gets in place of the study's own files, which it must not begin; gone after it."""
+        return StudyFiles(self.root / "find_lr")
+
     def trial(self, number: int) -> TrialFiles:
         """The files of the trial with Optuna's number."""
         return TrialFiles(self.trials / f"{number:05d}")
@@ -119,6 +133,10 @@ class TrialFiles:
 
     def weights(self, fold: int) -> Path:
         return self.root / f"fold{fold}.safetensors"
+
+    def stage_weights(self, fold: int, stage: int) -> Path:
+        """The weights at the end of a stage (0-based) of the resize schedule that was not the last."""
+        return self.root / f"fold{fold}.stage{stage}.safetensors"
 
     def checkpoint(self, fold: int) -> Path:
         return self.root / f"fold{fold}.checkpoint"

@@ -76,6 +76,19 @@ class ModelConfig:
         _require(0.0 <= self.drop_path < 1.0, "drop_path", self.drop_path, "in [0, 1)")
 
 
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Read the widths of a head's hidden layers: "linear" for none, "256", or "512-256".
+
+    Raises:
+        UsageError: the text is neither.
+    """
+    if text == "linear":
+        return ()
+    if not re.fullmatch(r"\d+(-\d+)*", text):
+        raise UsageError(f"'{text}' is not a head", hint="write linear, or widths joined by hyphens, such as 512-256")
+    return tuple(int(width) for width in text.split("-"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferConfig:
     """How much of the pretrained backbone is trained, and how fast.

@@ -2,13 +2,14 @@
 
 A space is a function `suggest(trial) -> TrialConfig` in a Python file, which may also hold `FIRST_TRIALS`: parameters
 of known good configurations, proposed before the sampler takes over. Not responsible for: who answers the questions
-(automl.suggest, automl.study).
+(automl.suggest, automl.study), nor how a space's questions are found (automl.dimensions).
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
+import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,19 +17,31 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from automl.artifacts import digest_of
-from automl.config import TrialConfig
-from automl.errors import UsageError
-from automl.suggest import Narrowed, Params, Replay, Suggest
+from automl.artifacts import TrialFiles, digest_of, read_json
+from automl.config import ModelConfig, TrialConfig
+from automl.dimensions import Dimension, dimensions_of
+from automl.errors import StorageError, UsageError
+from automl.suggest import CENTRED, Narrowed, Narrowing, Params, Replay, Suggest
 
-__all__ = ["Dimension", "SearchSpace", "Space", "Suggest", "describe", "load_space", "narrowed", "space_names"]
+__all__ = [
+    "Dimension",
+    "SearchSpace",
+    "Space",
+    "Suggest",
+    "centred",
+    "describe",
+    "inheriting",
+    "load_space",
+    "narrowed",
+    "space_names",
+]
 
 SearchSpace: TypeAlias = Callable[[Suggest], TrialConfig]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """A search space with its name, its first trials and how it was narrowed.
+    """A search space with its name, its first trials, how it was narrowed, and what is the same for every trial.
 
     Attributes:
         suggest: the space's own function.
@@ -36,8 +49,12 @@ class Space:
         first_trials: parameters by name, from the space's file; those it leaves out take the space's first answer.
         fixed: parameter -> its only value.
         choices: parameter -> the values left of a categorical one.
-        epochs: of each trial, instead of the space's own.
+        lr_center: learning rate about which lr is asked, instead of in the space's own range.
+        init_from: folder of another trial, whose network and weights every trial begins with.
+        model: the network of that trial; its backbone, cut, attention, pooling and head replace the space's answers.
+        epochs: of each trial, instead of the space's own; an answer of as many freeze_epochs leaves one epoch unfrozen.
         pretrained: whether to start from pretrained weights, instead of the space's own answer.
+        epoch_choice, patience, compile: of each trial, instead of the space's own.
     """
 
     name: str
@@ -46,35 +63,46 @@ class Space:
     first_trials: tuple[Mapping[str, Any], ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lr_center: float | None = None
+    init_from: Path | None = None
+    model: ModelConfig | None = None
     epochs: int | None = None
     pretrained: bool | None = None
+    epoch_choice: str | None = None
+    patience: int | None = None
+    compile: bool | None = None
 
     def __call__(self, trial: Suggest) -> TrialConfig:
         """The configuration that the trial's answers make.
 
         Raises:
-            UsageError: a value named in `fixed` or `choices` does not fit the parameter, or the answers make no
-                valid configuration.
+            UsageError: a value that is named in the narrowing does not fit its parameter, or the answers make no valid
+                configuration.
         """
-        config = self.suggest(Narrowed(trial, self.fixed, self.choices))
-        if self.epochs is not None:
-            config = replace(config, epochs=self.epochs)
-        if self.pretrained is not None:
-            config = replace(config, model=replace(config.model, pretrained=self.pretrained))
-        return config
+        narrowing = Narrowing(
+            fixed=self.fixed,
+            choices=self.choices,
+            pinned={} if self.model is None else _answers_of(self.model),
+            lr_center=self.lr_center,
+        )
+        return _for_every_trial(self, self.suggest(Narrowed(trial, narrowing)))
 
     @property
     def fingerprint(self) -> str:
         """Of all that the space can answer; a study is bound to it."""
         dimensions = [str(dimension) for dimension in describe(self)]
-        return digest_of([*dimensions, str(self.epochs), str(self.pretrained)])
+        overrides = (self.epochs, self.pretrained, self.epoch_choice, self.patience, self.compile)
+        return digest_of([*dimensions, *map(str, (*overrides, self.lr_center, self.init_from, self.model))])
 
     def first_config(self) -> TrialConfig:
         """The configuration of the first proposal, or of the space's first answers where it has none."""
         return self(Replay(self.first_trials[0] if self.first_trials else {}))
 
     def proposals(self) -> list[Params]:
-        """Complete parameters of the first trials as far as the narrowing leaves them distinct, best first."""
+        """Complete parameters of the first trials as far as the narrowing leaves them distinct, best first.
+
+        A number outside of what is left of its range moves to the nearest bound.
+        """
         distinct: list[Params] = []
         for known in self.first_trials:
             replay = Replay(known)
@@ -82,20 +110,6 @@ class Space:
             if replay.params not in distinct:
                 distinct.append(replay.params)
         return distinct
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dimension:
-    """One question of a space.
-
-    Attributes:
-        domain: "1e-05 .. 0.01 (log)" or "adam, adamw, sgd".
-        condition: "loss = focal" where the question is asked only then, else empty.
-    """
-
-    name: str
-    domain: str
-    condition: str = ""
 
 
 def space_names() -> list[str]:
@@ -130,6 +144,11 @@ def load_space(name_or_path: str) -> Space:
     return Space(name=Path(name_or_path).stem, suggest=suggest, summary=summary, first_trials=first_trials)
 
 
+def describe(space: Space) -> list[Dimension]:
+    """All questions that the space asks, with the answers to others on which each depends."""
+    return dimensions_of(space)
+
+
 def narrowed(space: Space, *, fix: Sequence[str] = (), choices: Sequence[str] = ()) -> Space:
     """The space with `name=value` pinned and `name=a,b` narrowed.
 
@@ -152,40 +171,92 @@ def narrowed(space: Space, *, fix: Sequence[str] = (), choices: Sequence[str] = 
     return result
 
 
-def describe(space: Space) -> list[Dimension]:
-    """All questions that the space asks, with the answers to others on which each depends.
+def centred(space: Space, lr: float) -> Space:
+    """The space with lr asked within a decade to both sides of this one.
 
-    Every option of every categorical question is tried alone; a question that needs two particular answers at once,
-    neither of them the first option, is not found.
+    Where lr lies in the space's own range, that range limits it still.
+
+    Raises:
+        UsageError: the space asks for no range of lr, or lr is pinned, or this one is not a positive number.
     """
-    base = Replay({})
-    space(base)
-    domains, options = dict(base.domains), dict(base.options)
-    reached_by: dict[str, Params] = {name: {} for name in domains}
-    asked: dict[str, dict[Any, set[str]]] = {}
-    pending = list(options)
-    while pending:
-        name = pending.pop(0)
-        for option in options[name]:
-            branch = Replay({**reached_by[name], name: option})
-            space(branch)
-            asked.setdefault(name, {})[option] = set(branch.domains)
-            for other in branch.domains.keys() - domains.keys():
-                domains[other] = branch.domains[other]
-                reached_by[other] = {**reached_by[name], name: option}
-                if other in branch.options:
-                    options[other] = branch.options[other]
-                    pending.append(other)
-    return [Dimension(name=name, domain=domain, condition=_condition(name, asked)) for name, domain in domains.items()]
+    if not 0.0 < lr < math.inf:
+        raise UsageError(f"--center-lr {lr:g} is not a positive number", hint="give one, such as 3e-4, or auto")
+    if CENTRED in space.fixed:
+        raise UsageError(
+            f"--fix {CENTRED}={space.fixed[CENTRED]} and --center-lr were both given", hint="give one of them"
+        )
+    if CENTRED not in [dimension.name for dimension in describe(space)]:
+        raise UsageError(
+            f"the space '{space.name}' has no parameter '{CENTRED}' to be centred", hint="leave --center-lr out"
+        )
+    result = replace(space, lr_center=lr)
+    describe(result)
+    return result
 
 
-def _condition(name: str, asked: Mapping[str, Mapping[Any, set[str]]]) -> str:
-    parts = []
-    for question, names_by_option in asked.items():
-        leading = [str(option) for option, names in names_by_option.items() if name in names]
-        if question != name and 0 < len(leading) < len(names_by_option):
-            parts.append(f"{question} = {' or '.join(leading)}")
-    return " and ".join(parts)
+def inheriting(space: Space, trial: Path) -> Space:
+    """The space with the network of a trial that was trained before, by its folder.
+
+    Raises:
+        UsageError: there is no trial with weights in the folder, or the network is narrowed as well.
+        StorageError: its configuration is damaged.
+    """
+    files = TrialFiles(trial.resolve())
+    if not (files.config.is_file() and files.weights(0).is_file()):
+        missing = files.weights(0) if files.config.is_file() else files.config
+        raise UsageError(
+            f"--init-from {trial} is not the folder of a trial that kept its weights: it has no {missing.name}",
+            hint="give one such as automl_runs/STUDY/trials/00017; automl status names the best trials",
+        )
+    model = replace(_config_at(files).model, pretrained=False)
+    for name, value in _answers_of(model).items():
+        if name in space.fixed or name in space.choices:
+            raise UsageError(
+                f"--init-from {trial} has {name} = {value}, which --fix or --choices narrow as well",
+                hint=f"leave {name} out of them",
+            )
+    return replace(space, init_from=files.root, model=model)
+
+
+def _for_every_trial(space: Space, config: TrialConfig) -> TrialConfig:
+    """The configuration with what the space sets over its own answers."""
+    changes: dict[str, Any] = {
+        name: value for name in ("epoch_choice", "patience", "compile") if (value := getattr(space, name)) is not None
+    }
+    if space.epochs is not None:
+        frozen = min(config.transfer.freeze_epochs, space.epochs - 1)
+        changes |= {"epochs": space.epochs, "transfer": replace(config.transfer, freeze_epochs=frozen)}
+    if space.model is not None:
+        own = config.model
+        changes["model"] = replace(space.model, dropout=own.dropout, drop_path=own.drop_path, pretrained=False)
+    elif space.pretrained is not None:
+        changes["model"] = replace(config.model, pretrained=space.pretrained)
+    try:
+        return replace(config, **changes)
+    except UsageError as error:
+        if space.epochs is None:
+            raise
+        hint = f"give more than --epochs {space.epochs}, or narrow the space with --fix or --choices"
+        raise UsageError(error.problem, hint=hint) from error
+
+
+def _answers_of(model: ModelConfig) -> Params:
+    """What a space would have to be answered to make this network."""
+    head = "-".join(map(str, model.hidden)) or "linear"
+    return {
+        "backbone": model.backbone,
+        "cut": model.cut,
+        "attention": model.attention,
+        "pooling": model.pooling,
+        "head": head,
+    }
+
+
+def _config_at(files: TrialFiles) -> TrialConfig:
+    document = read_json(files.config)
+    if not isinstance(document, dict):
+        raise StorageError(f"{files.config} holds no trial's configuration", hint="give another trial's folder")
+    return TrialConfig.from_json(document)
 
 
 def _assignment(text: str, flag: str) -> tuple[str, str]:

@@ -1,17 +1,24 @@
 """Who answers a search space's questions: the protocol, a narrowed trial, and a replay of known answers.
 
-Not responsible for: which questions there are (the spaces) or loading a space (automl.space).
+Not responsible for: which questions there are (the spaces), which depend on which (automl.questioning), or loading a
+space (automl.space).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from automl.config import parse_hidden
 from automl.errors import UsageError
 
 Params: TypeAlias = dict[str, Any]
+
+OPEN_CHOICES = {"backbone", "resize", "batch_size", "head"}  # any value of the right kind makes sense, listed or not
+CENTRED = "lr"
+DECADE = 10.0  # how far a centred learning rate may be above and below the centre
 
 
 class Suggest(Protocol):
@@ -29,18 +36,38 @@ class Suggest(Protocol):
         """One of the choices."""
 
 
-class Narrowed:
-    """Asks the trial only for what `--fix` and `--choices` leave open."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """What is left of a space's questions.
 
-    def __init__(self, trial: Suggest, fixed: Mapping[str, str], choices: Mapping[str, tuple[str, ...]]) -> None:
+    Attributes:
+        fixed: parameter -> its only value, as a person writes it.
+        choices: parameter -> the values left of a categorical one, as a person writes them.
+        pinned: parameter -> its only value, whatever the space offers.
+        lr_center: the learning rate about which the space's own is asked.
+    """
+
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pinned: Mapping[str, Any] = field(default_factory=dict)
+    lr_center: float | None = None
+
+
+class Narrowed:
+    """Asks the trial only for what the narrowing leaves open."""
+
+    def __init__(self, trial: Suggest, narrowing: Narrowing) -> None:
         self._trial = trial
-        self._fixed = fixed
-        self._choices = choices
+        self._fixed, self._choices, self._pinned = narrowing.fixed, narrowing.choices, narrowing.pinned
+        self._lr_center = narrowing.lr_center
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         self._refuse_choices(name)
+        if name == CENTRED and self._lr_center is not None:
+            low, high = centred_range(low, high, self._lr_center)
+            return self._trial.suggest_float(name, low, high, log=True)
         if name not in self._fixed:
             return self._trial.suggest_float(name, low, high, step=step, log=log)
         value = _number(name, self._fixed[name], float)
@@ -50,6 +77,8 @@ class Narrowed:
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         self._refuse_choices(name)
+        if name in self._pinned:
+            return self._trial.suggest_int(name, self._pinned[name], self._pinned[name])
         if name not in self._fixed:
             return self._trial.suggest_int(name, low, high, step=step, log=log)
         value = _number(name, self._fixed[name], int)
@@ -61,6 +90,12 @@ class Narrowed:
             left = [_chosen(name, text, choices) for text in self._choices[name]]
         if name in self._fixed:
             left = [_chosen(name, self._fixed[name], choices)]
+        if name in self._pinned:
+            left = [self._pinned[name]]
+        if name == CENTRED and self._lr_center is not None:
+            raise UsageError(
+                f"'{name}' is a choice of the space, not a range", hint=f"narrow it with --choices {name}=..."
+            )
         return self._trial.suggest_categorical(name, left)
 
     def _refuse_choices(self, name: str) -> None:
@@ -68,16 +103,61 @@ class Narrowed:
             raise UsageError(f"'{name}' is a range, not a choice", hint=f"pin it with --fix {name}=VALUE")
 
 
-OPEN_CHOICES = {"backbone", "resize", "batch_size"}  # any value of the right kind makes sense, not only a listed one
+def centred_range(low: float, high: float, center: float) -> tuple[float, float]:
+    """A decade to both sides of the center, as far as the range reaches if the center is in it."""
+    around = center / DECADE, center * DECADE
+    return (max(low, around[0]), min(high, around[1])) if low <= center <= high else around
+
+
+class Replay:
+    """Answers with known values where they are allowed, else with the first one; remembers what it answered."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self._known = known
+        self.params: Params = {}
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.params[name] = min(max(float(self._known.get(name, low)), low), high)
+        return float(self.params[name])
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.params[name] = min(max(int(self._known.get(name, low)), low), high)
+        return int(self.params[name])
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        known = self._known.get(name, choices[0])
+        self.params[name] = known if known in choices else choices[0]
+        return self.params[name]
+
+
+def word_of(value: Any) -> str:
+    """A choice as a person writes it."""
+    return "none" if value is None else str(value)
 
 
 def _chosen(name: str, text: str, choices: Sequence[Any]) -> Any:
     for choice in choices:
-        if str(choice) == text:
+        if _is_meant(choice, text):
             return choice
     if name in OPEN_CHOICES:
+        if name == "head":
+            parse_hidden(text)
         return _number(name, text, int) if isinstance(choices[0], int) else text
-    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {', '.join(map(str, choices))}")
+    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {', '.join(map(word_of, choices))}")
+
+
+def _is_meant(choice: Any, text: str) -> bool:
+    """Whether the text is the choice: None is none, true may be written small, 1e-4 is 0.0001."""
+    if choice is None or isinstance(choice, bool):
+        return word_of(choice).lower() == text.lower()
+    if isinstance(choice, (int, float)):
+        try:
+            return float(text) == choice
+        except ValueError:
+            return False
+    return str(choice) == text
 
 
 def _number(name: str, text: str, kind: type[float] | type[int]) -> Any:
@@ -89,39 +169,3 @@ def _number(name: str, text: str, kind: type[float] | type[int]) -> Any:
     if not math.isfinite(value):
         raise UsageError(f"{name} = {text} is not finite", hint="mend --fix")
     return value
-
-
-class Replay:
-    """Answers with known values where they are allowed, else with the first one; remembers what was asked."""
-
-    def __init__(self, known: Mapping[str, Any]) -> None:
-        self._known = known
-        self.params: Params = {}
-        self.domains: dict[str, str] = {}
-        self.options: dict[str, tuple[Any, ...]] = {}
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self.domains[name] = _range_text(low, high, step, log)
-        self.params[name] = min(max(float(self._known.get(name, low)), low), high)
-        return float(self.params[name])
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self.domains[name] = _range_text(low, high, step if step != 1 else None, log)
-        self.params[name] = min(max(int(self._known.get(name, low)), low), high)
-        return int(self.params[name])
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self.options[name] = tuple(choices)
-        self.domains[name] = ", ".join(map(str, choices))
-        known = self._known.get(name, choices[0])
-        self.params[name] = known if known in choices else choices[0]
-        return self.params[name]
-
-
-def _range_text(low: float, high: float, step: float | None, log: bool) -> str:
-    if low == high:
-        return f"{low:g}"
-    marks = [mark for mark in ("log" if log else "", f"step {step:g}" if step else "") if mark]
-    return f"{low:g} .. {high:g}" + (f" ({', '.join(marks)})" if marks else "")

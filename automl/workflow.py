@@ -206,6 +206,7 @@ def _payload(request: SearchRequest, number: int, config: TrialConfig) -> dict[s
         "train_folds": request.train_folds,
         "seed": request.seed,
         "weights_dir": None if request.weights_dir is None else str(request.weights_dir),
+        "init_from": None if request.space.init_from is None else str(request.space.init_from),
     }
 
 

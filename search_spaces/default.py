@@ -10,15 +10,8 @@ EfficientNet-B0 at 224 pixels to hours with B7 at 320.
 
 from __future__ import annotations
 
-from automl.config import (
-    AugmentConfig,
-    LossConfig,
-    ModelConfig,
-    OptimConfig,
-    ResizeConfig,
-    TransferConfig,
-    TrialConfig,
-)
+from automl.config import ModelConfig, TrialConfig
+from automl.questions import ask_augment, ask_ema, ask_loss, ask_optim, ask_resize, ask_transfer
 from automl.space import Suggest
 
 EPOCHS = 12  # divides into two and three stages
@@ -104,20 +97,16 @@ FIRST_TRIALS = (
 def suggest(trial: Suggest) -> TrialConfig:
     """A fine-tuning configuration."""
     backbone = trial.suggest_categorical("backbone", [*EFFICIENTNET, *DENSENET, *INCEPTION, *RESNET, *RESNEXT])
-    resize = trial.suggest_categorical("resize", ["224", "320", "160-224", "128-192-256", "160-240-320"])
-    loss = trial.suggest_categorical("loss", ["cross_entropy", "focal"])
-    focal_gamma = trial.suggest_float("focal_gamma", 0.5, 5.0) if loss == "focal" else None
     return TrialConfig(
         model=ModelConfig(backbone=backbone, dropout=trial.suggest_float("dropout", 0.0, 0.5)),
-        resize=ResizeConfig.parse(resize),
-        loss=LossConfig(name=loss, focal_gamma=focal_gamma),
-        optim=OptimConfig(
-            optimizer=trial.suggest_categorical("optimizer", ["adam", "adamw", "radam", "rmsprop", "sgd"]),
-            lr=trial.suggest_float("lr", 1e-5, 1e-2, log=True),
-            weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
+        resize=ask_resize(trial, ["224", "320", "160-224", "128-192-256", "160-240-320"]),
+        loss=ask_loss(trial, ["cross_entropy", "focal"], smoothing=0.2),
+        optim=ask_optim(
+            trial, ["adam", "adamw", "radam", "rmsprop", "sgd"], lr=(1e-5, 1e-2), weight_decay=(1e-6, 1e-1)
         ),
-        augment=AugmentConfig(policy=trial.suggest_categorical("augment", ["none", "light", "medium"])),
+        augment=ask_augment(trial, ["none", "light", "medium", "heavy"]),
         batch_size=trial.suggest_categorical("batch_size", [16, 32, 64]),
         epochs=EPOCHS,
-        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2)),
+        transfer=ask_transfer(trial, freeze_epochs=2),
+        ema_horizon=ask_ema(trial),
     )

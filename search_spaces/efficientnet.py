@@ -8,15 +8,8 @@ networks want larger images: B0 was made for 224 pixels, B3 for 300, B7 for 600.
 
 from __future__ import annotations
 
-from automl.config import (
-    AugmentConfig,
-    LossConfig,
-    ModelConfig,
-    OptimConfig,
-    ResizeConfig,
-    TransferConfig,
-    TrialConfig,
-)
+from automl.config import ModelConfig, TrialConfig
+from automl.questions import ask_augment, ask_ema, ask_loss, ask_optim, ask_resize, ask_transfer
 from automl.space import Suggest
 
 EPOCHS = 12
@@ -55,25 +48,18 @@ FIRST_TRIALS = (
 
 def suggest(trial: Suggest) -> TrialConfig:
     """A fine-tuning configuration of one EfficientNet."""
-    backbone = trial.suggest_categorical("backbone", BACKBONES)
-    resize = trial.suggest_categorical("resize", ["224", "320", "448", "160-224", "160-240-320", "224-320-448"])
-    loss = trial.suggest_categorical("loss", ["cross_entropy", "focal"])
-    focal_gamma = trial.suggest_float("focal_gamma", 0.5, 5.0) if loss == "focal" else None
     return TrialConfig(
         model=ModelConfig(
-            backbone=backbone,
+            backbone=trial.suggest_categorical("backbone", BACKBONES),
             dropout=trial.suggest_float("dropout", 0.0, 0.5),
             drop_path=trial.suggest_float("drop_path", 0.0, 0.3),
         ),
-        resize=ResizeConfig.parse(resize),
-        loss=LossConfig(name=loss, focal_gamma=focal_gamma),
-        optim=OptimConfig(
-            optimizer=trial.suggest_categorical("optimizer", ["adamw", "adam", "radam", "rmsprop"]),
-            lr=trial.suggest_float("lr", 1e-5, 3e-3, log=True),
-            weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
-        ),
-        augment=AugmentConfig(policy=trial.suggest_categorical("augment", ["light", "medium", "none"])),
+        resize=ask_resize(trial, ["224", "320", "448", "160-224", "160-240-320", "224-320-448"], scaled=True),
+        loss=ask_loss(trial, ["cross_entropy", "focal"], smoothing=0.2),
+        optim=ask_optim(trial, ["adamw", "adam", "radam", "rmsprop"], lr=(1e-5, 3e-3), weight_decay=(1e-6, 1e-1)),
+        augment=ask_augment(trial, ["light", "medium", "heavy", "none"]),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2)),
+        transfer=ask_transfer(trial, freeze_epochs=2),
+        ema_horizon=ask_ema(trial),
     )

@@ -1,27 +1,20 @@
-"""What wins today: ConvNeXt and its relatives, DINOv3, and transformers of a fixed image size.
+"""What wins today: ConvNeXt and its relatives, DINOv3, and vision transformers.
 
     automl search --space modern --trials 50 --gpus 4
 
 Strong on photographs and with few labels, thanks to their pretraining; they want small learning rates and more memory
-than `default`. ViT and Swin take images of 224 pixels only, so that they are not asked for a resize schedule.
+than `default`. Transformers that were made for 224 pixels interpolate their position embedding for other sizes.
 """
 
 from __future__ import annotations
 
-from automl.config import (
-    AugmentConfig,
-    LossConfig,
-    ModelConfig,
-    OptimConfig,
-    ResizeConfig,
-    TransferConfig,
-    TrialConfig,
-)
+from automl.config import ModelConfig, TrialConfig
+from automl.questions import ask_augment, ask_ema, ask_loss, ask_optim, ask_resize, ask_transfer
 from automl.space import Suggest
 
 EPOCHS = 12
 
-ANY_SIZE = [
+CONVOLUTIONAL = [
     "convnext_tiny",
     "convnext_small",
     "convnext_base",
@@ -30,10 +23,14 @@ ANY_SIZE = [
     "convnextv2_base",
     "caformer_s18",
     "nfnet_l0",
-    "vit_small_patch16_dinov3",  # any multiple of 16
-    "vit_base_patch16_dinov3",
 ]
-ONLY_224 = ["vit_small_patch16_224", "vit_base_patch16_224", "swin_tiny_patch4_window7_224"]
+TRANSFORMERS = [
+    "vit_small_patch16_dinov3",
+    "vit_base_patch16_dinov3",
+    "vit_small_patch16_224",
+    "vit_base_patch16_224",
+    "swin_tiny_patch4_window7_224",
+]
 
 FIRST_TRIALS = (
     {"backbone": "convnext_tiny", "resize": "224", "lr": 1e-4, "weight_decay": 5e-2, "drop_path": 0.1},
@@ -45,27 +42,18 @@ FIRST_TRIALS = (
 
 def suggest(trial: Suggest) -> TrialConfig:
     """A fine-tuning configuration of one modern network."""
-    backbone = trial.suggest_categorical("backbone", [*ANY_SIZE, *ONLY_224])
-    resize = "224"
-    if backbone not in ONLY_224:
-        resize = trial.suggest_categorical("resize", ["224", "256", "320", "160-224", "128-192-256", "160-240-320"])
-    loss = trial.suggest_categorical("loss", ["cross_entropy", "focal"])
-    focal_gamma = trial.suggest_float("focal_gamma", 0.5, 5.0) if loss == "focal" else None
     return TrialConfig(
         model=ModelConfig(
-            backbone=backbone,
+            backbone=trial.suggest_categorical("backbone", [*CONVOLUTIONAL, *TRANSFORMERS]),
             dropout=trial.suggest_float("dropout", 0.0, 0.3),
             drop_path=trial.suggest_float("drop_path", 0.0, 0.3),
         ),
-        resize=ResizeConfig.parse(resize),
-        loss=LossConfig(name=loss, focal_gamma=focal_gamma),
-        optim=OptimConfig(
-            optimizer=trial.suggest_categorical("optimizer", ["adamw", "nadamw", "lion"]),
-            lr=trial.suggest_float("lr", 3e-6, 1e-3, log=True),
-            weight_decay=trial.suggest_float("weight_decay", 1e-4, 2e-1, log=True),
-        ),
-        augment=AugmentConfig(policy=trial.suggest_categorical("augment", ["light", "medium", "none"])),
+        resize=ask_resize(trial, ["224", "256", "320", "160-224", "128-192-256", "160-240-320"]),
+        loss=ask_loss(trial, ["cross_entropy", "focal", "bce"], smoothing=0.2),
+        optim=ask_optim(trial, ["adamw", "nadamw", "lion", "muon"], lr=(3e-6, 1e-3), weight_decay=(1e-4, 2e-1)),
+        augment=ask_augment(trial, ["light", "medium", "heavy", "none"]),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 2)),
+        transfer=ask_transfer(trial, freeze_epochs=2, layer_decays=[1.0, 0.9, 0.75]),
+        ema_horizon=ask_ema(trial),
     )

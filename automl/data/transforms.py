@@ -1,6 +1,7 @@
 """Training images varied at random, and images brought to the size a model takes: uint8 in, uint8 out.
 
-Not responsible for: normalisation, which happens on the device (automl.training), or mixing images with one another.
+Not responsible for: what varies (automl.data.policies), normalisation, which happens on the device (automl.training),
+or mixing images with one another.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.config import AUGMENT_POLICIES
-from automl.errors import UsageError
+from automl.config import AugmentConfig
+from automl.data.policies import Step, steps_of
 
 cv2.setNumThreads(0)  # a trial has its own threads; more would fight over the same cores
 
@@ -31,10 +32,6 @@ Rows = NDArray[np.int64]
 Batch = tuple[Images, Rows]
 Share = Callable[[int], slice]  # images in a batch -> those of them that are wanted
 
-MAX_ROTATION = 15  # degrees; a digit stays the same digit
-CROP_SCALE = (0.7, 1.0)  # of the area
-CROP_RATIO = (0.85, 1.18)
-GRAY = 128
 STREAM_DISTANCE = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 2**128 / golden ratio; source: numpy.random.PCG64.jumped
 
 
@@ -48,7 +45,7 @@ class Transform:
         steps: the last of them that changes the size leads to image_size; without any, images are resized alone.
     """
 
-    def __init__(self, steps: list[A.BasicTransform], *, image_size: int) -> None:
+    def __init__(self, steps: list[Step], *, image_size: int) -> None:
         self._pipeline = A.Compose(steps)
         self._image_size = image_size
 
@@ -73,28 +70,14 @@ class Transform:
         return varied
 
 
-def build_transform(policy: str, *, image_size: int, flips: bool) -> Transform:
+def build_transform(augment: AugmentConfig, *, image_size: int, flips: bool, strength: float = 1.0) -> Transform:
     """The transform of an augmentation policy.
 
     Args:
-        policy: "none", "light" (crops, flips) or "medium" (also rotation, colour and erased patches).
         flips: whether a mirrored image keeps its label.
-
-    Raises:
-        UsageError: there is no such policy.
+        strength: in (0, 1], 1 is the whole policy.
     """
-    if policy not in AUGMENT_POLICIES:
-        raise UsageError(
-            f"there is no augmentation policy '{policy}'", hint=f"use one of {', '.join(AUGMENT_POLICIES)}"
-        )
-    if policy == "none":
-        return Transform([], image_size=image_size)
-    steps = [] if policy == "light" else [_rotation(flips=flips)]
-    steps.append(A.RandomResizedCrop((image_size, image_size), scale=CROP_SCALE, ratio=CROP_RATIO))
-    if flips:
-        steps.append(A.HorizontalFlip(p=0.5))
-    if policy == "medium":
-        steps += _colour_and_erasing()
+    steps = steps_of(augment, image_size=image_size, flips=flips, strength=strength)
     return Transform(steps, image_size=image_size)
 
 
@@ -146,7 +129,7 @@ def training_batches(
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="augment")
     ahead: deque[Future[Batch]] = deque()
     try:
-        for number, batch_rows in enumerate(_parted(rows, batch_size)):
+        for number, batch_rows in enumerate(parted(rows, batch_size)):
             ahead.append(pool.submit(prepare, number, batch_rows))
             if len(ahead) > n_threads + 1:
                 yield ahead.popleft().result()
@@ -156,22 +139,8 @@ def training_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _rotation(*, flips: bool) -> A.BasicTransform:
-    # A reflected border holds mirrored pieces, which may be pieces of another class.
-    border = cv2.BORDER_REFLECT_101 if flips else cv2.BORDER_REPLICATE
-    return A.Rotate(limit=(-MAX_ROTATION, MAX_ROTATION), border_mode=border, p=0.5)
-
-
-def _colour_and_erasing() -> list[A.BasicTransform]:
-    return [
-        A.ColorJitter(brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(-0.05, 0.05), p=0.5),
-        A.CoarseDropout(
-            num_holes_range=(1, 4), hole_height_range=(0.05, 0.2), hole_width_range=(0.05, 0.2), fill=GRAY, p=0.5
-        ),
-    ]
-
-
-def _parted(rows: Rows, batch_size: int) -> list[Rows]:
+def parted(rows: Rows, batch_size: int) -> list[Rows]:
+    """The rows of each batch in their order; a last batch of one joins the one before it."""
     bounds = [*range(0, len(rows), batch_size), len(rows)]
     if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1:
         del bounds[-2]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from automl.artifacts import TrialFiles, read_checkpoint, write_checkpoint
 from automl.errors import StorageError
+from automl.training.averaging import WeightAverage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class TrainingState:
 
     Attributes:
         micro_batch: how many images pass through the network at once.
+        average: of the weights over the steps, on the process that validates, where the configuration asks for it.
+        best: name -> weights of the best epoch so far, where the best is chosen.
         history: of the epochs that are complete.
     """
 
@@ -50,7 +53,25 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     micro_batch: int
+    average: WeightAverage | None = None
+    best: dict[str, Tensor] | None = None
     history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose predictions count: that of the averaged weights, where they are averaged."""
+        return self.model if self.average is None else self.average.model
+
+    def keep_best(self) -> None:
+        """Remember the weights that are evaluated now."""
+        self.best = {name: tensor.detach().clone() for name, tensor in self.evaluated.state_dict().items()}
+
+    def settle(self, *, best: bool) -> None:
+        """Give the model the weights that predict: those of the best epoch, or those that are evaluated now."""
+        if best and self.best is not None:
+            self.model.load_state_dict(self.best)
+        elif self.average is not None:
+            self.model.load_state_dict(self.average.model.state_dict())
 
     @property
     def n_parameters(self) -> int:
@@ -67,6 +88,8 @@ def save_state(files: TrialFiles, fold: int, state: TrainingState) -> None:
         "model": flattened(state.model.state_dict(), "model", tensors),
         "optimizer": flattened(state.optimizer.state_dict(), "optimizer", tensors),
         "scaler": flattened(state.scaler.state_dict(), "scaler", tensors),
+        "average": None if state.average is None else flattened(state.average.state_dict(), "average", tensors),
+        "best": flattened(state.best, "best", tensors),
     }
     write_checkpoint(files, fold, document, safetensors.torch.save(tensors))
 
@@ -87,6 +110,9 @@ def restore_state(files: TrialFiles, fold: int, state: TrainingState) -> None:
         state.optimizer.load_state_dict(unflattened(document["optimizer"], tensors))
         if scaler := unflattened(document["scaler"], tensors):
             state.scaler.load_state_dict(scaler)
+        if state.average is not None:
+            state.average.load_state_dict(unflattened(document["average"], tensors))
+        state.best = unflattened(document["best"], tensors)
         state.micro_batch = int(document["micro_batch"])
         state.history = [EpochRecord(**record) for record in document["history"]]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -6,7 +6,7 @@ Not responsible for: the loop over batches (automl.training.loop), nor what the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,22 +14,27 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.artifacts import StudyFiles, TrialFiles, delete_checkpoints, write_table
+from automl.artifacts import StudyFiles, TrialFiles, delete_checkpoints, write_bytes, write_table
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
 from automl.errors import DataError
-from automl.training.checkpoints import EpochRecord, TrainingState, restore_state, save_state
+from automl.training.averaging import WeightAverage, decay_of
+from automl.training.checkpoints import EpochRecord, TrainingState, model_bytes, restore_state, save_state
 from automl.training.finished import FinishedFold, load_fold, save_fold
 from automl.training.inference import predict_probs
+from automl.training.inherit import inherit_weights
+from automl.training.links import link_of
 from automl.training.loop import FoldTask, train_fold
 from automl.training.models import build_model, placed, require_sizes_fit
 from automl.training.optim import build_optimizer
 from automl.training.precision import gradient_scaler
 from automl.training.reporting import Context, Reporter
+from automl.training.resizing import batch_size_of_epoch, count_steps, ends_stage, stage_of_epoch
 from automl.training.seeding import derive_seed, seed_everything
 from automl.training.sharing import Alone, Peers
+from automl.training.sizes import fitted_sizes
 
 HISTORY_COLUMNS = ("epoch", "image_size", "lr", "train_loss", "score", "seconds")
 
@@ -40,7 +45,9 @@ class Setting:
 
     Attributes:
         folds: (n,) fold of each training image, -1 for those that are only trained on.
+        config: its image sizes are those that the backbone takes.
         weights_dir: folder of pretrained weights, or None for the hub.
+        init_from: folder of another trial whose weights training begins with, or None.
         device: of this process.
         n_threads: processor cores for all processes of the trial together.
         peers: this process among them.
@@ -54,6 +61,7 @@ class Setting:
     pixel_cache: PixelCache
     files: TrialFiles
     weights_dir: Path | None
+    init_from: Path | None
     device: str
     n_threads: int
     reporter: Reporter
@@ -71,12 +79,13 @@ class Setting:
         return cls(
             number=payload["trial"],
             seed=payload["seed"],
-            config=TrialConfig.from_json(payload["config"]),
+            config=_fitted(TrialConfig.from_json(payload["config"])),
             competition=competition,
             folds=load_folds(study.folds, competition),
             pixel_cache=PixelCache(competition, study.cache),
             files=study.trial(payload["trial"]),
             weights_dir=None if payload["weights_dir"] is None else Path(payload["weights_dir"]),
+            init_from=None if payload["init_from"] is None else Path(payload["init_from"]),
             device=context.device.split("+")[0],
             n_threads=context.n_threads,
             reporter=Reporter(context),
@@ -175,6 +184,10 @@ def _replay(setting: Setting, history: list[EpochRecord], progress: Progress) ->
 
 def _keep_epoch(setting: Setting, fold: int, state: TrainingState) -> None:
     """Write the checkpoint, then report: an epoch that was reported is never trained again."""
+    epoch, sizes = len(state.history) - 1, setting.config.resize.image_sizes
+    if ends_stage(sizes, epoch, setting.config.epochs):
+        stage = stage_of_epoch(len(sizes), epoch, setting.config.epochs)
+        write_bytes(setting.files.stage_weights(fold, stage), model_bytes(state.evaluated))
     save_state(setting.files, fold, state)
     if fold == 0:
         rows = ([getattr(record, column) for column in HISTORY_COLUMNS] for record in state.history)
@@ -204,14 +217,30 @@ def _task(setting: Setting, fold: int) -> FoldTask:
 
 
 def _fresh_state(setting: Setting, fold: int) -> TrainingState:
-    config = setting.config
+    config, n_classes = setting.config, setting.competition.n_classes
     seed_everything(derive_seed(setting.seed, setting.number, fold, "weights"))
-    model = build_model(config.model, n_classes=setting.competition.n_classes, weights_dir=setting.weights_dir)
+    link = link_of(config.loss, n_classes)
+    model = build_model(config.model, n_classes=n_classes, weights_dir=setting.weights_dir, link=link)
+    if setting.init_from is not None:
+        inherit_weights(model, setting.init_from, fold=fold, competition=setting.competition, folds=setting.folds)
     require_sizes_fit(model, config.resize.image_sizes, config.model.backbone)
     model = placed(model, setting.device)
+    average = None
+    if config.ema_horizon > 0 and setting.peers.rank == 0:
+        n_steps = count_steps(config, int((setting.folds != fold).sum()), config.epochs)
+        average = WeightAverage(model, decay=decay_of(config.ema_horizon, n_steps))
+    if config.compile:
+        model.compile()
     return TrainingState(
         model=model,
         optimizer=build_optimizer(model, config.optim, config.transfer),
         scaler=gradient_scaler(setting.device),
-        micro_batch=config.batch_size,
+        micro_batch=max(batch_size_of_epoch(config, epoch) for epoch in range(config.epochs)),
+        average=average,
     )
+
+
+def _fitted(config: TrialConfig) -> TrialConfig:
+    """The configuration with image sizes that its backbone takes."""
+    sizes = fitted_sizes(config.model.backbone, config.resize.image_sizes)
+    return replace(config, resize=replace(config.resize, image_sizes=sizes))

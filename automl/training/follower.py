@@ -1,8 +1,8 @@
 """A process that trains on one of a trial's further devices: `python -m automl.training.follower LEADER_PID`.
 
-Its stdin brings the job, then {"fold": ...} and {"epoch": ...} in turn; a byte on its stdout says that a fold is
-prepared. It prepares and trains exactly as its leader does, and writes, reports and decides nothing. It never outlives
-its leader.
+Its stdin brings the job, then {"fold": ...} and {"epoch": ..., "plateaus": ...} in turn; a byte on its stdout says
+that a fold is prepared. It prepares and trains exactly as its leader does, and writes, reports and decides nothing. It
+never outlives its leader.
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ def _follow(
         if not dist.is_initialized():
             ranks.join(enter_store(port))
         assert fold is not None
-        fold.train(order["epoch"])
+        fold.train(order["epoch"], order["plateaus"])
 
 
 class _Fold:
     def __init__(self, task: FoldTask, state: TrainingState) -> None:
         self._task, self._state, self._next_epoch = task, state, len(state.history)
 
-    def train(self, epoch: int) -> None:
+    def train(self, epoch: int, plateaus: int) -> None:
         """Train an epoch that the leader trains.
 
         Raises:
@@ -106,7 +106,7 @@ class _Fold:
         if epoch != self._next_epoch:
             raise RuntimeError(f"the leader begins epoch {epoch}, but the checkpoint leads to epoch {self._next_epoch}")
         try:
-            train_epoch(self._task, self._state, epoch, on_batch=lambda now: None)
+            train_epoch(self._task, self._state, epoch, plateaus=plateaus, on_batch=lambda now: None)
         except DeadEnd:  # the leader meets the same one, and says so
             signal.pause()
         self._next_epoch += 1

@@ -1,22 +1,21 @@
 """The gradients of one batch: in as many passes as memory demands, on as many devices as the trial has.
 
-Not responsible for: what is done with them (automl.training.loop).
+Not responsible for: what is done with them (automl.training.steps), nor what a batch is made of (automl.training.loop).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.training.checkpoints import TrainingState
 from automl.training.losses import Loss
-from automl.training.models import Normalisation
 from automl.training.precision import autocast
-from automl.training.sharing import MIN_MICRO_BATCH, Alone, Peers, n_sharing, share_of
+from automl.training.sharing import MIN_MICRO_BATCH, Alone, Peers, n_sharing
 
 
 class DeadEnd(Exception):  # noqa: N818 - an outcome, not an error
@@ -33,10 +32,26 @@ class DeadEnd(Exception):  # noqa: N818 - an outcome, not an error
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step trains on, as one of the trial's ranks sees it.
+
+    Attributes:
+        n_images: of all ranks together.
+        targets: (b,) class indices or (b, n_classes) shares of this rank's images.
+        forward: which of this rank's images, and whether they are the last of them -> (part, n_outputs).
+        content: what the images are, such as "images of 224 pixels".
+    """
+
+    n_images: int
+    targets: Tensor
+    forward: Callable[[slice, bool], Tensor]
+    content: str
+
+
 def accumulate_gradients(
     state: TrainingState,
-    images: NDArray[np.uint8],
-    targets: Tensor,
+    batch: Batch,
     *,
     loss_of: Loss,
     device: str,
@@ -47,24 +62,19 @@ def accumulate_gradients(
     The batch passes through the network in micro-batches, each weighted by its share. Where they do not fit into
     memory, of any device, their size is halved for good and the batch is begun again.
 
-    Args:
-        images: this rank's share of the batch.
-        targets: (B,) of the whole batch.
-
     Raises:
         DeadEnd: two images at once do not fit into memory.
     """
-    n_largest_share = math.ceil(len(targets) / n_sharing(len(targets), peers.n_ranks))
+    n_largest_share = math.ceil(batch.n_images / n_sharing(batch.n_images, peers.n_ranks))
     while True:
         state.optimizer.zero_grad(set_to_none=True)
-        peers.begin_batch(len(targets), state.micro_batch)
-        loss = peers.settle(_loss_if_it_fits(state, images, targets, loss_of=loss_of, device=device, peers=peers))
+        peers.begin_batch(batch.n_images, state.micro_batch)
+        loss = peers.settle(_loss_if_it_fits(state, batch, loss_of=loss_of, device=device, peers=peers))
         if loss is not None:
             return loss
         n_passed = min(state.micro_batch, n_largest_share)
         if n_passed <= MIN_MICRO_BATCH:
-            size = images.shape[1]
-            raise DeadEnd("memory", f"{MIN_MICRO_BATCH} images of {size} pixels do not fit into memory of {device}")
+            raise DeadEnd("memory", f"{MIN_MICRO_BATCH} {batch.content} do not fit into memory of {device}")
         state.micro_batch = max(MIN_MICRO_BATCH, n_passed // 2)
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -80,38 +90,22 @@ def micro_batch_sizes(n_images: int, micro_batch: int) -> list[int]:
     return [smaller + (part < n_larger) for part in range(n_parts)]
 
 
-def _loss_if_it_fits(
-    state: TrainingState, images: NDArray[np.uint8], targets: Tensor, *, loss_of: Loss, device: str, peers: Peers
-) -> float | None:
-    share = share_of(len(targets), peers.rank, peers.n_ranks)
-    n_mean_share = len(targets) / n_sharing(len(targets), peers.n_ranks)
+def _loss_if_it_fits(state: TrainingState, batch: Batch, *, loss_of: Loss, device: str, peers: Peers) -> float | None:
+    n_mean_share = batch.n_images / n_sharing(batch.n_images, peers.n_ranks)
     try:
-        return _forward_and_backward(
-            state, images, targets[share], n_counted=n_mean_share, loss_of=loss_of, device=device, peers=peers
-        )
+        return _forward_and_backward(state, batch, n_counted=n_mean_share, loss_of=loss_of, device=device)
     except torch.OutOfMemoryError:
         return None  # the exception holds the tensors that fill the memory; it has to be gone before the next attempt
 
 
-def _forward_and_backward(
-    state: TrainingState,
-    images: NDArray[np.uint8],
-    targets: Tensor,
-    *,
-    n_counted: float,
-    loss_of: Loss,
-    device: str,
-    peers: Peers,
-) -> float:
+def _forward_and_backward(state: TrainingState, batch: Batch, *, n_counted: float, loss_of: Loss, device: str) -> float:
     """The sum of the images' losses over n_counted, with its gradients."""
-    normalise = Normalisation.of(state.model)
-    total, start = 0.0, 0
-    for size in micro_batch_sizes(len(images), state.micro_batch):
+    n_images, total, start = len(batch.targets), 0.0, 0
+    for size in micro_batch_sizes(n_images, state.micro_batch):
         part = slice(start, start + size)
-        normalised, part_targets = normalise(images[part], device), targets[part].to(device)
         with autocast(device):
-            logits = peers.forward(state.model, normalised, is_last=part.stop == len(images))
-        loss = loss_of(logits, part_targets) * (size / n_counted)
+            outputs = batch.forward(part, part.stop == n_images)
+        loss = loss_of(outputs, batch.targets[part].to(device)) * (size / n_counted)
         state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
         start += size

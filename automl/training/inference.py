@@ -30,7 +30,7 @@ def predict_probs(
     batch_size: int = 64,
     on_batch: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
-    """(len(rows), n_classes) softmax probabilities of pixels[rows], in their order.
+    """(len(rows), n_classes) probabilities of pixels[rows], in their order.
 
     The model is left in evaluation mode.
 
@@ -65,4 +65,4 @@ def _probs(
     normalised = normalise(images, device)
     with autocast(device):
         logits = model(normalised if view is None else view(normalised))
-    return logits.float().softmax(dim=1).cpu().numpy()  # type: ignore[no-any-return]
+    return model.link.probs(logits.float()).cpu().numpy()  # type: ignore[union-attr, operator, no-any-return]

@@ -1,13 +1,17 @@
 """From what a network puts out to class probabilities, by the loss that it was trained with.
 
-Not responsible for: the losses themselves (automl.training.losses).
+Not responsible for: the losses themselves (automl.training.losses), nor for the classes that a metric wants
+(automl.metrics).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from automl.config import LossConfig
@@ -17,8 +21,10 @@ from automl.config import LossConfig
 class Link:
     """How many outputs a network needs, and what they mean.
 
+    Copied and pickled with the network that it belongs to.
+
     Attributes:
-        probs: (B, n_outputs) float32 -> (B, n_classes), not negative, each row with sum 1.
+        probs: (B, n_outputs) float32 -> (B, n_classes), not negative, each row with sum 1, for all finite outputs.
     """
 
     n_classes: int
@@ -28,8 +34,47 @@ class Link:
 
 def link_of(loss: LossConfig, n_classes: int) -> Link:
     """The link that the loss trains for."""
-    return Link(n_classes, n_classes, softmax)
+    match loss.name:
+        case "bce" | "focal_bce":
+            return Link(n_classes, n_classes, normalised_sigmoid)
+        case "ordinal":
+            return Link(n_classes, n_classes - 1, steps_between_thresholds)
+        case "smooth_l1":
+            return Link(n_classes, 1, partial(neighbours_of_value, n_classes=n_classes))
+        case _:
+            return Link(n_classes, n_classes, softmax)
 
 
 def softmax(logits: Tensor) -> Tensor:
     return logits.softmax(dim=1)
+
+
+def normalised_sigmoid(logits: Tensor) -> Tensor:
+    """Each class's probability against the rest, over their sum.
+
+    The softmax of logarithms is that quotient; it stays defined where all probabilities of a row are rounded to 0.
+    """
+    return F.logsigmoid(logits).softmax(dim=1)
+
+
+def steps_between_thresholds(logits: Tensor) -> Tensor:
+    """(B, n_classes) from the logits of "the class is above k" for k = 0 ... n_classes - 2.
+
+    The probability of being above k may not rise with k: where it does, the smallest so far holds. A class has what is
+    lost from its lower threshold to its upper one; the expected class is the sum of the probabilities of being above.
+    Source: Frank and Hall 2001, A Simple Approach to Ordinal Classification, section 2, for the differences.
+    """
+    above = logits.double().sigmoid().cummin(dim=1).values  # double: near 1 they differ by less than a float32 tells
+    certain = above.new_ones(len(above), 1)
+    return -torch.cat([certain, above, torch.zeros_like(certain)], dim=1).diff(dim=1).float()
+
+
+def neighbours_of_value(value: Tensor, *, n_classes: int) -> Tensor:
+    """(B, n_classes) from (B, 1) values on the scale of the class numbers, so that the expected class is the value.
+
+    A value between two classes is shared between them by its distance; 2.25 is class 2 with 0.75 and class 3 with 0.25.
+    One outside the scale is the class at its end. The mean of such rows has the mean of their values.
+    """
+    numbers = torch.arange(n_classes, dtype=torch.float32, device=value.device)
+    inside = value.float().clamp(0.0, n_classes - 1.0)
+    return (1.0 - (inside - numbers).abs()).clamp_min(0.0)

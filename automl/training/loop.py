@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,42 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl.config import TrialConfig
-from automl.data.competition import Competition
-from automl.data.transforms import build_transform, training_batches
+from automl.training.balance import epoch_rows
+from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold
 from automl.training.checkpoints import EpochRecord, TrainingState
-from automl.training.freezing import set_trainable
+from automl.training.features import FeatureCache, cache_features
+from automl.training.freezing import is_body_frozen, set_trainable
 from automl.training.gradients import DeadEnd, accumulate_gradients
 from automl.training.inference import predict_probs
-from automl.training.losses import build_loss
 from automl.training.optim import set_lr
-from automl.training.resizing import image_size_of_epoch
+from automl.training.resizing import batch_size_of_epoch, count_batches, count_steps, image_size_of_epoch
 from automl.training.schedules import lr_at
 from automl.training.seeding import derive_seed, seed_everything
-from automl.training.sharing import Alone, Peers, share_of
+from automl.training.steps import take_step
+from automl.training.stopping import chosen_epoch, is_out_of_patience, plateaus_in
 
+__all__ = ["FoldTask", "train_epoch", "train_fold"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoldTask:
-    """What a fold trains and is validated on.
-
-    Attributes:
-        pixels: image size -> (n, C, C, 3) of the training images' cache.
-        train_rows: (n_train,) row numbers, at least 2.
-        valid_rows: (n_valid,) row numbers.
-        seeds: study's seed, trial, fold.
-        device: of this process; its peers have others.
-    """
-
-    config: TrialConfig
-    competition: Competition
-    pixels: Callable[[int], NDArray[np.uint8]]
-    train_rows: NDArray[np.int64]
-    valid_rows: NDArray[np.int64]
-    seeds: tuple[int, ...]
-    device: str
-    n_threads: int
-    peers: Peers = field(default_factory=Alone)
+OnBatch = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +41,14 @@ class TrainedEpoch:
 
     Attributes:
         pixels: (n, C, C, 3) that it was trained on.
+        features: of the frozen backbone, where they took its place.
         began_s: by time.perf_counter, once the pixels and all peers were there.
         now: what on_batch was last called with.
     """
 
     image_size: int
     pixels: NDArray[np.uint8]
+    features: FeatureCache | None
     began_s: float
     lr: float
     train_loss: float
@@ -74,13 +57,12 @@ class TrainedEpoch:
 
 
 def train_fold(
-    task: FoldTask,
-    state: TrainingState,
-    *,
-    on_epoch: Callable[[], None],
-    on_batch: Callable[[Mapping[str, Any]], None],
+    task: FoldTask, state: TrainingState, *, on_epoch: Callable[[], None], on_batch: OnBatch
 ) -> NDArray[np.float32]:
     """Train the epochs that are missing in state.history; (n_valid, n_classes) probabilities of the validation rows.
+
+    The state's model is left with the weights that predict: those of the last epoch or of the best, averaged or not,
+    as the configuration says.
 
     Args:
         on_epoch: called when an epoch is in the history and the state is whole.
@@ -89,20 +71,16 @@ def train_fold(
     Raises:
         DeadEnd: the training diverged, or two images at once do not fit into memory.
     """
-    config, model = task.config, state.model
+    features: FeatureCache | None = None
     probs: NDArray[np.float32] | None = None
-    for epoch in range(len(state.history), config.epochs):
-        trained = train_epoch(task, state, epoch, on_batch=on_batch)
+    while not is_done(task, state):
+        epoch = len(state.history)
+        trained = train_epoch(
+            task, state, epoch, plateaus=plateaus_of(task, state), features=features, on_batch=on_batch
+        )
 
         # ---- Validation, at the size that was trained ---------------------------------------------------------------
-        probs = predict_probs(
-            model,
-            trained.pixels,
-            task.valid_rows,
-            image_size=trained.image_size,
-            device=task.device,
-            on_batch=partial(on_batch, trained.now),
-        )
+        probs = _validated(task, state, trained, on_batch)
         score = _finite_score(task, state, probs, place=f"epoch {epoch + 1}, lr {trained.lr:g}")
 
         # ---- The epoch is complete ----------------------------------------------------------------------------------
@@ -117,76 +95,84 @@ def train_fold(
                 images_per_s=trained.images_per_s,
             )
         )
+        if task.config.epoch_choice == "best" and chosen_of(task, state) == epoch:
+            state.keep_best()
+        features = trained.features
         on_epoch()
 
-    if probs is None:  # every epoch was trained before an interruption
-        size = config.resize.image_sizes[-1]
-        probs = predict_probs(model, task.pixels(size), task.valid_rows, image_size=size, device=task.device)
-    return probs
+    # ---- The weights that predict -----------------------------------------------------------------------------------
+    is_last = chosen_of(task, state) == len(state.history) - 1
+    state.settle(best=not is_last)
+    if probs is not None and is_last:
+        return probs
+    size = task.config.resize.image_sizes[-1]
+    return predict_probs(state.model, task.pixels(size), task.valid_rows, image_size=size, device=task.device)
 
 
 def train_epoch(
-    task: FoldTask, state: TrainingState, epoch: int, *, on_batch: Callable[[Mapping[str, Any]], None]
+    task: FoldTask,
+    state: TrainingState,
+    epoch: int,
+    *,
+    plateaus: int,
+    features: FeatureCache | None = None,
+    on_batch: OnBatch,
 ) -> TrainedEpoch:
     """Train one epoch on this process's share of each batch, as all its peers do at the same time.
+
+    Args:
+        plateaus: that the scores have come to so far, for the schedule that heeds them.
+        features: of the frozen backbone at this epoch's image size, if the epoch before has left them.
 
     Raises:
         DeadEnd: the training diverged, or two images at once do not fit into memory.
     """
     # ---- What is random in this epoch follows from its own seed, so that a resumed trial repeats it -----------------
-    config, model, optimizer, scaler, peers = task.config, state.model, state.optimizer, state.scaler, task.peers
+    config, model, optimizer, peers = task.config, state.model, state.optimizer, task.peers
     seed = derive_seed(*task.seeds, epoch)
     seed_everything(seed if peers.rank == 0 else derive_seed(seed, "rank", peers.rank))
     image_size = image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs)
-    rows = np.random.default_rng(seed).permutation(task.train_rows)
-    transform = build_transform(config.augment.policy, image_size=image_size, flips=task.competition.flips)
+    rows = epoch_rows(task.train_rows, task.competition.targets, config.class_sampling, np.random.default_rng(seed))
     pixels = task.pixels(image_size)
-    batches = training_batches(
-        pixels,
-        rows,
-        batch_size=config.batch_size,
-        transform=transform,
-        seed=seed,
-        n_threads=task.n_threads,
-        share=partial(share_of, rank=peers.rank, n_ranks=peers.n_ranks),
-    )
 
     # ---- What stays the same in every batch -------------------------------------------------------------------------
-    set_trainable(model, optimizer, head_only=epoch < config.transfer.freeze_epochs)
-    peers.begin_epoch(model, epoch)
+    set_trainable(model, optimizer, config.transfer, epoch=epoch)
+    alive = partial(on_batch, {"epoch": epoch, "image_size": image_size})
+    features = _cached_features(task, state, epoch, known=features, alive=alive)
+    peers.begin_epoch(model, epoch, plateaus)
     began_s = time.perf_counter()
-    loss_of = build_loss(config.loss)
-    targets = torch.from_numpy(task.competition.targets)
-    n_batches = count_batches(len(task.train_rows), config.batch_size)
+    loss_of = loss_of_fold(task)
+    batches = batches_of_epoch(task, state, epoch, rows, seed=seed, features=features)
+    n_batches = count_batches(len(rows), batch_size_of_epoch(config, epoch))
+    n_images = len(task.train_rows)
+    n_before, n_steps = count_steps(config, n_images, epoch), count_steps(config, n_images, config.epochs)
     loss_sum, n_seen, images_per_s, lr = 0.0, 0, 0.0, config.optim.lr
     now: dict[str, Any] = {"epoch": epoch, "image_size": image_size, "n_batches": n_batches}
 
-    for batch, (images, batch_rows) in enumerate(batches):
+    for number, batch in enumerate(batches):
         # ---- Gradients ----------------------------------------------------------------------------------------------
-        lr = lr_at(epoch * n_batches + batch, n_batches * config.epochs, config.optim)
+        lr = lr_at(n_before + number, n_steps, config.optim, plateaus=plateaus)
         set_lr(optimizer, lr)
-        loss = accumulate_gradients(
-            state, images, targets[batch_rows], loss_of=loss_of, device=task.device, peers=peers
-        )
+        gradients = partial(accumulate_gradients, state, batch, loss_of=loss_of, device=task.device, peers=peers)
+        loss = gradients()
         if not math.isfinite(loss):
-            raise DeadEnd("diverged", f"loss became {loss} in epoch {epoch + 1}, step {batch + 1}, lr {lr:g}")
+            raise DeadEnd("diverged", f"loss became {loss} in epoch {epoch + 1}, step {number + 1}, lr {lr:g}")
 
         # ---- A step -------------------------------------------------------------------------------------------------
-        if config.optim.clip_norm is not None:
-            scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        loss_sum += loss * len(batch_rows)
-        n_seen += len(batch_rows)
+        take_step(state, config.optim, again=gradients)
+        if state.average is not None:
+            state.average.update(model, n_before + number)
+        loss_sum += loss * batch.n_images
+        n_seen += batch.n_images
         images_per_s = n_seen / (time.perf_counter() - began_s)
-        now = {**now, "batch": batch + 1, "images_per_s": round(images_per_s, 1)}
+        now = {**now, "batch": number + 1, "images_per_s": round(images_per_s, 1)}
         on_batch(now)
 
     peers.end_epoch(model)
     return TrainedEpoch(
         image_size=image_size,
         pixels=pixels,
+        features=features,
         began_s=began_s,
         lr=lr,
         train_loss=loss_sum / n_seen,
@@ -195,10 +181,59 @@ def train_epoch(
     )
 
 
-def count_batches(n_images: int, batch_size: int) -> int:
-    """How many batches an epoch has, where a last batch of one image is merged into the one before."""
-    full, rest = divmod(n_images, batch_size)
-    return max(1, full + (rest > 1))
+def is_done(task: FoldTask, state: TrainingState) -> bool:
+    """Whether no epoch is left, or the patience is at its end."""
+    config = task.config
+    return len(state.history) >= config.epochs or is_out_of_patience(
+        state.history,
+        patience=config.patience,
+        final_size=config.resize.image_sizes[-1],
+        greater_is_better=task.greater_is_better,
+    )
+
+
+def chosen_of(task: FoldTask, state: TrainingState) -> int:
+    """The epoch, of those trained so far, whose weights predict."""
+    return chosen_epoch(
+        state.history,
+        task.config.epoch_choice,
+        final_size=task.config.resize.image_sizes[-1],
+        greater_is_better=task.greater_is_better,
+    )
+
+
+def plateaus_of(task: FoldTask, state: TrainingState) -> int:
+    """How often the validation score has stopped to improve."""
+    return plateaus_in(state.history, greater_is_better=task.greater_is_better)
+
+
+def _cached_features(
+    task: FoldTask, state: TrainingState, epoch: int, *, known: FeatureCache | None, alive: Callable[[], None]
+) -> FeatureCache | None:
+    """What the frozen backbone makes of every image, if it is frozen, and no peer does a part of the work."""
+    if not is_body_frozen(task.config.transfer, epoch) or task.peers.n_ranks > 1:
+        return None
+    image_size = image_size_of_epoch(task.config.resize.image_sizes, epoch, task.config.epochs)
+    if known is not None and known.image_size == image_size:
+        return known
+    rows = np.concatenate([task.train_rows, task.valid_rows])
+    return cache_features(
+        state.model, task.pixels(image_size), rows, image_size=image_size, device=task.device, on_batch=alive
+    )
+
+
+def _validated(task: FoldTask, state: TrainingState, trained: TrainedEpoch, on_batch: OnBatch) -> NDArray[np.float32]:
+    """(n_valid, n_classes) of the weights that would predict if this were the last epoch."""
+    if trained.features is not None:
+        return trained.features.probs(state.evaluated, task.valid_rows)
+    return predict_probs(
+        state.evaluated,
+        trained.pixels,
+        task.valid_rows,
+        image_size=trained.image_size,
+        device=task.device,
+        on_batch=partial(on_batch, trained.now),
+    )
 
 
 def _finite_score(task: FoldTask, state: TrainingState, probs: NDArray[np.float32], *, place: str) -> float:

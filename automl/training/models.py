@@ -1,4 +1,4 @@
-"""timm backbones with a fresh head, and how each wants its pixels normalised.
+"""From a config to its network, with pretrained or with trained weights, and how it wants its pixels normalised.
 
 Pretrained weights come from timm's hub or from safetensors files in a folder, whole or not at all: a model is never
 quietly left untrained. Not responsible for: which parameters train (automl.training.freezing), nor where the weights
@@ -7,64 +7,74 @@ of a trained fold lie (automl.artifacts).
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
 import safetensors.torch
-import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.artifacts import TrialFiles
-from automl.config import ModelConfig, TrialConfig
-from automl.errors import StorageError, UsageError, listed
+from automl.config import LossConfig, ModelConfig, TrialConfig
+from automl.errors import StorageError, UsageError
+from automl.training.backbones import REFUSALS, create, require_known
+from automl.training.bodies import Reading, map_reading, pooled_reading
+from automl.training.heads import build_head, build_neck
+from automl.training.links import Link, link_of
+from automl.training.network import Network
+from automl.training.sizes import size_rule
 from automl.training.weights import load_file_weights, load_hub_weights
 
+Model = TypeVar("Model", bound=nn.Module)
 
-def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None) -> nn.Module:
-    """The backbone with a fresh linear head of n_classes, in training mode on the CPU.
+
+def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None, link: Link | None = None) -> Network:
+    """The config's network with a fresh head, in training mode on the CPU.
+
+    Args:
+        weights_dir: folder of pretrained weights, or None for the hub.
+        link: what the outputs mean; None is a softmax over n_classes.
 
     Raises:
-        UsageError: timm has no such backbone, or it has no stochastic depth though drop_path asks for it.
+        UsageError: timm has no such backbone, or it has not what the config asks of it.
         UnfitEnvironmentError: the pretrained weights cannot be had or do not fit.
     """
-    _require_known(model.backbone)
+    require_known(model.backbone)
+    reading = _reading(model)
     if not model.pretrained:
-        return _create(model, num_classes=n_classes)
-    if weights_dir is not None:
-        built = load_file_weights(lambda **changes: _create(model, **changes), model.backbone, weights_dir)
+        whole = _create(model)
+    elif weights_dir is not None:
+        whole = load_file_weights(lambda **changes: _create(model, **changes), model.backbone, weights_dir)
     else:
-        built = load_hub_weights(lambda **changes: _create(model, **changes), model.backbone)
-    if built.num_classes != n_classes:
-        built.reset_classifier(n_classes)  # type: ignore[operator]
-    return built
+        whole = load_hub_weights(lambda **changes: _create(model, **changes), model.backbone)
+    return _assembled(model, whole, reading, link or link_of(LossConfig(), n_classes))
 
 
-def load_trained(config: TrialConfig, files: TrialFiles, fold: int, *, n_classes: int, device: str) -> nn.Module:
-    """The model that a trial trained on a fold, in evaluation mode on the device.
+def load_trained(config: TrialConfig, files: TrialFiles, fold: int, *, n_classes: int, device: str) -> Network:
+    """The network that a trial trained on a fold, in evaluation mode on the device.
 
     Raises:
         StorageError: its weights are missing, damaged, or of another network.
     """
     path = files.weights(fold)
-    _require_known(config.model.backbone)
-    model = _create(config.model, num_classes=n_classes)
+    require_known(config.model.backbone)
+    link = link_of(config.loss, n_classes)
+    network = _assembled(config.model, _create(config.model), _reading(config.model), link)
     try:
-        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        network.load_state_dict(safetensors.torch.load(path.read_bytes()))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise StorageError(
             f"the weights {path} cannot be loaded: {reason}", hint="leave this trial out, or run the search again"
         ) from error
-    return placed(model, device).eval()
+    return placed(network, device).eval()
 
 
-def placed(model: nn.Module, device: str) -> nn.Module:
+def placed(model: Model, device: str) -> Model:
     """The model itself on the device, in the memory layout that the device's convolutions prefer."""
     memory_format = torch.channels_last if device.startswith("cuda") else torch.preserve_format
     return model.to(device=torch.device(device), memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
@@ -81,11 +91,11 @@ def require_sizes_fit(model: nn.Module, image_sizes: tuple[int, ...], backbone: 
         try:
             with torch.no_grad():
                 model(torch.zeros(1, 3, image_size, image_size))
-        except (AssertionError, RuntimeError, ValueError, IndexError) as error:
+        except REFUSALS as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(
                 f"'{backbone}' cannot take images of {image_size} x {image_size} pixels: {reason}",
-                hint="narrow the space with --choices resize=... or --choices backbone=...",
+                hint=f"choose sizes that it takes ({size_rule(backbone)}): --choices resize=... or backbone=...",
             ) from error
 
 
@@ -112,11 +122,28 @@ class Normalisation:
         return (pixels - mean) / std
 
 
+def _reading(model: ModelConfig) -> Reading:
+    return pooled_reading(model.backbone) if model.pooling == "own" else map_reading(model.backbone, model.cut)
+
+
+def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Link) -> Network:
+    """The network around what the reading leaves of timm's whole model."""
+    neck: nn.Module
+    if reading.pooled:
+        neck, n_features = nn.Identity(), reading.n_features
+    else:
+        neck, n_features = build_neck(reading.n_features, attention=model.attention, pooling=model.pooling)
+    head = build_head(n_features, link.n_outputs, hidden=model.hidden, dropout=model.dropout)
+    return Network(body=reading.trim(whole), reading=reading, neck=neck, head=head, link=link)
+
+
 def _create(model: ModelConfig, **changes: Any) -> nn.Module:
-    """timm's own builder with the config's regularisation; without changes a model of ImageNet's classes."""
-    stochastic_depth = {"drop_path_rate": model.drop_path} if model.drop_path > 0 else {}
+    """timm's whole model with the config's regularisation; without changes a model of ImageNet's classes."""
+    if model.drop_path > 0:
+        changes["drop_path_rate"] = model.drop_path
+    changes["drop_rate"] = model.dropout if model.pooling == "own" else 0.0
     try:
-        built: nn.Module = timm.create_model(model.backbone, drop_rate=model.dropout, **stochastic_depth, **changes)
+        built = create(model.backbone, **changes)
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
@@ -124,14 +151,16 @@ def _create(model: ModelConfig, **changes: Any) -> nn.Module:
             f"'{model.backbone}' has no stochastic depth, but drop_path = {model.drop_path:g}",
             hint="ask for drop_path only with backbones that have it",
         ) from error
+    _leave_dropout_to_head(built, model.dropout)
     return built
 
 
-def _require_known(backbone: str) -> None:
-    name, _, tag = backbone.partition(".")
-    known = timm.list_models()
-    if name in known and (not tag or backbone in timm.list_pretrained(f"{name}.*")):
-        return
-    candidates = timm.list_pretrained(f"{name}.*") if name in known else known
-    near = difflib.get_close_matches(backbone, candidates, n=3) or candidates[:3]
-    raise UsageError(f"timm has no backbone '{backbone}'", hint=f"did you mean {listed(near)}?")
+def _leave_dropout_to_head(model: nn.Module, dropout: float) -> None:
+    """Take away the dropout before the classifier, and leave those between fully connected layers before it (VGG).
+
+    timm has it as a module, the last of those with this rate, or as a function that reads `drop_rate`.
+    """
+    model.drop_rate = 0.0  # type: ignore[assignment]
+    drops = [part for part in model.modules() if isinstance(part, nn.Dropout) and part.p == dropout > 0]
+    if drops:
+        drops[-1].p = 0.0

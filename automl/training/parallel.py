@@ -93,19 +93,19 @@ class Leader(Ranks):
             threading.Thread(target=self._watch, name="watch-peers", daemon=True).start()
         self._tell({"fold": fold})
 
-    def begin_epoch(self, model: nn.Module, epoch: int) -> None:
+    def begin_epoch(self, model: nn.Module, epoch: int, plateaus: int) -> None:
         """Begin when all are ready: it may take long, and no collective has to wait for it."""
         for follower in self._followers:
             while not follower.is_ready(POLL_S):
                 self._beat()
                 self._require_all()
         self._require_all()
-        self._tell({"epoch": epoch})
+        self._tell({"epoch": epoch, "plateaus": plateaus})
         self._in_epoch = True
         if not dist.is_initialized():
             assert self._store is not None
             self.join(self._store)
-        super().begin_epoch(model, epoch)
+        super().begin_epoch(model, epoch, plateaus)
 
     def begin_batch(self, n_images: int, micro_batch: int) -> None:
         self._require_all()

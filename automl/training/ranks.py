@@ -84,7 +84,7 @@ class Ranks:
     def begin_fold(self, fold: int) -> None:
         pass
 
-    def begin_epoch(self, model: nn.Module, epoch: int) -> None:
+    def begin_epoch(self, model: nn.Module, epoch: int, plateaus: int) -> None:
         # Wrapped anew in each epoch, since other parameters may train now. A resumed trial then finds the same buckets,
         # and so the same order of additions, as one that was never interrupted.
         self._fitting.clear()

@@ -1,23 +1,61 @@
-"""Progressive resizing: which image size is trained in which epoch.
+"""Progressive resizing: which image size is trained in which epoch, and with how large a batch.
 
-A pure function of the schedule. Not responsible for: the pixels of a size (automl.data.cache).
+Pure functions of the schedule. Not responsible for: the pixels of a size (automl.data.cache), the sizes that a backbone
+takes (automl.training.sizes), or how much a stage is augmented (automl.data.policies).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from automl.config import TrialConfig
 
-def image_size_of_epoch(image_sizes: Sequence[int], epoch: int, epochs: int) -> int:
-    """The size in pixels per side that epoch (0-based) of `epochs` trains on.
 
-    The stages follow each other in the order given and last epochs // n_stages epochs each; the last one has the
-    remainder too, because the final size is the one that predicts.
+def stage_of_epoch(n_stages: int, epoch: int, epochs: int) -> int:
+    """The stage (0-based) that epoch (0-based) of `epochs` belongs to.
+
+    The stages follow each other and last epochs // n_stages epochs each; the last one has the remainder too, because
+    the final size is the one that predicts.
+    Source: Howard 2018, fast.ai's DAWNBench entry, where training goes from 128 to 224 and 288 pixels.
 
     Raises:
         ValueError: the epoch is outside [0, epochs), or there are fewer epochs than stages.
     """
-    if not 0 <= epoch < epochs or epochs < len(image_sizes):
-        raise ValueError(f"epoch {epoch} of {epochs} has no place in {len(image_sizes)} stages")
-    stage = epoch // (epochs // len(image_sizes))
-    return image_sizes[min(stage, len(image_sizes) - 1)]
+    if not 0 <= epoch < epochs or epochs < n_stages:
+        raise ValueError(f"epoch {epoch} of {epochs} has no place in {n_stages} stages")
+    return min(epoch // (epochs // n_stages), n_stages - 1)
+
+
+def image_size_of_epoch(image_sizes: Sequence[int], epoch: int, epochs: int) -> int:
+    """The size in pixels per side that the epoch trains on."""
+    return image_sizes[stage_of_epoch(len(image_sizes), epoch, epochs)]
+
+
+def ends_stage(image_sizes: Sequence[int], epoch: int, epochs: int) -> bool:
+    """Whether another stage begins after this epoch."""
+    n_stages = len(image_sizes)
+    return epoch + 1 < epochs and stage_of_epoch(n_stages, epoch, epochs) != stage_of_epoch(n_stages, epoch + 1, epochs)
+
+
+def batch_size_of_epoch(config: TrialConfig, epoch: int) -> int:
+    """How many images a step of the epoch has: as many more as they are smaller, where the schedule says so.
+
+    Activations, which fill the memory, grow with the number of pixels.
+    Source: Howard 2018, fast.ai's DAWNBench entry, where smaller images have larger batches.
+    """
+    sizes = config.resize.image_sizes
+    if not config.resize.scale_batch:
+        return config.batch_size
+    size = image_size_of_epoch(sizes, epoch, config.epochs)
+    return max(2, config.batch_size * sizes[-1] ** 2 // size**2)
+
+
+def count_batches(n_images: int, batch_size: int) -> int:
+    """How many batches an epoch has, where a last batch of one image is merged into the one before."""
+    full, rest = divmod(n_images, batch_size)
+    return max(1, full + (rest > 1))
+
+
+def count_steps(config: TrialConfig, n_images: int, epochs: int) -> int:
+    """How many steps the first `epochs` epochs of the trial have."""
+    return sum(count_batches(n_images, batch_size_of_epoch(config, epoch)) for epoch in range(epochs))

@@ -32,8 +32,12 @@ class Peers(Protocol):
     def begin_fold(self, fold: int) -> None:
         """Let all of them prepare the fold."""
 
-    def begin_epoch(self, model: nn.Module, epoch: int) -> None:
-        """Begin with the weights and statistics of rank 0, and train those parameters that now require gradients."""
+    def begin_epoch(self, model: nn.Module, epoch: int, plateaus: int) -> None:
+        """Begin with the weights and statistics of rank 0, and train those parameters that now require gradients.
+
+        Args:
+            plateaus: of the scores so far, which rank 0 alone knows.
+        """
 
     def begin_batch(self, n_images: int, micro_batch: int) -> None:
         """Say what comes: a batch of so many images, or the same once more in smaller parts."""
@@ -57,7 +61,7 @@ class Alone:
     def begin_fold(self, fold: int) -> None:
         pass
 
-    def begin_epoch(self, model: nn.Module, epoch: int) -> None:
+    def begin_epoch(self, model: nn.Module, epoch: int, plateaus: int) -> None:
         pass
 
     def begin_batch(self, n_images: int, micro_batch: int) -> None:

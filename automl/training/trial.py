@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from automl.training.gradients import DeadEnd
 from automl.training.reporting import Context
 from automl.training.seeding import use_repeatable_arithmetic
 from automl.training.sharing import Peers
+from automl.training.stopping import chosen_epoch
 
 __all__ = ["Context", "run_trial"]
 
@@ -97,6 +98,7 @@ def _completed(setting: Setting, progress: Progress, folds: list[FinishedFold]) 
         micro_batch=min(fold.micro_batch for fold in folds),
         n_parameters=folds[0].n_parameters,
     )
+    attributes.update(_course(setting, progress.history))
     score = competition.metric(competition.targets[rows], probs)
     answer = {"outcome": "completed", "score": score, "attributes": attributes}
     history = [asdict(record) for record in progress.history]
@@ -114,6 +116,19 @@ def _dead_end(setting: Setting, progress: Progress, constraint: str, reason: str
         n_parameters=None if state is None else state.n_parameters,
     )
     return {"outcome": "dead_end", "constraint": constraint, "reason": reason, "attributes": attributes}
+
+
+def _course(setting: Setting, history: Sequence[EpochRecord]) -> dict[str, Any]:
+    """Which epoch of the first fold predicts, by which policy, and the last score at each image size."""
+    choice = setting.config.epoch_choice
+    chosen = chosen_epoch(
+        history,
+        choice,
+        final_size=setting.config.resize.image_sizes[-1],
+        greater_is_better=setting.competition.metric.greater_is_better,
+    )
+    by_size = {str(record.image_size): record.score for record in history}
+    return {"epoch_choice": choice, "chosen_epoch": chosen, "score_by_size": by_size}
 
 
 def _is_complete(files: TrialFiles, n_folds: int) -> bool:

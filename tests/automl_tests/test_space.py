@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
-from automl.config import LossConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
+from automl.artifacts import TrialFiles, write_json
+from automl.config import (
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResizeConfig,
+    TransferConfig,
+    TrialConfig,
+    parse_hidden,
+)
+from automl.dimensions import dimensions_of
 from automl.errors import UsageError
-from automl.space import Space, Suggest, describe, load_space, narrowed, space_names
+from automl.space import (
+    Space,
+    Suggest,
+    centred,
+    describe,
+    inheriting,
+    load_space,
+    narrowed,
+    space_names,
+)
 
 OWN = '''"""My own space."""
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
@@ -161,3 +183,315 @@ def test_the_fingerprint_follows_what_can_be_answered() -> None:
 def test_epochs_and_pretraining_are_set_over_the_spaces_answer() -> None:
     config = Space(name="test", suggest=suggest, epochs=3, pretrained=False).first_config()
     assert (config.epochs, config.model.pretrained) == (3, False)
+
+
+# ---- Questions that depend on others --------------------------------------------------------------------------------
+
+
+def conditions(suggest: Callable[[Suggest], object]) -> dict[str, str]:
+    return {dimension.name: dimension.condition for dimension in dimensions_of(suggest) if dimension.condition}
+
+
+def test_a_question_that_needs_two_particular_answers_at_once_is_found() -> None:
+    def suggest(trial: Suggest) -> None:
+        loss = trial.suggest_categorical("loss", ["a", "b", "c"])
+        weights = trial.suggest_categorical("weights", ["none", "balanced", "effective"])
+        if loss == "c" and weights == "effective":
+            kind = trial.suggest_categorical("kind", ["x", "y"])
+            if kind == "y":
+                trial.suggest_float("beta", 0.0, 1.0)
+
+    assert conditions(suggest) == {"kind": "loss = c and weights = effective", "beta": "kind = y"}
+
+
+def test_a_question_for_which_either_of_two_answers_suffices_says_so() -> None:
+    def suggest(trial: Suggest) -> None:
+        mixup = trial.suggest_float("mixup_alpha", 0.0, 1.0)
+        cutmix = trial.suggest_categorical("cutmix_alpha", [0.0, 0.5, 1.0])
+        if mixup > 0 or cutmix > 0:
+            trial.suggest_float("mix_probability", 0.1, 1.0)
+
+    assert conditions(suggest) == {"mix_probability": "mixup_alpha > 0, or cutmix_alpha = 0.5 or 1.0"}
+
+
+def test_one_answer_and_either_of_two_others_are_told_apart() -> None:
+    def suggest(trial: Suggest) -> None:
+        policy = trial.suggest_categorical("augment", ["none", "light", "rand"])
+        mixes = trial.suggest_categorical("mixup", [False, True]), trial.suggest_categorical("cutmix", [False, True])
+        if policy == "rand" and any(mixes):
+            trial.suggest_int("strength", 0, 9)
+
+    assert conditions(suggest) == {"strength": "augment = rand, and (mixup = True or cutmix = True)"}
+
+
+def test_a_condition_with_few_exceptions_names_the_exceptions() -> None:
+    def suggest(trial: Suggest) -> None:
+        pooling = trial.suggest_categorical("pooling", ["own", "avg", "max", "gem"])
+        if pooling != "own":
+            trial.suggest_categorical("attention", ["none", "se"])
+        if pooling not in ("avg", "max"):
+            trial.suggest_categorical("cut", [0, 1])
+        if trial.suggest_int("freeze_epochs", 0, 3) == 2:
+            trial.suggest_categorical("cache", [None, True])
+
+    assert conditions(suggest) == {
+        "attention": "pooling is not own",
+        "cut": "pooling = own or gem",
+        "cache": "freeze_epochs = 2",
+    }
+
+
+def test_a_question_stands_behind_the_one_that_was_asked_before_it() -> None:
+    assert [dimension.name for dimension in describe(SPACE)] == [
+        "backbone",
+        "loss",
+        "focal_gamma",
+        "resize",
+        "lr",
+        "batch_size",
+    ]
+
+
+def test_any_two_options_of_any_two_questions_are_tried_together() -> None:
+    sizes = [7, 2, 3, 1, 4, 5, 2, 2, 2]
+    asked: list[tuple[int, ...]] = []
+
+    def suggest(trial: Suggest) -> None:
+        asked.append(tuple(trial.suggest_categorical(f"q{n}", range(size)) for n, size in enumerate(sizes)))
+
+    dimensions_of(suggest)
+    for first, second in itertools.combinations(range(len(sizes)), 2):
+        seen = {(answers[first], answers[second]) for answers in asked}
+        assert len(seen) == sizes[first] * sizes[second]
+
+
+def test_a_large_space_is_described_with_less_than_two_thousand_calls() -> None:
+    n_calls = 0
+
+    def suggest(trial: Suggest) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        trial.suggest_categorical("backbone", [f"net{n}" for n in range(25)])
+        for n in range(29):
+            trial.suggest_categorical(f"q{n}", ["a", "b", "c", "d"])
+
+    assert len(dimensions_of(suggest)) == 30
+    assert n_calls < 2000
+
+
+def test_two_answers_that_make_no_valid_configuration_are_noticed_before_a_search() -> None:
+    def suggest(trial: Suggest) -> TrialConfig:
+        cut = trial.suggest_categorical("cut", [0, 1])
+        pooling = trial.suggest_categorical("pooling", ["avg", "own"])
+        return TrialConfig(
+            model=ModelConfig(backbone="resnet18", cut=cut, pooling=pooling), resize=ResizeConfig.parse("32")
+        )
+
+    with pytest.raises(UsageError, match="pooling = 'own'"):
+        describe(Space(name="test", suggest=suggest))
+
+
+# ---- Choices that are no text ---------------------------------------------------------------------------------------
+
+
+def odd(trial: Suggest) -> TrialConfig:
+    clip_norm = trial.suggest_categorical("clip_norm", [1.0, 0.1, None])
+    scale_batch = trial.suggest_categorical("scale_batch", [False, True])
+    head = trial.suggest_categorical("head", ["linear", "256", "512-256"])
+    return TrialConfig(
+        model=ModelConfig(backbone="resnet18", hidden=parse_hidden(head)),
+        resize=ResizeConfig.parse("16-32", scale_batch=scale_batch),
+        optim=OptimConfig(clip_norm=clip_norm),
+    )
+
+
+ODD = Space(name="odd", suggest=odd)
+
+
+@pytest.mark.parametrize(
+    ("fix", "expected"),
+    [
+        ("clip_norm=none", None),
+        ("clip_norm=None", None),
+        ("clip_norm=1e-1", 0.1),
+        ("clip_norm=1", 1.0),
+        ("scale_batch=True", True),
+        ("scale_batch=true", True),
+        ("scale_batch=False", False),
+        ("head=512-256", (512, 256)),
+        ("head=1024", (1024,)),
+        ("head=linear", ()),
+    ],
+)
+def test_a_choice_that_is_no_text_is_named_by_its_word(fix: str, expected: object) -> None:
+    config = narrowed(ODD, fix=[fix]).first_config()
+    found = {
+        "clip_norm": config.optim.clip_norm,
+        "scale_batch": config.resize.scale_batch,
+        "head": config.model.hidden,
+    }
+    assert found[fix.partition("=")[0]] is expected or found[fix.partition("=")[0]] == expected
+
+
+@pytest.mark.parametrize(("fix", "words"), [("clip_norm=2", "clip_norm cannot be '2'"), ("head=big", "'big' is not")])
+def test_what_is_none_of_the_choices_is_refused_with_their_words(fix: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as error:
+        narrowed(ODD, fix=[fix])
+    if fix.startswith("clip"):
+        assert error.value.hint == "use one of 1.0, 0.1, none"
+
+
+def test_the_description_writes_none_as_it_is_to_be_typed() -> None:
+    assert describe(ODD)[0].domain == "1.0, 0.1, none"
+
+
+# ---- What is the same for every trial -------------------------------------------------------------------------------
+
+
+def test_what_every_trial_has_in_common_is_set_over_the_spaces_answer_and_bound_to_the_study() -> None:
+    space = replace(SPACE, epoch_choice="best", patience=3, compile=True)
+    for config in (space.first_config(), space(fixed(SPACE.proposals()[1]))):
+        assert (config.epoch_choice, config.patience, config.compile) == ("best", 3, True)
+    assert SPACE.first_config().epoch_choice == "last"
+    prints = {replace(SPACE, **change).fingerprint for change in ({}, {"epoch_choice": "best"}, {"patience": 3})}
+    assert len(prints) == 3
+    assert replace(SPACE, compile=True).fingerprint != SPACE.fingerprint
+
+
+def freezing(trial: Suggest) -> TrialConfig:
+    return TrialConfig(
+        model=ModelConfig(backbone="resnet18"),
+        resize=ResizeConfig.parse(trial.suggest_categorical("resize", ["32", "16-24-32"])),
+        transfer=TransferConfig(freeze_epochs=trial.suggest_int("freeze_epochs", 0, 3)),
+    )
+
+
+def test_fewer_epochs_than_a_space_freezes_leave_one_that_trains_everything() -> None:
+    space = Space(name="freezing", suggest=freezing, epochs=3)
+    config = space(fixed({"resize": "32", "freeze_epochs": 3}))
+    assert (config.epochs, config.transfer.freeze_epochs) == (3, 2)
+    assert space(fixed({"resize": "32", "freeze_epochs": 1})).transfer.freeze_epochs == 1
+
+
+def test_fewer_epochs_than_a_schedule_has_sizes_are_refused_with_the_flags_to_change() -> None:
+    with pytest.raises(UsageError, match="epochs = 2") as error:
+        describe(Space(name="freezing", suggest=freezing, epochs=2))
+    assert "--epochs 2" in error.value.hint
+
+
+# ---- A centred learning rate ----------------------------------------------------------------------------------------
+
+
+def lr_domain(space: Space) -> str:
+    (domain,) = [dimension.domain for dimension in describe(space) if dimension.name == "lr"]
+    return domain
+
+
+@pytest.mark.parametrize(
+    ("center", "domain"),
+    [
+        (3e-4, "3e-05 .. 0.003 (log)"),
+        (2e-5, "1e-05 .. 0.0002 (log)"),  # the space's own lower end is nearer
+        (5e-3, "0.0005 .. 0.01 (log)"),
+        (1e-7, "1e-08 .. 1e-06 (log)"),  # outside of the space's own range, which says nothing then
+    ],
+)
+def test_lr_is_asked_within_a_decade_of_the_center(center: float, domain: str) -> None:
+    assert lr_domain(centred(SPACE, center)) == domain
+
+
+def test_a_first_trial_outside_of_the_centred_range_moves_to_its_nearest_bound() -> None:
+    assert [proposal["lr"] for proposal in SPACE.proposals()] == [3e-5, 1e-3]
+    assert [proposal["lr"] for proposal in centred(SPACE, 1e-3).proposals()] == pytest.approx([1e-4, 1e-3])
+    assert [proposal["lr"] for proposal in centred(SPACE, 1e-5).proposals()] == pytest.approx([3e-5, 1e-4])
+
+
+def test_the_center_is_part_of_the_fingerprint_even_where_the_range_is_the_same() -> None:
+    wide = replace(SPACE, lr_center=1.0), replace(SPACE, lr_center=2.0)
+    assert len({SPACE.fingerprint, *(space.fingerprint for space in wide)}) == 3
+
+
+def choosing(trial: Suggest) -> TrialConfig:
+    lr = trial.suggest_categorical("lr", [1e-3, 1e-4])
+    return TrialConfig(
+        model=ModelConfig(backbone="resnet18"), resize=ResizeConfig.parse("32"), optim=OptimConfig(lr=lr)
+    )
+
+
+def test_a_center_without_a_range_to_centre_is_refused() -> None:
+    with pytest.raises(UsageError, match="no parameter 'lr'"):
+        centred(ODD, 1e-3)
+    with pytest.raises(UsageError, match="--fix lr=1e-4 and --center-lr were both given"):
+        centred(narrowed(SPACE, fix=["lr=1e-4"]), 1e-3)
+    chosen = Space(name="chosen", suggest=choosing)
+    with pytest.raises(UsageError, match="'lr' is a choice"):
+        centred(chosen, 1e-3)
+
+
+@pytest.mark.parametrize("center", [0.0, -1e-3, float("nan"), float("inf")])
+def test_a_center_that_is_no_positive_number_is_refused(center: float) -> None:
+    with pytest.raises(UsageError, match="is not a positive number"):
+        centred(SPACE, center)
+
+
+# ---- The network of another trial -----------------------------------------------------------------------------------
+
+
+def heads(trial: Suggest) -> TrialConfig:
+    pooling = trial.suggest_categorical("pooling", ["own", "avg"])
+    return TrialConfig(
+        model=ModelConfig(
+            backbone=trial.suggest_categorical("backbone", ["resnet18", "densenet121"]),
+            pooling=pooling,
+            cut=trial.suggest_int("cut", 0, 0 if pooling == "own" else 2),
+            hidden=parse_hidden(trial.suggest_categorical("head", ["linear", "256"])),
+            dropout=trial.suggest_float("dropout", 0.1, 0.5),
+        ),
+        resize=ResizeConfig.parse("32"),
+    )
+
+
+def trained_trial(folder: Path) -> Path:
+    """The folder of a trial that kept its weights."""
+    model = ModelConfig(backbone="resnet50", cut=1, pooling="gem", attention="se", hidden=(64,), dropout=0.4)
+    files = TrialFiles(folder / "00017")
+    write_json(files.config, TrialConfig(model=model, resize=ResizeConfig.parse("32")).to_json())
+    files.weights(0).write_bytes(b"")
+    return files.root
+
+
+def test_every_trial_has_the_network_that_it_begins_with(tmp_path: Path) -> None:
+    space = inheriting(Space(name="heads", suggest=heads), trained_trial(tmp_path))
+    model = space.first_config().model
+    assert (model.backbone, model.cut, model.pooling, model.attention) == ("resnet50", 1, "gem", "se")
+    assert (model.hidden, model.pretrained, model.dropout) == ((64,), False, 0.1)
+    assert {dimension.name: dimension.domain for dimension in describe(space)} == {
+        "pooling": "gem",
+        "backbone": "resnet50",
+        "cut": "1",
+        "head": "64",
+        "dropout": "0.1 .. 0.5",
+    }
+    assert space.init_from == (tmp_path / "00017")
+
+
+def test_a_study_is_bound_to_the_trial_that_it_begins_with(tmp_path: Path) -> None:
+    trials = [trained_trial(tmp_path / name) for name in ("a", "b")]
+    assert len({inheriting(SPACE, trial).fingerprint for trial in trials} | {SPACE.fingerprint}) == 3
+
+
+def test_a_folder_that_is_no_trial_with_weights_is_refused_with_an_example(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no config\.json") as error:
+        inheriting(SPACE, tmp_path)
+    assert "automl_runs/STUDY/trials/00017" in error.value.hint
+    trial = trained_trial(tmp_path)
+    (trial / "fold0.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"has no fold0\.safetensors"):
+        inheriting(SPACE, trial)
+
+
+def test_a_network_that_is_narrowed_as_well_is_refused(tmp_path: Path) -> None:
+    trial = trained_trial(tmp_path)
+    for narrow in (narrowed(SPACE, fix=["backbone=resnet18"]), narrowed(SPACE, choices=["backbone=resnet50"])):
+        with pytest.raises(UsageError, match="has backbone = resnet50, which"):
+            inheriting(narrow, trial)

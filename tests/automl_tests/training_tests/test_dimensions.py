@@ -57,13 +57,13 @@ def test_the_backbone_is_the_tree_of_modules() -> None:
 
 
 def test_pretrained_weights_are_where_the_training_begins(tmp_path: Path) -> None:
-    save_file(seeded_model(config_of()).state_dict(), tmp_path / "test_resnet.safetensors")
+    save_file(seeded_model(config_of()).body.state_dict(), tmp_path / "test_resnet.safetensors")
     torch.manual_seed(77)
     pretrained = build_model(ModelConfig(backbone="test_resnet"), n_classes=3, weights_dir=tmp_path)
     scratch = build_model(ModelConfig(backbone="test_resnet", pretrained=False), n_classes=3, weights_dir=tmp_path)
-    begun = seeded_model(config_of()).state_dict()
-    assert all(torch.equal(tensor, begun[name]) for name, tensor in pretrained.state_dict().items())
-    assert_differ(scratch.state_dict(), begun)
+    begun = seeded_model(config_of()).body.state_dict()
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in pretrained.body.state_dict().items())
+    assert_differ(scratch.body.state_dict(), begun)
 
 
 def test_the_resize_schedule_is_the_size_of_the_images_in_each_epoch(shapes: StudyFiles) -> None:
@@ -79,7 +79,7 @@ def test_the_resize_schedule_is_the_size_of_the_images_in_each_epoch(shapes: Stu
     model = Watched()
     train_fold(replace(task, pixels=noted), state_of(model, config), on_epoch=lambda: None, on_batch=lambda now: None)
     assert [batch.shape[2:] for batch in model.batches] == [(16, 16), (24, 24), (32, 32), (32, 32)]
-    assert asked == [16, 24, 32, 32]
+    assert list(dict.fromkeys(asked)) == [16, 24, 32]
 
 
 def test_validation_sees_the_size_that_is_being_trained(shapes: StudyFiles) -> None:
@@ -100,7 +100,7 @@ def test_weights_are_carried_from_stage_to_stage(shapes: StudyFiles) -> None:
         on_epoch=lambda: None,
         on_batch=lambda now: None,
     )
-    assert torch.allclose(state.model.state_dict()["conv1.0.weight"], small["conv1.0.weight"], atol=1e-6)
+    assert torch.allclose(state.model.state_dict()["body.conv1.0.weight"], small["body.conv1.0.weight"], atol=1e-6)
 
 
 def test_loss_and_gamma_and_smoothing_change_the_loss_that_is_trained(shapes: StudyFiles) -> None:
@@ -121,7 +121,13 @@ def test_the_optimizer_is_of_its_own_class() -> None:
         name: type(build_optimizer(PlainNet(), OptimConfig(optimizer=name), TransferConfig())).__name__.lower()
         for name in OPTIMIZERS
     }
-    assert kinds == {name: name for name in OPTIMIZERS}
+    own = {
+        "sgd": "sgd",
+        "lookahead_adam": "lookahead",
+        "ranger": "lookahead",
+        "sam": "sgd",
+    }  # sam changes the gradients
+    assert kinds == {name: own.get(name, name) for name in OPTIMIZERS}
 
 
 def test_sgd_has_the_momentum_of_nesterov_and_rmsprop_has_none() -> None:
@@ -250,29 +256,23 @@ def test_while_it_is_frozen_the_backbone_and_its_statistics_stay_and_then_they_m
     train_fold(task_of(shapes, config), state, on_epoch=keep, on_batch=lambda now: None)
     begun, frozen, free = snapshots
     changed = {name for name in begun if not torch.equal(begun[name], frozen[name])}
-    assert changed == {"fc.weight", "fc.bias"}
+    assert {name.partition(".")[0] for name in changed} == {"head"}
     moved = {name for name in begun if not torch.equal(frozen[name], free[name])}
     assert any("running_mean" in name for name in moved)
     assert {name for name, parameter in state.model.named_parameters()} <= moved
 
 
 @pytest.mark.parametrize(
-    ("backbone", "head"),
-    [
-        ("test_resnet", "fc"),
-        ("test_efficientnet", "classifier"),
-        ("test_convnext", "head.fc"),
-        ("test_vit", "head"),
-        ("deit_tiny_distilled_patch16_224", ("head", "head_dist")),
-    ],
+    "backbone", ["test_resnet", "test_efficientnet", "test_convnext", "test_vit", "deit_tiny_distilled_patch16_224"]
 )
-def test_the_head_is_what_trains_while_the_backbone_is_frozen(backbone: str, head: str | tuple[str, ...]) -> None:
+def test_the_head_is_what_trains_while_the_backbone_is_frozen(backbone: str) -> None:
     model = seeded_model(config_of(backbone=backbone))
-    optimizer = build_optimizer(model, OptimConfig(), TransferConfig())
-    set_trainable(model, optimizer, head_only=True)
-    trainable = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
-    assert trainable == ({head} if isinstance(head, str) else set(head))
-    set_trainable(model, optimizer, head_only=False)
+    transfer = TransferConfig(freeze_epochs=1)
+    optimizer = build_optimizer(model, OptimConfig(), transfer)
+    set_trainable(model, optimizer, transfer, epoch=0)
+    trainable = {name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trainable == {"head"}
+    set_trainable(model, optimizer, transfer, epoch=1)
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 

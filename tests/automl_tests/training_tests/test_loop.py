@@ -12,10 +12,11 @@ from automl.artifacts import StudyFiles
 from automl.config import OptimConfig
 from automl.training.checkpoints import TrainingState
 from automl.training.gradients import DeadEnd, accumulate_gradients, micro_batch_sizes
-from automl.training.loop import count_batches, train_fold
+from automl.training.loop import train_fold
 from automl.training.losses import build_loss
+from automl.training.resizing import count_batches
 from automl.training.seeding import derive_seed
-from tests.automl_tests.training_tests.worlds import PlainNet, config_of, state_of, task_of, trained
+from tests.automl_tests.training_tests.worlds import PlainNet, batch_of, config_of, state_of, task_of, trained
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(np.uint8)
 KNOWN = 3_940_610_156  # a change of it would make every resumed trial differ from the one that was begun
@@ -28,8 +29,9 @@ def plain_state(*, capacity: int = 10**6, batch_size: int = 20, optim: OptimConf
 
 
 def accumulate(state: TrainingState, n_images: int = 21) -> float:
-    loss_of = build_loss(config_of().loss)
-    return accumulate_gradients(state, IMAGES[:n_images], TARGETS[:n_images], loss_of=loss_of, device="cpu")
+    loss_of = build_loss(config_of().loss, n_classes=3)
+    batch = batch_of(state, IMAGES[:n_images], TARGETS[:n_images])
+    return accumulate_gradients(state, batch, loss_of=loss_of, device="cpu")
 
 
 def gradients(state: TrainingState) -> torch.Tensor:

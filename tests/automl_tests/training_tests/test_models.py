@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -18,7 +19,9 @@ from automl.artifacts import StudyFiles
 from automl.config import ModelConfig
 from automl.errors import StorageError, UnfitEnvironmentError, UsageError
 from automl.training import weights
-from automl.training.models import Normalisation, build_model, load_trained
+from automl.training.links import link_of
+from automl.training.models import Normalisation, build_model, load_trained, placed, require_sizes_fit
+from automl.training.network import Network
 from tests.automl_tests.training_tests.worlds import config_of
 
 
@@ -44,8 +47,10 @@ def save_weights(path: Path, backbone: str = "test_resnet", n_classes: int = 11)
     return state
 
 
-def assert_backbone_is(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items() if name[:3] != "fc.")
+def assert_backbone_is(model: Network, state: dict[str, torch.Tensor]) -> None:
+    own = model.body.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in own.items())
+    assert {name for name in state if name not in own} <= {"fc.weight", "fc.bias"}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,7 @@ def test_weights_from_a_folder_fill_the_backbone_and_leave_the_head_fresh(name: 
     state = save_weights(tmp_path / name)
     model = build_model(TINY, n_classes=3, weights_dir=tmp_path)
     assert_backbone_is(model, state)
-    assert model.fc.weight.shape == (3, state["fc.weight"].shape[1])  # type: ignore[union-attr]
+    assert model.head.state_dict()["fc.weight"].shape == (3, state["fc.weight"].shape[1])
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
 
 
@@ -75,10 +80,10 @@ def test_a_backbone_with_a_tag_finds_the_file_without_it(tmp_path: Path) -> None
 def test_weights_of_every_kind_of_network_are_loaded_but_for_the_head(backbone: str, tmp_path: Path) -> None:
     state = save_weights(tmp_path / f"{backbone}.safetensors", backbone)
     model = build_model(ModelConfig(backbone=backbone), n_classes=4, weights_dir=tmp_path)
-    own = model.state_dict()
-    fresh = {name for name, tensor in own.items() if tensor.shape != state[name].shape}
-    assert {name.rpartition(".")[2] for name in fresh} == {"weight", "bias"}
-    assert all(torch.equal(own[name], state[name]) for name in own if name not in fresh)
+    own = model.body.state_dict()
+    classifier = model.pretrained_cfg["classifier"]
+    assert set(state) - set(own) == {f"{classifier}.weight", f"{classifier}.bias"}
+    assert all(torch.equal(tensor, state[name]) for name, tensor in own.items())
     assert model(torch.zeros(2, 3, 160, 160)).shape == (2, 4)
 
 
@@ -92,8 +97,8 @@ def test_dropout_and_stochastic_depth_survive_the_loading_of_weights(tmp_path: P
     save_weights(tmp_path / "test_convnext.safetensors", "test_convnext")
     config = ModelConfig(backbone="test_convnext", dropout=0.3, drop_path=0.2)
     model = build_model(config, n_classes=3, weights_dir=tmp_path)
-    assert model.head.drop.p == 0.3  # type: ignore[union-attr]
-    assert "DropPath" in repr(model)
+    assert [part.p for part in model.head.modules() if isinstance(part, nn.Dropout)] == [0.3]
+    assert "DropPath" in repr(model.body)
 
 
 def test_a_file_of_another_network_is_refused_with_the_first_mismatch(tmp_path: Path) -> None:
@@ -200,12 +205,30 @@ def test_a_backbone_that_nobody_has_trained_has_no_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("efficientnet_b33", "efficientnet_b3"), ("resnet18.a1_in2k", "resnet18.a1_in1k")]
+    ("name", "near"),
+    [
+        ("efficientnet_b33", "efficientnet_b3"),
+        ("resnet18.a1_in2k", "resnet18.a1_in1k"),
+        ("ResNet50", "resnet50"),
+        ("convnext-tiny", "convnext_tiny"),
+        ("timm/convnext_tiny.in12k", "convnext_tiny.in12k"),
+        ("ResNet18.A1-in1k", "resnet18.a1_in1k"),
+        ("resnt18.a1_in1k", "resnet18.a1_in1k"),
+        ("alexnet.imagenet", "alexnet"),
+        ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k"),  # so timm once called it
+    ],
 )
 def test_an_unknown_backbone_is_refused_with_names_like_it(name: str, near: str) -> None:
     with pytest.raises(UsageError, match="timm has no backbone") as caught:
         build_model(ModelConfig(backbone=name), n_classes=3, weights_dir=None)
-    assert near in caught.value.hint
+    assert caught.value.hint.startswith("did you mean ")
+    assert near in caught.value.hint.removeprefix("did you mean ").rstrip("?").split(", ")
+
+
+def test_the_likest_name_is_named_first() -> None:
+    with pytest.raises(UsageError) as caught:
+        build_model(ModelConfig(backbone="resnet50.A1_in1k"), n_classes=3, weights_dir=None)
+    assert caught.value.hint.startswith("did you mean resnet50.a1_in1k?")
 
 
 def test_stochastic_depth_is_refused_where_it_would_do_nothing() -> None:
@@ -239,3 +262,32 @@ def test_trained_weights_of_another_network_are_a_storage_error(tmp_path: Path) 
     save_weights(files.weights(0), n_classes=4)
     with pytest.raises(StorageError, match="cannot be loaded"):
         load_trained(config_of(), files, 0, n_classes=3, device="cpu")
+
+
+def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path) -> None:
+    files = StudyFiles(tmp_path).trial(0)
+    model = ModelConfig(
+        backbone="test_resnet", pretrained=False, cut=1, attention="se", pooling="gem", hidden=(8, 4), dropout=0.2
+    )
+    config = replace(config_of(), model=model)
+    network = build_model(model, n_classes=3, weights_dir=None, link=link_of(config.loss, 3)).eval()
+    files.root.mkdir(parents=True)
+    save_file(network.state_dict(), files.weights(0))
+    again = load_trained(config, files, 0, n_classes=3, device="cpu")
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again(images), network(images))
+    assert again.link == network.link
+    assert not again.training
+
+
+def test_a_size_that_does_not_fit_is_refused_with_those_that_do() -> None:
+    network = build_model(ModelConfig(backbone="test_vit", pretrained=False), n_classes=3, weights_dir=None)
+    require_sizes_fit(network, (32, 48), "test_vit")
+    with pytest.raises(UsageError, match="'test_vit' cannot take images of 40 x 40 pixels") as caught:
+        require_sizes_fit(network, (32, 40), "test_vit")
+    assert "16, 32, 48 and so on in steps of 16" in caught.value.hint
+
+
+def test_placing_a_network_returns_the_network_itself() -> None:
+    network = build_model(ModelConfig(backbone="test_resnet", pretrained=False), n_classes=3, weights_dir=None)
+    assert placed(network, "cpu") is network

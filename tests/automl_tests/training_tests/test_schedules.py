@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR, OneCycleLR
 
-from automl.config import OptimConfig
+from automl.config import SCHEDULES, OptimConfig
 from automl.training.resizing import image_size_of_epoch
 from automl.training.schedules import lr_at
+
+
+def rates_of(optim: OptimConfig, n_steps: int) -> list[float]:
+    return [lr_at(step, n_steps, optim) for step in range(n_steps)]
+
+
+def rates_of_torch(scheduler: type[Any], n_steps: int, **settings: Any) -> list[float]:
+    """What a scheduler of torch makes of a rate of 0.1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedule, rates = scheduler(optimizer, **settings), []
+    for _ in range(n_steps):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        schedule.step() if len(rates) < n_steps else None
+    return rates
 
 
 def sizes_of(image_sizes: tuple[int, ...], epochs: int) -> list[int]:
@@ -66,11 +85,68 @@ def test_a_constant_schedule_stays_at_the_peak_after_the_warmup() -> None:
     assert rates == pytest.approx([0.05, *[0.1] * 9])
 
 
-@given(
-    st.integers(1, 500),
-    st.floats(0, 0.99),
-    st.sampled_from(["cosine", "constant"]),
-)
-def test_a_rate_is_always_positive_and_never_above_the_peak(n_steps: int, warmup: float, schedule: str) -> None:
-    optim = OptimConfig(lr=0.3, warmup_fraction=warmup, schedule=schedule)
+@given(st.integers(1, 300), st.floats(0, 0.99))
+def test_the_cosine_is_the_equation_of_sgdr_bit_for_bit(n_steps: int, warmup: float) -> None:
+    optim = OptimConfig(lr=0.3, warmup_fraction=warmup, schedule="cosine")
+    n_warmup = round(warmup * n_steps)
+    for step in range(n_warmup, n_steps):
+        progress = (step - n_warmup) / (n_steps - n_warmup)
+        assert lr_at(step, n_steps, optim) == 0.3 * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+@pytest.mark.parametrize("cycles", [2, 3, 5])
+def test_equal_cycles_restart_as_torchs_do(cycles: int) -> None:
+    optim = OptimConfig(lr=0.1, warmup_fraction=0.0, schedule="cosine_restarts", cycles=cycles)
+    expected = rates_of_torch(CosineAnnealingWarmRestarts, 60, T_0=60 // cycles)
+    assert rates_of(optim, 60) == pytest.approx(expected, rel=1e-9)
+
+
+def test_cycles_that_do_not_divide_the_steps_all_begin_at_the_peak_within_a_step() -> None:
+    optim = OptimConfig(lr=0.1, warmup_fraction=0.1, schedule="cosine_restarts", cycles=4)
+    rates = rates_of(optim, 103)[10:]
+    rises = [step for step in range(1, len(rates)) if rates[step] > rates[step - 1]]
+    assert rises == [math.ceil(93 * cycle / 4) for cycle in (1, 2, 3)]
+    assert all(rates[step] > 0.099 for step in (0, *rises))
+
+
+@pytest.mark.parametrize("n_steps", [2, 3, 4, 10, 101])
+@pytest.mark.parametrize("warmup", [0.0, 0.5])
+def test_one_cycle_is_torchs_whatever_the_warmup(n_steps: int, warmup: float) -> None:
+    optim = OptimConfig(lr=0.1, warmup_fraction=warmup, schedule="one_cycle")
+    expected = rates_of_torch(OneCycleLR, n_steps, max_lr=0.1, total_steps=n_steps)
+    assert rates_of(optim, n_steps) == pytest.approx(expected, rel=1e-6)
+
+
+def test_steps_fall_at_one_half_and_at_three_quarters_as_torchs_do() -> None:
+    optim = OptimConfig(lr=0.1, warmup_fraction=0.0, schedule="step")
+    assert rates_of(optim, 20) == pytest.approx(rates_of_torch(MultiStepLR, 20, milestones=[10, 15]))
+
+
+def test_a_plateau_divides_the_rate_by_ten_after_the_warmup() -> None:
+    optim = OptimConfig(lr=0.1, warmup_fraction=0.2, schedule="plateau")
+    assert [lr_at(5, 10, optim, plateaus=n) for n in range(3)] == pytest.approx([0.1, 0.01, 0.001])
+    assert lr_at(0, 10, optim, plateaus=2) == 0.05
+
+
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name != "plateau"])
+def test_plateaus_change_no_other_schedule(schedule: str) -> None:
+    optim = OptimConfig(lr=0.1, schedule=schedule)
+    assert [lr_at(step, 20, optim, plateaus=3) for step in range(20)] == rates_of(optim, 20)
+
+
+@given(st.integers(1, 500), st.floats(0, 0.99), st.sampled_from(SCHEDULES), st.integers(2, 9))
+def test_a_rate_is_always_positive_and_never_above_the_peak(
+    n_steps: int, warmup: float, schedule: str, cycles: int
+) -> None:
+    cycles = cycles if schedule == "cosine_restarts" else 1
+    optim = OptimConfig(lr=0.3, warmup_fraction=warmup, schedule=schedule, cycles=cycles)
     assert all(0 < lr_at(step, n_steps, optim) <= 0.3 * (1 + 1e-12) for step in range(n_steps))
+
+
+@given(st.integers(2, 300), st.floats(0.01, 0.9), st.sampled_from([s for s in SCHEDULES if s != "one_cycle"]))
+def test_every_schedule_but_one_cycle_rises_in_equal_steps_first(n_steps: int, warmup: float, schedule: str) -> None:
+    optim = OptimConfig(lr=0.3, warmup_fraction=warmup, schedule=schedule)
+    n_warmup = round(warmup * n_steps)
+    assert rates_of(optim, n_steps)[:n_warmup] == pytest.approx(
+        [0.3 * (step + 1) / n_warmup for step in range(n_warmup)]
+    )

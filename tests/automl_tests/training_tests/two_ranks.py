@@ -25,7 +25,7 @@ from automl.training.loop import train_epoch
 from automl.training.losses import build_loss
 from automl.training.ranks import Ranks
 from automl.training.sharing import share_of
-from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model, state_of, task_of
+from tests.automl_tests.training_tests.worlds import PlainNet, batch_of, config_of, seeded_model, state_of, task_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(np.uint8)
 TARGETS = torch.arange(21) % 3
@@ -63,18 +63,17 @@ class Scenes:
 
     def accumulate(self, state: TrainingState, n_images: int) -> dict[str, Any]:
         images = IMAGES[share_of(n_images, self.ranks.rank, self.ranks.n_ranks)]
-        loss_of = build_loss(config_of().loss)
+        loss_of = build_loss(config_of().loss, n_classes=3)
+        batch = batch_of(state, images, TARGETS[:n_images], self.ranks)
         try:
-            loss = accumulate_gradients(
-                state, images, TARGETS[:n_images], loss_of=loss_of, device="cpu", peers=self.ranks
-            )
+            loss = accumulate_gradients(state, batch, loss_of=loss_of, device="cpu", peers=self.ranks)
         except DeadEnd as end:
             return {"constraint": end.constraint, "reason": end.reason, "micro_batch": state.micro_batch}
         return {"loss": loss, "gradients": flat_gradients(state), "micro_batch": state.micro_batch}
 
     def gradients(self, *, n_images: int = 21, capacity: int = PLENTY, n_times: int = 1) -> list[dict[str, Any]]:
         state = plain_state(capacity=capacity if self.ranks.rank == 1 else PLENTY)
-        self.ranks.begin_epoch(state.model, 0)
+        self.ranks.begin_epoch(state.model, 0, 0)
         found = [self.accumulate(state, n_images) for _ in range(n_times)]
         assert isinstance(state.model, PlainNet)
         return [{**scene, "seen": [shape[0] for shape in state.model.seen]} for scene in found]
@@ -82,7 +81,7 @@ class Scenes:
     def idle_layer(self) -> list[bool]:
         torch.manual_seed(0)
         state = state_of(HalfUsed(), config_of())
-        self.ranks.begin_epoch(state.model, 0)
+        self.ranks.begin_epoch(state.model, 0, 0)
         for _ in range(3):
             self.accumulate(state, 21)
         return [parameter.grad is None for parameter in state.model.parameters()]
@@ -91,7 +90,9 @@ class Scenes:
         state = state_of(model, config)
         task = task_of(self.study, config, peers=self.ranks)
         try:
-            epochs = [train_epoch(task, state, epoch, on_batch=lambda now: None) for epoch in range(config.epochs)]
+            epochs = [
+                train_epoch(task, state, epoch, plateaus=0, on_batch=lambda now: None) for epoch in range(config.epochs)
+            ]
         except DeadEnd as end:
             return {"constraint": end.constraint, "reason": end.reason}
         return {"losses": [epoch.train_loss for epoch in epochs], "weights": flat_weights(model)}
@@ -115,7 +116,7 @@ class Scenes:
     def late_lack_of_memory(self) -> str:
         state = plain_state()
         assert isinstance(state.model, PlainNet)
-        self.ranks.begin_epoch(state.model, 0)
+        self.ranks.begin_epoch(state.model, 0, 0)
         self.accumulate(state, 21)
         state.model.capacity = 1 if self.ranks.rank == 1 else PLENTY
         try:

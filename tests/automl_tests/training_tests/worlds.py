@@ -32,12 +32,17 @@ from automl.data.competition import (
 )
 from automl.data.folds import make_folds, save_folds
 from automl.metrics import metric_named
+from automl.training.averaging import WeightAverage, decay_of
 from automl.training.checkpoints import TrainingState
+from automl.training.gradients import Batch
+from automl.training.links import link_of
 from automl.training.loop import FoldTask, train_fold
-from automl.training.models import build_model
+from automl.training.models import Normalisation, build_model
 from automl.training.optim import build_optimizer
 from automl.training.precision import gradient_scaler
+from automl.training.resizing import batch_size_of_epoch, count_steps
 from automl.training.seeding import seed_everything
+from automl.training.sharing import Alone, Peers, share_of
 from runners.base import JobStopped
 
 SIDE = 24
@@ -95,7 +100,7 @@ def config_of(
     sizes: str = "32",
     loss: LossConfig | None = None,
     optim: OptimConfig | None = None,
-    augment: str = "light",
+    augment: str | AugmentConfig = "light",
     **rest: Any,
 ) -> TrialConfig:
     """A configuration that trains in about a second."""
@@ -104,7 +109,7 @@ def config_of(
         resize=ResizeConfig.parse(sizes),
         loss=loss or LossConfig(),
         optim=optim or OptimConfig(lr=3e-3),
-        augment=AugmentConfig(policy=augment),
+        augment=augment if isinstance(augment, AugmentConfig) else AugmentConfig(policy=augment),
         **{"batch_size": 16, "epochs": 3, **rest},
     )
 
@@ -112,7 +117,7 @@ def config_of(
 def payload_of(study: StudyFiles, config: TrialConfig, **changes: Any) -> dict[str, Any]:
     """What the search sends to run_trial."""
     payload = {"trial": 0, "study_dir": str(study.root), "config": config.to_json(), "train_folds": 1, "seed": 5}
-    return {**payload, "weights_dir": None, **changes}
+    return {**payload, "weights_dir": None, "init_from": None, **changes}
 
 
 @dataclass
@@ -156,36 +161,60 @@ class PlainNet(nn.Module):
         super().__init__()
         self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
         self.num_classes = n_classes
-        self.convolution = nn.Conv2d(3, 4, 3, stride=2)
-        self.fc = nn.Linear(4, n_classes)
+        self.link = link_of(LossConfig(), n_classes)
+        self.body = nn.Conv2d(3, 4, 3, stride=2)
+        self.neck = nn.Identity()
+        self.head = nn.Linear(4, n_classes)
         self.capacity = capacity
         self.seen: list[tuple[int, ...]] = []
 
-    def get_classifier(self) -> nn.Module:
-        return self.fc
+    def features(self, images: Tensor) -> Tensor:
+        return torch.relu(self.body(images)).mean(dim=(2, 3))
+
+    def fresh_parts(self) -> list[nn.Module]:
+        return [self.neck, self.head]
+
+    def no_weight_decay(self) -> set[str]:
+        return set()
 
     def forward(self, images: Tensor) -> Tensor:
         self.seen.append(tuple(images.shape))
         if len(images) > self.capacity:
             raise torch.OutOfMemoryError(f"no room for {len(images)} images")
-        features = torch.relu(self.convolution(images)).mean(dim=(2, 3))
-        return self.fc(features)  # type: ignore[no-any-return]
+        return self.head(self.neck(self.features(images)))  # type: ignore[no-any-return]
+
+
+def batch_of(state: TrainingState, images: NDArray[np.uint8], targets: Tensor, peers: Peers | None = None) -> Batch:
+    """A batch of the images as they are; targets are of the whole batch, images this rank's share of it."""
+    own_peers = peers or Alone()
+
+    def forward(part: slice, is_last: bool) -> Tensor:
+        normalised = Normalisation.of(state.model)(images[part], "cpu")
+        return own_peers.forward(state.model, normalised, is_last=is_last)
+
+    share = share_of(len(targets), own_peers.rank, own_peers.n_ranks)
+    content = f"images of {images.shape[1]} pixels"
+    return Batch(n_images=len(targets), targets=targets[share], forward=forward, content=content)
 
 
 def state_of(model: nn.Module, config: TrialConfig) -> TrainingState:
     """The state in which a fold's training begins."""
+    n_steps = count_steps(config, 48, config.epochs)
+    decay = decay_of(config.ema_horizon, n_steps) if config.ema_horizon > 0 else None
     return TrainingState(
+        average=None if decay is None else WeightAverage(model, decay=decay),
         model=model,
         optimizer=build_optimizer(model, config.optim, config.transfer),
         scaler=gradient_scaler("cpu"),
-        micro_batch=config.batch_size,
+        micro_batch=max(batch_size_of_epoch(config, epoch) for epoch in range(config.epochs)),
     )
 
 
 def seeded_model(config: TrialConfig) -> nn.Module:
     """The config's network with reproducible weights."""
     seed_everything(1)
-    return build_model(config.model, n_classes=len(CLASSES), weights_dir=None)
+    link = link_of(config.loss, len(CLASSES))
+    return build_model(config.model, n_classes=len(CLASSES), weights_dir=None, link=link)
 
 
 def task_of(study: StudyFiles, config: TrialConfig, **changes: Any) -> FoldTask:

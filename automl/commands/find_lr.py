@@ -1,0 +1,105 @@
+"""`automl find-lr`: the learning-rate range test of the configuration that a search would try first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.commands.exits import reported, runner_outcomes
+from automl.commands.flags import (
+    DEFAULT_WORKDIR,
+    HERE,
+    Choices,
+    Device,
+    Epochs,
+    Fix,
+    Flips,
+    Folder,
+    InitFrom,
+    Metric,
+    Pretrained,
+    SkipMissing,
+    SpaceFlags,
+    SpaceName,
+    StudyName,
+    Weights,
+    Workdir,
+    existing_folder,
+    first_device,
+)
+from automl.errors import UnfitEnvironmentError
+
+if TYPE_CHECKING:
+    from automl.find_lr import LrFinding
+
+INTERRUPTED = "interrupted; nothing was kept of the test"
+
+
+@reported
+def find_lr(
+    folder: Folder = HERE,
+    space: SpaceName = "default",
+    fix: Fix = [],  # noqa: B006
+    choices: Choices = [],  # noqa: B006
+    device: Device = None,
+    pretrained: Pretrained = True,
+    weights: Weights = None,
+    init_from: InitFrom = None,
+    epochs: Epochs = None,
+    metric: Metric = None,
+    flips: Flips = True,
+    skip_missing: SkipMissing = False,
+    seed: Annotated[int, typer.Option(help="Of folds and training.")] = 0,
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+) -> None:
+    """Find a learning rate: train a few steps at ever higher ones, and see where the loss falls.
+
+    What is tested is the configuration that a search with the same flags would try first. Nothing that is trained is
+    kept, and the study is not begun: a search may follow with any settings, --center-lr auto among them.
+    """
+    from automl.find_lr import LrRequest
+    from automl.find_lr import find_lr as find
+    from automl.workdir import shown, study_files
+    from runners.devices import cpu_count
+    from runners.inline import InlineRunner
+
+    asked = SpaceFlags(name=space, fix=fix, choices=choices, init_from=init_from, epochs=epochs, pretrained=pretrained)
+    request = LrRequest(
+        folder=folder.resolve(),
+        files=study_files(workdir, study or folder.resolve().name),
+        space=asked.space(),
+        metric=metric,
+        flips=flips,
+        skip_missing=skip_missing,
+        weights_dir=existing_folder(weights),
+        seed=seed,
+    )
+    runner = InlineRunner(_known_device(device or first_device()), n_threads=cpu_count())
+    with runner_outcomes(typer.echo, interrupted=INTERRUPTED):
+        finding = find(request, runner, note=typer.echo)
+    print_finding(finding)
+    typer.echo(f"wrote {shown(request.files.find_lr_page)} and {shown(request.files.find_lr)}")
+
+
+def print_finding(finding: LrFinding, say: Callable[[str], None] = typer.echo) -> None:
+    """Print what a range test came to."""
+    lowest, highest = finding.lrs[0], finding.lrs[-1]
+    steps = f"{len(finding.lrs)} steps of {finding.batch_size} images of {finding.image_size} px"
+    if finding.suggestion is None or finding.falling is None:
+        say(f"no suggestion: from {lowest:.0e} to {highest:.0e} the loss does not clearly fall, in {steps}")
+        say("  its noise may hide it: try a larger batch or weaker augmentation with --fix, or read the plot")
+        return
+    say(f"suggestion: lr {finding.suggestion:.1e}, where the loss falls most steeply, in {steps}")
+    say(f"  it falls from {finding.falling[0]:.1e} on and is lowest at {finding.falling[1]:.1e}")
+
+
+def _known_device(name: str) -> str:
+    from runners.devices import visible_gpus
+
+    known = ["cpu", *visible_gpus()]
+    if name not in known:
+        raise UnfitEnvironmentError(f"there is no device '{name}' to be used", hint=f"use one of {', '.join(known)}")
+    return name

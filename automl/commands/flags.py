@@ -1,0 +1,144 @@
+"""Flags that several commands have, and what their texts mean.
+
+Not responsible for: what a command does with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.config import EPOCH_CHOICES
+from automl.errors import UnfitEnvironmentError, UsageError
+
+if TYPE_CHECKING:
+    from automl.space import Space
+
+Folder = Annotated[Path, typer.Argument(help="The competition's folder; it is only read.", show_default="here")]
+Workdir = Annotated[Path, typer.Option(help="Where studies are kept.")]
+StudyName = Annotated[str | None, typer.Option("--study", help="The study's name; by default the folder's.")]
+SpaceName = Annotated[str, typer.Option("--space", help="A search space by name, or the path of your own .py file.")]
+Fix = Annotated[list[str], typer.Option(help="Pin a parameter: optimizer=adamw. Repeatable.")]
+Choices = Annotated[list[str], typer.Option(help="Narrow a parameter: backbone=resnet50,densenet121. Repeatable.")]
+Top = Annotated[int, typer.Option(min=1, help="How many of the best trials the ensemble may take.")]
+TTA = Annotated[str, typer.Option(help="Test-time augmentation: auto, none, flips, dihedral or shifts.")]
+Pretrained = Annotated[bool, typer.Option(help="Start from pretrained weights.")]
+Weights = Annotated[Path | None, typer.Option(help="A folder of pretrained weights, instead of the hub.")]
+InitFrom = Annotated[
+    Path | None, typer.Option(help="Start from the network of a trial, automl_runs/STUDY/trials/00017.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of each trial, instead of the space's.")]
+Metric = Annotated[str | None, typer.Option(help="What is optimised; proposed from the submission's form.")]
+Flips = Annotated[bool, typer.Option(help="Whether a mirrored image keeps its label.")]
+SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Leave out rows whose image is missing.")]
+Device = Annotated[str | None, typer.Option(help="cuda:0 or cpu; the first GPU by default.")]
+HERE = Path()
+DEFAULT_WORKDIR = Path("automl_runs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceFlags:
+    """What was asked about the search space, and about what is the same for every trial."""
+
+    name: str
+    fix: Sequence[str] = ()
+    choices: Sequence[str] = ()
+    init_from: Path | None = None
+    epochs: int | None = None
+    pretrained: bool = True
+    epoch_choice: str | None = None
+    patience: int | None = None
+    compile: bool = False
+
+    def space(self) -> Space:
+        """The space that was asked for.
+
+        Raises:
+            UsageError: there is no such space, or what was asked does not fit it.
+        """
+        from dataclasses import replace
+
+        from automl.space import describe, inheriting, load_space, narrowed
+
+        if self.epoch_choice not in (None, *EPOCH_CHOICES):
+            known = " or ".join(EPOCH_CHOICES)
+            raise UsageError(f"--epoch-choice {self.epoch_choice} is not {known}", hint=f"use {known}")
+        space = narrowed(load_space(self.name), fix=self.fix, choices=self.choices)
+        if self.init_from is not None:
+            space = inheriting(space, self.init_from)
+        space = replace(
+            space,
+            epochs=self.epochs,
+            pretrained=None if self.pretrained else False,
+            epoch_choice=self.epoch_choice,
+            patience=self.patience,
+            compile=self.compile or None,
+        )
+        describe(space)
+        return space
+
+
+def learning_rate(text: str) -> float:
+    """The number that `--center-lr` names.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError as error:
+        hint = "give one, such as 3e-4; automl search takes auto as well"
+        raise UsageError(f"--center-lr {text} is not a number", hint=hint) from error
+
+
+def existing_folder(folder: Path | None) -> Path | None:
+    """The folder that `--weights` names, where it is given.
+
+    Raises:
+        UnfitEnvironmentError: there is none.
+    """
+    if folder is not None and not folder.is_dir():
+        raise UnfitEnvironmentError(f"--weights {folder} is not a folder", hint="name the folder that holds the files")
+    return None if folder is None else folder.resolve()
+
+
+def number_of_folds(text: str) -> int:
+    """How many folds `--train-folds` asks for.
+
+    Raises:
+        UsageError: there are not so many.
+    """
+    from automl.data.folds import N_FOLDS
+
+    if text == "all":
+        return N_FOLDS
+    if text.isdigit() and 1 <= int(text) <= N_FOLDS:
+        return int(text)
+    raise UsageError(f"--train-folds {text} is not 1 to {N_FOLDS} or all", hint="leave it out to train one fold")
+
+
+def number_to_keep(text: str, top: int) -> int | None:
+    """Of how many trials `--keep-checkpoints` keeps the weights; None for all.
+
+    Raises:
+        UsageError: fewer than the ensemble may take.
+    """
+    if text == "all":
+        return None
+    if not text.isdigit() or int(text) < top:
+        raise UsageError(
+            f"--keep-checkpoints {text} is not a number from --top {top} on, or all",
+            hint="leave it out to keep the weights of the best 15 trials",
+        )
+    return int(text)
+
+
+def first_device() -> str:
+    """The first GPU that is visible, or the CPU."""
+    from runners.devices import visible_gpus
+
+    return (visible_gpus() or ["cpu"])[0]

@@ -1,0 +1,61 @@
+"""`automl status`, `automl dashboard` and `automl report`: three ways to look at a study without changing it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from automl.commands.exits import reported
+from automl.commands.flags import DEFAULT_WORKDIR, StudyName, Workdir
+from automl.commands.screens import open_console
+
+
+@reported
+def status(
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
+) -> None:
+    """Show a study: its best trials, their states, the time they took, and what is running."""
+    from automl.lock import driver_of
+    from automl.status import status_lines
+    from automl.study import read_study
+    from automl.workdir import existing_study
+
+    files = existing_study(workdir, study)
+    console = open_console()
+    for part in status_lines(read_study(files), driver=driver_of(files), top=top):
+        console.print(part, highlight=False, markup=False)
+
+
+@reported
+def dashboard(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+) -> None:
+    """Show a study in the Optuna dashboard, on this machine only and without changing it."""
+    from automl.dashboard import serve_dashboard
+    from automl.study import read_study
+    from automl.workdir import existing_study
+
+    files = existing_study(workdir, study)
+    read_study(files)
+    server = serve_dashboard(files, port=port)
+    typer.echo(f"dashboard of study '{files.root.name}': http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+@reported
+def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
+    """Write a study as one HTML page that needs no network: scores, learning curves, parameters."""
+    from automl.report import write_report
+    from automl.study import read_study
+    from automl.workdir import existing_study, shown
+
+    files = existing_study(workdir, study)
+    write_report(read_study(files), files.report)
+    typer.echo(f"wrote {shown(files.report)}")

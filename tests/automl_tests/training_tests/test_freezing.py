@@ -1,0 +1,144 @@
+"""Which parameters train when, and in which mode the modules are meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from automl.config import ModelConfig, OptimConfig, TransferConfig
+from automl.training.freezing import is_body_frozen, set_trainable
+from automl.training.groups import layer_numbers
+from automl.training.models import build_model
+from automl.training.network import Network
+from automl.training.optim import build_optimizer
+
+ALL = TransferConfig()
+
+
+def network(backbone: str = "test_resnet", **model: Any) -> Network:
+    torch.manual_seed(0)
+    return build_model(ModelConfig(backbone=backbone, pretrained=False, **model), n_classes=3, weights_dir=None)
+
+
+def frozen_for(model: Network, transfer: TransferConfig, epoch: int = 0) -> torch.optim.Optimizer:
+    optimizer = build_optimizer(model, OptimConfig(optimizer="sgd", lr=0.1, weight_decay=0.1), transfer)
+    set_trainable(model, optimizer, transfer, epoch=epoch)
+    return optimizer
+
+
+def step(model: Network, optimizer: torch.optim.Optimizer) -> set[str]:
+    """Train one step; the names of what it changed."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer.zero_grad(set_to_none=True)
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 0])).backward()
+    optimizer.step()
+    return {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def decayed(model: Network) -> set[str]:
+    """What any step changes where it trains, even without a gradient (behind a scale that begins at zero)."""
+    return {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+
+
+def statistics(model: nn.Module) -> set[str]:
+    return {name for name, _ in model.named_buffers() if "running" in name or "num_batches" in name}
+
+
+def test_by_default_everything_trains_in_training_mode() -> None:
+    model = network()
+    changed = step(model, frozen_for(model, ALL))
+    assert changed >= decayed(model) | statistics(model)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(module.training for module in model.modules())
+
+
+def test_in_the_first_epochs_neck_and_head_alone_train_and_then_everything() -> None:
+    model = network(attention="se", pooling="avg", hidden=(8,), dropout=0.1)
+    transfer = TransferConfig(freeze_epochs=2)
+    optimizer = frozen_for(model, transfer, epoch=1)
+    changed = step(model, optimizer)
+    assert {name.split(".")[0] for name in changed} == {"neck", "head"}
+    assert changed >= {name for name in decayed(model) if not name.startswith("body.")}
+    set_trainable(model, optimizer, transfer, epoch=2)
+    assert step(model, optimizer) >= decayed(model) | statistics(model)
+    assert all(module.training for module in model.modules())
+
+
+def test_which_epochs_have_a_frozen_body() -> None:
+    assert [is_body_frozen(TransferConfig(freeze_epochs=2), epoch) for epoch in range(4)] == [True, True, False, False]
+    assert all(is_body_frozen(TransferConfig(trainable_blocks=0), epoch) for epoch in range(4))
+    assert not is_body_frozen(TransferConfig(trainable_blocks=1), 0)
+    assert is_body_frozen(TransferConfig(trainable_blocks=1, freeze_epochs=1), 0)
+    assert not is_body_frozen(ALL, 0)
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_byobnet", "test_vit", "test_convnext", "test_efficientnet"])
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_only_the_last_blocks_and_the_head_are_changed(backbone: str, blocks: int) -> None:
+    model = network(backbone)
+    numbers = layer_numbers(model)
+    last = max(numbers.values())
+    changed = step(model, frozen_for(model, TransferConfig(trainable_blocks=blocks), epoch=3))
+    expected = {name for name, number in numbers.items() if number >= last - blocks}
+    assert changed - statistics(model) <= expected
+    assert decayed(model) & expected <= changed
+    for name in changed & statistics(model):
+        assert f"{name.rpartition('.')[0]}.weight" in expected
+
+
+def test_the_last_bottlenecks_are_counted_from_the_head() -> None:
+    model = network("resnet26")
+    frozen_for(model, TransferConfig(trainable_blocks=3))
+    trained = {".".join(n.split(".")[1:3]) for n, p in model.named_parameters() if p.requires_grad and n[:4] == "body"}
+    assert trained == {"layer4.1", "layer4.0", "layer3.1"}
+
+
+def test_the_stem_trains_only_where_more_blocks_are_asked_for_than_there_are() -> None:
+    model = network()  # of four blocks
+    frozen_for(model, TransferConfig(trainable_blocks=4))
+    fixed = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert {name.split(".")[1] for name in fixed} == {"conv1", "bn1"}
+    for more in (5, 100):
+        model = network()
+        frozen_for(model, TransferConfig(trainable_blocks=more))
+        assert all(parameter.requires_grad for parameter in model.parameters())
+        assert all(module.training for module in model.modules())
+
+
+def test_batch_norms_of_frozen_blocks_keep_their_statistics_and_those_above_learn() -> None:
+    model = network()
+    changed = step(model, frozen_for(model, TransferConfig(trainable_blocks=1))) & statistics(model)
+    assert changed == {name for name in statistics(model) if name.startswith("body.layer4.")}
+
+
+def test_a_norm_without_weights_of_its_own_goes_with_its_block() -> None:
+    model = network()
+    for block in ("layer3", "layer4"):
+        model.get_submodule(f"body.{block}.0").bn2 = nn.BatchNorm2d(96 if block == "layer4" else 64, affine=False)
+    frozen_for(model, TransferConfig(trainable_blocks=1))
+    assert not model.get_submodule("body.layer3.0.bn2").training
+    assert model.get_submodule("body.layer4.0.bn2").training
+
+
+def test_a_wholly_frozen_body_gives_the_same_features_each_time_and_the_head_still_drops() -> None:
+    model = network("test_vit", drop_path=0.5, dropout=0.5)
+    images = torch.rand(8, 3, 160, 160)
+    frozen_for(model, ALL)
+    assert not torch.equal(model.features(images), model.features(images))
+    frozen_for(model, TransferConfig(freeze_epochs=1))
+    assert torch.equal(model.features(images), model.features(images))
+    assert not torch.equal(model(images), model(images))
+
+
+def test_what_the_optimizer_does_not_hold_is_left_alone() -> None:
+    model = network()
+    fixed = model.get_parameter("body.layer4.0.conv1.weight")
+    fixed.requires_grad_(False)
+    transfer = TransferConfig(freeze_epochs=1)
+    optimizer = frozen_for(model, transfer)
+    set_trainable(model, optimizer, transfer, epoch=1)
+    assert [parameter is fixed for parameter in model.parameters() if not parameter.requires_grad] == [True]

@@ -1,0 +1,85 @@
+"""Whatever a space proposes can be built and takes a training step: 200 random configurations of each space."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from automl.artifacts import StudyFiles
+from automl.config import TrialConfig
+from automl.space import load_space, space_names
+from automl.training.links import link_of
+from automl.training.loop import train_epoch
+from automl.training.models import build_model
+from automl.training.seeding import seed_everything
+from automl.training.sizes import fitted_sizes
+from tests.automl_tests.training_tests.worlds import CLASSES, state_of, task_of, write_study
+from tests.search_spaces_tests.test_spaces import RandomTrial
+
+N_CONFIGS = 200
+N_ROWS = 6
+SMALLEST = 32  # pixels; a backbone that needs more gets more
+SMALL_RELATIVES = {
+    "efficientnet": "test_efficientnet",
+    "tf_efficientnet": "test_efficientnet_evos",
+    "convnext": "test_convnext",
+    "vit": "test_vit",
+    "resnet": "test_resnet",
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
+    return write_study(tmp_path_factory.mktemp("shapes"))
+
+
+def proposed(name: str, seed: int, *, relative: bool) -> TrialConfig:
+    """What the space answers at random, from scratch and with the smallest images.
+
+    Args:
+        relative: whether a small network of the backbone's family takes its place.
+    """
+    config = load_space(name)(RandomTrial(seed))
+    backbone = config.model.backbone
+    if relative:
+        matching = [small for family, small in SMALL_RELATIVES.items() if backbone.startswith(family)]
+        backbone = matching[0] if matching else backbone if backbone.startswith("test_") else "test_byobnet"
+    stages = tuple(SMALLEST + 16 * stage for stage in range(len(config.resize.image_sizes)))
+    return replace(
+        config,
+        model=replace(config.model, backbone=backbone, pretrained=False),
+        resize=replace(config.resize, image_sizes=fitted_sizes(backbone, stages)),
+    )
+
+
+def take_a_step(shapes: StudyFiles, config: TrialConfig, seed: int) -> None:
+    """One step in any of the trial's epochs, on a few images of three classes."""
+    rng = np.random.default_rng(seed)
+    seed_everything(seed)
+    link = link_of(config.loss, len(CLASSES))
+    state = state_of(build_model(config.model, n_classes=len(CLASSES), weights_dir=None, link=link), config)
+    task = task_of(shapes, config, train_rows=np.arange(N_ROWS), valid_rows=np.arange(48, 50))
+    trained = train_epoch(task, state, int(rng.integers(config.epochs)), plateaus=0, on_batch=lambda now: None)
+    assert np.isfinite(trained.train_loss)
+    assert all(torch.isfinite(parameter).all() for parameter in state.model.parameters())
+
+
+@pytest.mark.parametrize("name", ["recipe", "tiny"])
+@pytest.mark.parametrize("part", range(4))
+def test_every_proposal_takes_a_step_with_a_small_network_of_its_family(
+    name: str, part: int, shapes: StudyFiles
+) -> None:
+    for seed in range(part * N_CONFIGS // 4, (part + 1) * N_CONFIGS // 4):
+        take_a_step(shapes, proposed(name, seed, relative=True), seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("part", range(10))
+def test_every_proposal_takes_a_step(name: str, part: int, shapes: StudyFiles) -> None:
+    for seed in range(part * N_CONFIGS // 10, (part + 1) * N_CONFIGS // 10):
+        take_a_step(shapes, proposed(name, seed, relative=False), seed)
