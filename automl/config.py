@@ -216,7 +216,7 @@ class AugmentConfig:
     """How training images are varied; whether flips are allowed is the competition's affair.
 
     Attributes:
-        magnitude: of policy rand, from 0 (nothing) to 10.
+        magnitude: of policy rand, from 0 (light alone) to 10.
         mixup_alpha, cutmix_alpha: of the Beta distribution that mixing draws from, 0 is off; with both on, each batch
             has one of them.
         mix_probability: of a batch being mixed at all.

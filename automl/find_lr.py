@@ -46,7 +46,7 @@ class LrFinding:
     """What a range test came to.
 
     Attributes:
-        config: that was tested, at all learning rates but its own.
+        config: that was tested; its learning rate is none of those.
         image_size, batch_size: of the steps.
         lrs, losses: of each step, up to where it diverged; as they were, not smoothed.
         suggestion: None where the loss does not clearly fall.
@@ -73,7 +73,7 @@ def find_lr(request: LrRequest, runner: Runner, *, note: Note) -> LrFinding:
         AutomlError: the folder, the space or the environment does not fit.
         Interrupted: a signal arrived.
     """
-    config, files = request.space.first_config(), request.files
+    config, files = _tested(request.space), request.files
     competition = read_competition(
         request.folder, metric=request.metric, flips=request.flips, skip_missing=request.skip_missing
     )
@@ -104,8 +104,8 @@ def kept_finding(request: LrRequest) -> LrFinding | None:
     document = read_json(path)
     try:
         tested = TrialConfig.from_json(document["config"])
-        same = _without_lr(tested) == _without_lr(request.space.first_config())
-        return _read(tested, document) if same and document["init_from"] == _init_from(request) else None
+        same = tested == _tested(request.space) and document["init_from"] == _init_from(request)
+        return _read(tested, document) if same else None
     except UsageError:  # of another version
         return None
     except (KeyError, TypeError, ValueError) as error:
@@ -118,6 +118,19 @@ def described(config: TrialConfig) -> str:
     """The configuration in a few words."""
     sizes = "-".join(map(str, config.resize.image_sizes))
     return f"{config.model.backbone}, {sizes} px, {config.optim.optimizer}, batch {config.batch_size}"
+
+
+def _tested(space: Space) -> TrialConfig:
+    """The space's first configuration, with what has no say in single steps as it is by default."""
+    config = space.first_config()
+    return replace(
+        config,
+        optim=replace(config.optim, lr=OptimConfig().lr),
+        ema_horizon=0.0,
+        epoch_choice="last",
+        patience=None,
+        compile=False,
+    )
 
 
 class _OneJob:
@@ -211,7 +224,3 @@ def _keep(finding: LrFinding, request: LrRequest) -> None:
         suggestion=finding.suggestion,
         falling=finding.falling,
     )
-
-
-def _without_lr(config: TrialConfig) -> TrialConfig:
-    return replace(config, optim=replace(config.optim, lr=OptimConfig().lr))

@@ -6,6 +6,7 @@ Not responsible for: the test or its reading (automl.training.lr_range).
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from automl.artifacts import write_bytes
 from automl.training.lr_range import smoothed
 
 RAW, SMOOTHED, SUGGESTED = "#9ecae1", "#08519c", "#b2182b"
-HEADROOM = 0.25  # of the fall or more, above the loss at the start: what diverges beyond it is not worth the scale
+HEADROOM = 0.25  # of the fall, above the loss at the start; what diverges beyond it is not worth the scale
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta http-equiv="Content-Security-Policy"
@@ -48,8 +49,17 @@ def write_lr_page(
     if falling is not None:
         figure.add_vrect(x0=falling[0], x1=falling[1], fillcolor=SMOOTHED, opacity=0.07, line_width=0)
     if suggestion is not None:
-        label = f"suggestion {suggestion:.1e}"
-        figure.add_vline(x=suggestion, line={"color": SUGGESTED, "dash": "dash"}, annotation_text=label)
+        figure.add_vline(x=suggestion, line={"color": SUGGESTED, "dash": "dash"})
+        figure.add_annotation(
+            x=math.log10(suggestion),  # of a logarithmic axis, annotations alone want the logarithm
+            y=1.0,
+            yref="paper",
+            text=f"suggestion {suggestion:.1e}",
+            font={"color": SUGGESTED},
+            showarrow=False,
+            xanchor="left",
+            yanchor="top",
+        )
     page = PAGE.format(
         title=html.escape(title),
         summary=html.escape(summary),
@@ -63,10 +73,11 @@ def _figure(lrs: Sequence[float], losses: Sequence[float]) -> go.Figure:
     figure = go.Figure(
         layout={
             "xaxis": {"title": "learning rate", "type": "log", "exponentformat": "power", "dtick": 1},
-            "yaxis": {"title": "loss of a training batch", "range": _shown_losses(averages)},
+            "yaxis": {"title": "loss of a training batch", "range": _shown_losses(losses, averages)},
             "height": 560,
+            "margin": {"t": 40},
             "template": "plotly_white",
-            "legend": {"x": 0.01, "y": 0.01, "xanchor": "left", "yanchor": "bottom"},
+            "legend": {"orientation": "h", "x": 0.0, "y": -0.12, "yanchor": "top"},
         }
     )
     figure.add_scatter(x=lrs, y=losses, mode="lines+markers", name="each step", line={"color": RAW}, marker={"size": 4})
@@ -74,8 +85,8 @@ def _figure(lrs: Sequence[float], losses: Sequence[float]) -> go.Figure:
     return figure
 
 
-def _shown_losses(averages: Sequence[float]) -> list[float]:
+def _shown_losses(losses: Sequence[float], averages: Sequence[float]) -> list[float]:
     """The lowest and highest loss that the axis shows: the fall whole, of the divergence its beginning."""
-    start, lowest = averages[0], min(averages)
+    lowest, start = min(losses), max(averages[: len(averages) // 2 + 1])
     margin = HEADROOM * max(start - lowest, 0.2 * abs(start))
-    return [lowest - margin, max(start, averages[len(averages) // 2]) + 2 * margin]
+    return [lowest - 0.2 * margin, start + margin]

@@ -118,6 +118,14 @@ def test_a_class_with_one_image_is_trained_on_and_said_so(folder: Path) -> None:
         (("--study", "../elsewhere"), 3, "cannot name a study"),
         (("--weights", "nowhere"), 7, "--weights nowhere is not a folder"),
         (("--gpus", "99"), 7, "--gpus 99 was asked, but"),
+        (("--patience", "0"), 2, "--patience"),
+        (("--epoch-choice", "middle"), 2, "--epoch-choice middle is not last or best"),
+        (("--init-from", "nowhere"), 2, "--init-from nowhere is not the folder of a trial"),
+        (("--center-lr", "fast"), 2, "--center-lr fast is not a number"),
+        (("--center-lr", "-1e-3"), 2, "is not a positive number"),
+        (("--center-lr", "1e-3", "--fix", "lr=1e-3"), 2, "--fix lr=1e-3 and --center-lr were both given"),
+        (("--center-lr", "auto", "--fix", "lr=1e-3"), 2, "--fix lr=1e-3 and --center-lr were both given"),
+        (("--epochs", "1", "--choices", "resize=24-32"), 2, "epochs = 1, but it must be at least one for each of 2"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused_before_anything_is_written(
@@ -128,6 +136,21 @@ def test_flags_that_do_not_fit_are_refused_before_anything_is_written(
     assert words in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not (folder / "automl_runs" / "digits" / "study.db").exists()
+
+
+def test_a_center_for_a_space_that_does_not_ask_for_lr_is_refused(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        '"""Mine."""\n'
+        "from automl.config import ModelConfig, ResizeConfig, TrialConfig\n"
+        "def suggest(trial):\n"
+        '    backbone = trial.suggest_categorical("backbone", ["test_resnet"])\n'
+        '    return TrialConfig(model=ModelConfig(backbone=backbone), resize=ResizeConfig.parse("32"))\n'
+    )
+    for center in ("auto", "1e-3"):
+        finished = automl_here(folder, "search", "--space", "mine.py", "--trials", "1", "--center-lr", center)
+        assert finished.exit_code == 2
+        assert "the space 'mine' has no parameter 'lr' to be centred" in finished.stderr
+    assert not (folder / "automl_runs").exists()
 
 
 def test_an_unknown_backbone_and_missing_weights_stop_the_search_with_the_way_out(folder: Path) -> None:

@@ -190,8 +190,8 @@ def _rand(request: Request) -> list[Step]:
     (solarize), is applied with probability magnitude / 10.
 
     Source: Cubuk et al. 2020, RandAugment, section 3 (operations, magnitudes 0 to 10) and the appendix on
-    magnitudes (drawing one at random is as good as a constant). Unlike there: no image becomes dark, inverted or
-    unrecognisable at 10, and rotation and shear exclude one another, so that no edge turns by more than MAX_ROTATION.
+    magnitudes (drawing one at random is as good as a constant). Unlike there: no image becomes black or wholly
+    inverted at 10, and rotation and shear exclude one another, so that no edge turns by more than MAX_ROTATION.
     """
     level = request.strength * request.magnitude / 10.0
     if level == 0.0:

@@ -95,6 +95,8 @@ def map_reading(backbone: str, cut: int) -> Reading:
     # A norm fits the maps that it was made for: those of the last stage, or all where they are alike.
     norm = cut == 0 or _is_isotropic(backbone)
     tapped = _measured(backbone, Reading(pooled=False, tap=ends[-1 - cut], norm=norm)) if ends else None
+    if cut > 0 and tapped is not None and _keeps_idle_weights(backbone, tapped[0]):
+        tapped = None
     if whole is not None and (tapped is None or whole[1] >= tapped[1]):
         return whole[0]
     if tapped is not None:
@@ -144,6 +146,13 @@ def _measured(backbone: str, reading: Reading) -> tuple[Reading, int] | None:
     if not isinstance(features, Tensor) or features.ndim != (2 if reading.pooled else 4):
         return None
     return replace(reading, n_features=features.shape[1]), 1 if reading.pooled else features.shape[2]
+
+
+def _keeps_idle_weights(backbone: str, reading: Reading) -> bool:
+    """Whether weights are left that the map does not depend on: branches of what was cut (HRNet's coarser maps)."""
+    body = reading.trim(skeleton(backbone))
+    reading(body, blank_images(own_image_size(body))).sum().backward()  # type: ignore[no-untyped-call]
+    return any(parameter.grad is None for parameter in body.parameters())
 
 
 def _as_map(body: nn.Module, features: Tensor) -> Tensor:

@@ -24,7 +24,13 @@ from automl.training.freezing import is_body_frozen, set_trainable
 from automl.training.gradients import DeadEnd, accumulate_gradients
 from automl.training.inference import predict_probs
 from automl.training.optim import set_lr
-from automl.training.resizing import batch_size_of_epoch, count_batches, count_steps, image_size_of_epoch
+from automl.training.resizing import (
+    batch_size_of_epoch,
+    count_batches,
+    count_steps,
+    image_size_of_epoch,
+    stage_of_epoch,
+)
 from automl.training.schedules import lr_at
 from automl.training.seeding import derive_seed, seed_everything
 from automl.training.steps import take_step
@@ -183,8 +189,11 @@ def train_epoch(
 
 def is_done(task: FoldTask, state: TrainingState) -> bool:
     """Whether no epoch is left, or the patience is at its end."""
-    config = task.config
-    return len(state.history) >= config.epochs or is_out_of_patience(
+    config, n_trained, n_stages = task.config, len(state.history), len(task.config.resize.image_sizes)
+    if n_trained == 0 or n_trained >= config.epochs:
+        return n_trained > 0
+    is_last_stage = stage_of_epoch(n_stages, n_trained - 1, config.epochs) == n_stages - 1
+    return is_last_stage and is_out_of_patience(
         state.history,
         patience=config.patience,
         final_size=config.resize.image_sizes[-1],

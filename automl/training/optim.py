@@ -107,9 +107,7 @@ def _with_fallback(groups: list[dict[str, Any]], model: nn.Module) -> list[dict[
     """
     listed = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
     spared = {
-        id(parameter)
-        for name, parameter in model.named_parameters()
-        if name in listed or not name.startswith("body.")
+        id(parameter) for name, parameter in model.named_parameters() if name in listed or not name.startswith("body.")
     }
     divided = []
     for group in groups:

@@ -51,8 +51,8 @@ def cpu_plan() -> Plan:
     attended to.
     """
     cut, whole = ModelConfig(backbone="test_resnet", pooling="avg", cut=1), ModelConfig(backbone="test_resnet")
-    cifar = config_of(cut, 32, lr=5e-3, batch_size=64, epochs=6)
-    dogs = config_of(cut, 64, lr=3e-3, batch_size=32, epochs=10)
+    cifar = config_of(cut, 32, lr=5e-3, batch_size=64, epochs=5)
+    dogs = config_of(cut, 64, lr=3e-3, batch_size=32, epochs=8)
     return Plan(
         benches=(
             Bench(competition="cifar-10", n_folds=2, config=cifar),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from automl.config import AUGMENT_POLICIES, AugmentConfig
 from automl.data.cache import PixelCache
 from automl.data.transforms import build_transform
 from tests.automl_tests.data_tests.small_competitions import competition_of
@@ -17,14 +18,15 @@ from .programs import ROOT
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8000, 10), (3, 900)])
-@pytest.mark.parametrize("policy", ["none", "light", "medium"])
+@pytest.mark.parametrize("policy", AUGMENT_POLICIES)
 def test_an_image_of_any_shape_becomes_one_that_a_network_takes(
     size: tuple[int, int], policy: str, tmp_path: Path
 ) -> None:
     for name in ("a.png", "b.png"):
         Image.new("RGB", size, (9, 99, 199)).save(tmp_path / name)
     cache = PixelCache(competition_of(tmp_path, ["a.png", "b.png"], ["a.png"]), tmp_path / "cache")
-    images = build_transform(policy, image_size=32, flips=True)(np.array(cache.pixels("train", 32)), seed=0)
+    augment = AugmentConfig(policy=policy, magnitude=10.0 if policy == "rand" else None)
+    images = build_transform(augment, image_size=32, flips=True)(np.array(cache.pixels("train", 32)), seed=0)
     assert (images.shape, images.dtype) == ((2, 32, 32, 3), np.uint8)
 
 

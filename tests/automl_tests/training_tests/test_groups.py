@@ -190,3 +190,13 @@ def test_each_trainable_parameter_is_in_one_group_and_others_in_none() -> None:
         members = [id(parameter) for group in groups for parameter in group["params"]]
         assert len(members) == len(set(members))
         assert set(members) == {id(p) for p in model.parameters() if p is not fixed}
+
+
+def test_a_stem_of_several_modules_is_one_layer() -> None:
+    def block() -> nn.Module:
+        return nn.Sequential(nn.Sequential(nn.Linear(2, 2)))
+
+    body = nn.ModuleDict({"stem": nn.Sequential(block(), block()), "stages": nn.Sequential(block(), block())})
+    stem, *blocks = layers_of(around(body))
+    assert {name.split(".")[0] for name in stem} == {"stem"}
+    assert [{name.split(".")[0] for name in names} for names in blocks] == [{"stages"}, {"stages"}]

@@ -25,7 +25,7 @@ LOGS = np.log10(LRS)
 
 
 def falls_about(middle: float, *, depth: float = 0.4) -> NDArray[np.float64]:
-    """A loss that falls as a logistic curve of the logarithm, steepest at its middle, and explodes two decades later."""
+    """A loss that falls as a logistic curve of the logarithm, and explodes two decades after its middle."""
     fall = depth / (1.0 + np.exp(-3.0 * (LOGS - middle)))
     return 0.7 - fall + np.exp(np.minimum(4.0 * (LOGS - middle - 2.0), 5.0)) * (middle < LOGS)
 

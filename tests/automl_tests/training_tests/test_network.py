@@ -226,6 +226,13 @@ def test_a_backbone_with_neither_a_vector_nor_a_map_is_refused() -> None:
     assert "cut = 0 at most" in caught.value.hint
 
 
+@pytest.mark.slow
+def test_a_backbone_of_parallel_branches_is_not_cut_by_half() -> None:
+    assert network_of("hrnet_w18_small", pooling="avg").eval().features(torch.zeros(1, 3, 64, 64)).ndim == 4
+    with pytest.raises(UsageError, match="'hrnet_w18_small' cannot be cut"):
+        network_of("hrnet_w18_small", pooling="avg", cut=1)
+
+
 @small
 @pytest.mark.parametrize("cut", [0, 1])
 def test_the_layers_of_the_body_are_still_grouped_by_depth(backbone: str, cut: int) -> None:
@@ -263,3 +270,21 @@ def test_how_a_network_is_read_is_found_out_without_random_numbers() -> None:
         network = network_of("test_byobnet", pooling="avg", cut=1)
         weights.append(network.head.state_dict()["fc.weight"])
     assert torch.equal(*weights)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["tiny", "default", "classic", "efficientnet", "modern"])
+@pytest.mark.parametrize(
+    "model", [{}, {"pooling": "gem", "attention": "cbam"}, {"pooling": "avg", "cut": 1}], ids=["own", "gem", "cut"]
+)
+def test_every_backbone_of_the_spaces_builds_and_trains_all_of_its_weights(name: str, model: dict[str, Any]) -> None:
+    (backbones,) = [dimension.values for dimension in describe(load_space(name)) if dimension.name == "backbone"]
+    for backbone in backbones:
+        network = network_of(str(backbone), **model).train()
+        (image_size,) = fitted_sizes(str(backbone), (64,))
+        outputs = network(torch.randn(2, 3, image_size, image_size))
+        assert outputs.shape == (2, 3), backbone
+        outputs.square().sum().backward()
+        idle = [weights for weights, parameter in network.named_parameters() if parameter.grad is None]
+        assert idle == [], backbone
