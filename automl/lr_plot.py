@@ -57,6 +57,7 @@ def write_lr_page(
             text=f"suggestion {suggestion:.1e}",
             font={"color": SUGGESTED},
             showarrow=False,
+            xshift=4,
             xanchor="left",
             yanchor="top",
         )

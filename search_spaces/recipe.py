@@ -27,7 +27,7 @@ FIRST_TRIALS = (
         "optimizer": "adamw",
         "lr": 1e-4,
         "weight_decay": 5e-2,
-        "layer_decay": 0.75,
+        "layer_decay": 0.9,
         "ema_horizon": 0.02,
     },
     {
@@ -83,7 +83,7 @@ def suggest(trial: Suggest) -> TrialConfig:
             clip_norms=[1.0, 0.1, None],
         ),
         augment=ask_augment(trial, ["light", "medium", "heavy", "dihedral", "rand", "photometric", "none"]),
-        transfer=ask_transfer(trial, freeze_epochs=3, trainable_blocks=[None, 1, 3, 0], layer_decays=[1.0, 0.9, 0.75]),
+        transfer=ask_transfer(trial, freeze_epochs=3, trainable_blocks=[None, 1, 3, 0], layer_decays=[1.0, 0.95, 0.9]),
         class_sampling=trial.suggest_categorical("class_sampling", ["natural", "sqrt", "balanced"]),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,

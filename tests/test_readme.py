@@ -13,6 +13,17 @@ from pathlib import Path
 import pytest
 
 from automl.cli import app
+from automl.config import (
+    ATTENTIONS,
+    AUGMENT_POLICIES,
+    CLASS_SAMPLINGS,
+    CLASS_WEIGHTS,
+    LOSSES,
+    OPTIMIZERS,
+    POOLINGS,
+    SCHEDULES,
+)
+from automl.space import describe, load_space
 
 from .conftest import automl_here
 
@@ -65,6 +76,7 @@ def test_the_flags_of_a_search_of_the_readme_are_understood(command: str, folder
     words = [word.replace("path/to/competition", ".") for word in shlex.split(command)]
     (tmp_path / "path" / "to" / "weights").mkdir(parents=True)
     (tmp_path / "leaves.py").write_text(own_space())
+    shutil.copytree(folder / "automl_runs" / "digits" / "trials" / "00000", tmp_path / "automl_runs/pets/trials/00017")
     finished = automl_here(tmp_path, *words[1:])
     if "--gpus" in words:
         assert finished.exit_code == 7
@@ -72,6 +84,30 @@ def test_the_flags_of_a_search_of_the_readme_are_understood(command: str, folder
     else:
         assert finished.exit_code == 3, finished.stderr
         assert "images" in finished.stderr
+
+
+def test_the_learning_rate_is_tested_as_the_readme_says(folder: Path) -> None:
+    (command,) = [command for command in COMMANDS if command.startswith("automl find-lr")]
+    small = ["--space", "leaves.py", "--no-pretrained", "--fix", "backbone=test_resnet", "--fix", "resize=16-32"]
+    finished = automl_here(folder, *shlex.split(command)[1:], *small, "--epochs", "2")
+    assert finished.exit_code == 0, finished.stderr
+    assert "suggest" in finished.stdout
+    study = folder / "automl_runs" / "digits"
+    assert (study / "find_lr.html").stat().st_size > 10_000
+    assert (study / "find_lr.json").exists()
+
+
+def words_of_the_vocabulary() -> Iterator[str]:
+    for kind in (AUGMENT_POLICIES, ATTENTIONS, CLASS_SAMPLINGS, CLASS_WEIGHTS, LOSSES, OPTIMIZERS, POOLINGS, SCHEDULES):
+        yield from kind
+    for space in ("default", "recipe", "ordinal"):
+        yield from (dimension.name for dimension in describe(load_space(space)))
+
+
+def test_the_readme_explains_every_word_that_a_space_may_say() -> None:
+    section = README.partition("## What a trial can be")[2].partition("## The learning rate")[0]
+    explained = set(re.findall(r"`([a-z_0-9]+)`", section))
+    assert set(words_of_the_vocabulary()) - explained <= {"natural", "backbone", "mix_alpha"}
 
 
 def test_the_dashboard_command_of_the_readme_prints_its_address(folder: Path) -> None:
@@ -103,7 +139,7 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 
 
 def test_every_help_page_explains_each_of_its_flags() -> None:
-    for command in ("search", "ensemble", "status", "spaces", "dashboard", "report"):
+    for command in ("search", "find-lr", "ensemble", "status", "spaces", "dashboard", "report"):
         page = subprocess.run([BIN / "automl", command, "--help"], capture_output=True, text=True, check=True).stdout
         options = page.partition("Options:")[2]
         for line in options.splitlines():

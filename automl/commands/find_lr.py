@@ -90,7 +90,7 @@ def print_finding(finding: LrFinding, say: Callable[[str], None] = typer.echo) -
     steps = f"{len(finding.lrs)} steps of {finding.batch_size} images of {finding.image_size} px"
     if finding.suggestion is None or finding.falling is None:
         say(f"no suggestion: from {lowest:.0e} to {highest:.0e} the loss does not clearly fall, in {steps}")
-        say("  its noise may hide it: try a larger batch or weaker augmentation with --fix, or read the plot")
+        say("  noise hides the fall, or little is left to learn: read the plot, or --fix a larger batch_size")
         return
     say(f"suggestion: lr {finding.suggestion:.1e}, where the loss falls most steeply, in {steps}")
     say(f"  it falls from {finding.falling[0]:.1e} on and is lowest at {finding.falling[1]:.1e}")

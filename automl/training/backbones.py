@@ -6,6 +6,7 @@ image size. Not responsible for: weights (automl.training.weights), nor what is 
 
 from __future__ import annotations
 
+import copy
 import difflib
 from functools import cache
 from typing import Any
@@ -43,10 +44,9 @@ def create(backbone: str, **arguments: Any) -> nn.Module:
     return model
 
 
-def skeleton(backbone: str, **arguments: Any) -> nn.Module:
-    """The model that `create` builds, in evaluation mode and without numbers in it."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return create(backbone, **arguments).eval()
+def skeleton(backbone: str) -> nn.Module:
+    """The model that `create` builds, in evaluation mode and without numbers in it; the caller's own."""
+    return copy.deepcopy(_skeleton(backbone))
 
 
 def blank_images(image_size: int) -> Tensor:
@@ -58,6 +58,13 @@ def own_image_size(model: nn.Module) -> int:
     """The size that the backbone was pretrained with."""
     pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     return int(pretrained["input_size"][-1])
+
+
+@cache
+def _skeleton(backbone: str) -> nn.Module:
+    """Builds leave the random numbers as they were, should one of them draw some."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return create(backbone).eval()
 
 
 @cache

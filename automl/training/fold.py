@@ -220,7 +220,8 @@ def _fresh_state(setting: Setting, fold: int) -> TrainingState:
     config, n_classes = setting.config, setting.competition.n_classes
     seed_everything(derive_seed(setting.seed, setting.number, fold, "weights"))
     link = link_of(config.loss, n_classes)
-    model = build_model(config.model, n_classes=n_classes, weights_dir=setting.weights_dir, link=link)
+    wanted = config.model if setting.init_from is None else replace(config.model, pretrained=False)
+    model = build_model(wanted, n_classes=n_classes, weights_dir=setting.weights_dir, link=link)
     if setting.init_from is not None:
         inherit_weights(model, setting.init_from, fold=fold, competition=setting.competition, folds=setting.folds)
     require_sizes_fit(model, config.resize.image_sizes, config.model.backbone)

@@ -32,6 +32,7 @@ from automl.space import (
     narrowed,
     space_names,
 )
+from automl.suggest import Narrowed, Narrowing, Replay
 
 OWN = '''"""My own space."""
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
@@ -224,6 +225,14 @@ def test_one_answer_and_either_of_two_others_are_told_apart() -> None:
     assert conditions(suggest) == {"strength": "augment = rand, and (mixup = True or cutmix = True)"}
 
 
+def test_a_question_that_one_answer_to_a_later_one_takes_away_says_when_it_is_left() -> None:
+    def suggest(trial: Suggest) -> None:
+        if trial.suggest_categorical("loss", ["a", "b", "c"]) != "b" or trial.suggest_categorical("kind", "xy") == "y":
+            trial.suggest_float("smoothing", 0.0, 0.2)
+
+    assert conditions(suggest) == {"kind": "loss = b", "smoothing": "loss = a or c, or kind = y"}
+
+
 def test_a_condition_with_few_exceptions_names_the_exceptions() -> None:
     def suggest(trial: Suggest) -> None:
         pooling = trial.suggest_categorical("pooling", ["own", "avg", "max", "gem"])
@@ -339,6 +348,12 @@ def test_what_is_none_of_the_choices_is_refused_with_their_words(fix: str, words
         narrowed(ODD, fix=[fix])
     if fix.startswith("clip"):
         assert error.value.hint == "use one of 1.0, 0.1, none"
+
+
+def test_the_text_of_a_head_is_checked_before_a_space_sees_it() -> None:
+    narrowed_trial = Narrowed(Replay({}), Narrowing(fixed={"head": "big"}))
+    with pytest.raises(UsageError, match="'big' is not a head"):
+        narrowed_trial.suggest_categorical("head", ["linear"])
 
 
 def test_the_description_writes_none_as_it_is_to_be_typed() -> None:

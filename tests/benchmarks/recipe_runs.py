@@ -21,7 +21,7 @@ import torch
 from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
-from automl.data.competition import save_competition
+from automl.data.competition import Competition, save_competition
 from automl.data.folds import make_folds, save_folds
 from automl.data.layouts import read_competition
 from automl.training.trial import run_trial
@@ -37,15 +37,17 @@ class Bench:
 
     Attributes:
         n_folds: the first is validated on, the others are trained on.
+        n_images: as many of the labelled ones are used, the first ones; None is all.
     """
 
     competition: str
     n_folds: int
     config: TrialConfig
+    n_images: int | None = None
 
     def study(self, folder: Path) -> StudyFiles:
         """The files that all trainings of the bench share."""
-        return StudyFiles(folder / f"{self.competition}-{self.n_folds}")
+        return StudyFiles(folder / f"{self.competition}-{self.n_images}-{self.n_folds}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +71,12 @@ class Training:
     @property
     def asked(self) -> dict[str, Any]:
         """All that decides the score besides the seed."""
-        return {"n_folds": self.bench.n_folds, **self.config.to_json()}
+        return {"n_images": self.bench.n_images, "n_folds": self.bench.n_folds, **self.config.to_json()}
 
     def is_answered_by(self, result: Result) -> bool:
         own = (self.bench.competition, self.technique, self.seed, self.asked)
-        return own == (result.competition, result.technique, result.seed, result.config)
+        is_same = own == (result.competition, result.technique, result.seed, result.config)
+        return is_same and (self.body_to is None or self.body_to.exists())
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Workshop:
         """Divide the images once for all trainings, and decode them before any clock runs."""
         files = bench.study(self.folder)
         whole = read_competition(self.data / bench.competition, metric=METRICS[bench.competition])
-        competition = dataclasses.replace(whole, test_ids=whole.test_ids[:N_TEST], test_paths=whole.test_paths[:N_TEST])
+        competition = first_images(whole, bench.n_images)
         save_competition(competition, files.competition)
         save_folds(make_folds(competition, n_folds=bench.n_folds), competition, files.folds)
         for image_size in image_sizes:
@@ -148,6 +151,19 @@ class Workshop:
                 futures.append(pool.submit(train, training, self.folder, Silence(device, n_threads)))
             for future in as_completed(futures):
                 yield future.result()
+
+
+def first_images(competition: Competition, n_images: int | None) -> Competition:
+    """The competition with its first labelled images and hardly any to predict."""
+    return dataclasses.replace(
+        competition,
+        image_ids=competition.image_ids[:n_images],
+        image_paths=competition.image_paths[:n_images],
+        targets=competition.targets[:n_images],
+        groups=None if competition.groups is None else competition.groups[:n_images],
+        test_ids=competition.test_ids[:N_TEST],
+        test_paths=competition.test_paths[:N_TEST],
+    )
 
 
 def train(training: Training, folder: Path, context: Silence) -> Result:

@@ -104,7 +104,6 @@ TECHNIQUES: dict[str, Technique] = {
     "cbam": Technique("CBAM block", group("model", attention="cbam")),
     "head_256": Technique("hidden layer of 256", group("model", hidden=(256,))),
     "dropout": Technique("dropout 0.2", group("model", dropout=0.2)),
-    "drop_path": Technique("stochastic depth 0.1", group("model", drop_path=0.1)),
 }
 
 # Of a baseline with pretrained weights; the first row has none.

@@ -7,6 +7,7 @@ import json
 import math
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -14,8 +15,10 @@ import timm
 import torch
 
 from automl.config import TrialConfig
-from tests.benchmarks.recipe import PLANS, Plan, chosen, each_alone, source_of, transferred
-from tests.benchmarks.recipe_runs import Training, Workshop, keep_body
+from automl.data.competition import load_competition
+from tests.automl_tests.training_tests.worlds import write_study
+from tests.benchmarks.recipe import PLANS, SOURCE, Plan, begun, chosen, config_of, source_of, trainings_of
+from tests.benchmarks.recipe_runs import Silence, Training, Workshop, first_images, keep_body, train
 from tests.benchmarks.recipe_table import Result, Table, clear_spreads, paired_difference
 from tests.benchmarks.techniques import AGAIN, BASELINE, SCRATCH, TECHNIQUES, TRANSFER
 
@@ -36,11 +39,11 @@ EXPECTED = {
     "focal": {"loss.name": "focal", "loss.focal_gamma": 2.0},
     "label_smoothing": {"loss.label_smoothing": 0.1},
     "bce": {"loss.name": "bce"},
-    "sgd": {"optim.optimizer": "sgd", "optim.lr": pytest.approx(0.05)},
-    "sam": {"optim.optimizer": "sam", "optim.lr": pytest.approx(0.05)},
+    "sgd": {"optim.optimizer": "sgd", "optim.lr": pytest.approx(0.03)},
+    "sam": {"optim.optimizer": "sam", "optim.lr": pytest.approx(0.03)},
     "radam": {"optim.optimizer": "radam"},
     "nadamw": {"optim.optimizer": "nadamw"},
-    "lion": {"optim.optimizer": "lion", "optim.lr": pytest.approx(0.001)},
+    "lion": {"optim.optimizer": "lion", "optim.lr": pytest.approx(0.0006)},
     "lookahead_adam": {"optim.optimizer": "lookahead_adam"},
     "ranger": {"optim.optimizer": "ranger"},
     "muon": {"optim.optimizer": "muon"},
@@ -72,7 +75,6 @@ EXPECTED = {
     "cbam": {"model.attention": "cbam"},
     "head_256": {"model.hidden": (256,)},
     "dropout": {"model.dropout": 0.2},
-    "drop_path": {"model.drop_path": 0.1},
 }
 
 
@@ -105,22 +107,24 @@ def test_every_way_of_transfer_changes_what_its_name_says_and_nothing_else(plan:
 def test_all_trainings_of_a_table_have_the_baselines_budget(size: str) -> None:
     plan = PLANS[size]()
     trainings = [
-        *each_alone(plan.benches, list(TECHNIQUES), 2, None),
-        *transferred(plan.transfer, list(TRANSFER), 2, Path("weights")),
+        *trainings_of(plan.benches, TECHNIQUES, TECHNIQUES, 2, None),
+        *trainings_of([plan.transfer], TRANSFER, TRANSFER, 2, Path("weights")),
     ]
     budget = [(t.config.epochs, t.config.batch_size, t.config.resize.image_sizes[-1]) for t in trainings]
     base = [t.bench.config for t in trainings]
     assert budget == [(config.epochs, config.batch_size, config.resize.image_sizes[-1]) for config in base]
 
 
-def test_the_first_table_begins_from_scratch_unless_weights_are_given(plan: Plan) -> None:
-    for weights in (None, Path("weights")):
-        trainings = each_alone(plan.benches, list(TECHNIQUES), 1, weights)
-        assert {(t.config.model.pretrained, t.weights_dir) for t in trainings} == {(weights is not None, weights)}
+def test_a_bench_begins_as_it_was_told(plan: Plan) -> None:
+    for pretrained in (False, True):
+        bench = begun(plan.benches[0], pretrained=pretrained)
+        trainings = trainings_of([bench], TECHNIQUES, TECHNIQUES, 1, None)
+        assert {training.config.model.pretrained for training in trainings} == {pretrained}
+    assert not source_of(plan.source, Path("weights")).config.model.pretrained
 
 
 def test_only_the_baseline_again_has_other_seeds(plan: Plan) -> None:
-    trainings = each_alone(plan.benches, list(TECHNIQUES), 3, None)
+    trainings = trainings_of(plan.benches, TECHNIQUES, TECHNIQUES, 3, None)
     assert {t.technique for t in trainings if t.seed_offset} == {AGAIN}
     assert {t.seed for t in trainings} == {0, 1, 2}
 
@@ -183,7 +187,7 @@ def test_a_diverged_training_is_shown_and_not_averaged_away() -> None:
 
 
 def test_what_is_on_record_is_not_trained_again(tmp_path: Path, plan: Plan) -> None:
-    training = each_alone(plan.benches, [BASELINE], 1, None)[0]
+    training = trainings_of(plan.benches, TECHNIQUES, [BASELINE], 1, None)[0]
     known = Result(competition="cifar-10", technique=BASELINE, seed=0, config=training.asked, score=0.5, seconds=1.0)
     records = tmp_path / "recipe.jsonl"
     records.write_text(json.dumps(dataclasses.asdict(known)) + "\n")
@@ -196,6 +200,39 @@ def test_what_is_on_record_is_not_trained_again(tmp_path: Path, plan: Plan) -> N
         dataclasses.replace(training, bench=dataclasses.replace(training.bench, n_folds=5)),
     ]
     assert not [other for other in others if other.is_answered_by(known)]
+
+
+def test_a_source_on_record_is_trained_again_if_its_body_is_gone(tmp_path: Path, plan: Plan) -> None:
+    source = source_of(plan.source, tmp_path)
+    known = Result(competition="cifar-10", technique=SOURCE, seed=0, config=source.asked, score=0.5, seconds=1.0)
+    assert not source.is_answered_by(known)
+    (tmp_path / "test_resnet.safetensors").touch()
+    assert source.is_answered_by(known)
+
+
+def test_a_training_depends_on_its_config_and_seed_alone_and_leaves_nothing_behind(tmp_path: Path, plan: Plan) -> None:
+    bench = dataclasses.replace(plan.benches[0], config=config_of(plan.benches[0].config.model, 32, lr=3e-3, epochs=1))
+    config = dataclasses.replace(bench.config, model=dataclasses.replace(bench.config.model, pretrained=False))
+    write_study(tmp_path / "shapes").root.rename(bench.study(tmp_path).root)
+    bench.study(tmp_path).cache.mkdir()
+    before = sorted(tmp_path.iterdir())
+
+    def probed(technique: str, **changes: Any) -> float | None:
+        training = Training(bench=bench, technique=technique, seed=0, config=config, **changes)
+        return train(training, tmp_path, Silence("cpu", 1)).score
+
+    body = tmp_path / "shapes" / "test_resnet.safetensors"
+    assert probed(BASELINE) == probed(BASELINE, body_to=body)
+    assert safetensors.torch.load_file(body)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_bench_may_use_the_first_labelled_images_only(tmp_path: Path) -> None:
+    whole = load_competition(write_study(tmp_path).competition)
+    part = first_images(whole, 20)
+    assert (part.image_ids, part.image_paths) == (whole.image_ids[:20], whole.image_paths[:20])
+    assert part.targets.tolist() == whole.targets[:20].tolist()
+    assert first_images(whole, None).image_ids == whole.image_ids
 
 
 def test_a_kept_body_is_a_whole_state_dict_of_timms_backbone(tmp_path: Path, plan: Plan) -> None:

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 from timm.models import group_parameters
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 import automl.training.models  # noqa: F401 - registers them
 from automl.config import ModelConfig
@@ -33,6 +34,9 @@ def test_lenet5_has_the_sizes_of_the_paper() -> None:
     assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
     taps = model.forward_intermediates(torch.zeros(1, 1, 32, 32), intermediates_only=True)
     assert [tuple(tap.shape[1:]) for tap in taps] == [(6, 14, 14), (16, 5, 5)]  # S2 and S4
+    image = torch.randn(1, 1, 32, 32)
+    (subsampled,) = model.forward_intermediates(image, indices=[0], intermediates_only=True)
+    torch.testing.assert_close(subsampled, F.avg_pool2d(model.features[0](image).tanh(), 2))
     # 156, 48 120 and 10 164 trainable parameters in C1, C5 and F6: section II.B of the paper.
     counts = [sum(p.numel() for p in model.get_submodule(part).parameters()) for part in ("features.0", "classifier.0")]
     assert counts == [156, 48_120]
@@ -68,6 +72,16 @@ def test_torchvisions_weights_make_alexnet_compute_what_torchvisions_does(tmp_pa
     for image_size in (63, 224):
         images = torch.randn(2, 3, image_size, image_size)
         torch.testing.assert_close(network(images), reference(images))
+
+
+def test_alexnets_first_dropout_stays_with_it_and_the_last_one_goes_to_the_head() -> None:
+    config = ModelConfig(backbone="alexnet", pretrained=False, dropout=0.5)
+    network = build_model(config, n_classes=3, weights_dir=None)
+    rates = {
+        part: [module.p for module in network.get_submodule(part).modules() if isinstance(module, torch.nn.Dropout)]
+        for part in ("body", "head")
+    }
+    assert rates == {"body": [0.5, 0.0], "head": [0.5]}
 
 
 @both

@@ -190,6 +190,17 @@ def test_weights_that_have_seen_images_to_validate_on_are_refused(
     assert "--seed" in error.hint
 
 
+def test_the_same_folds_of_the_images_in_another_order_are_other_folds(
+    tmp_path: Path, ours: Competition, folds: Any
+) -> None:
+    turned = replace(
+        ours, image_ids=ours.image_ids[::-1], image_paths=ours.image_paths[::-1], targets=ours.targets[::-1]
+    )
+    study = new_study(tmp_path / "again", turned)
+    save_folds(folds, turned, study.folds)
+    assert "other folds of the same images" in str(refused(UsageError, add_trial(study, configured()), ours, folds))
+
+
 def test_the_same_images_elsewhere_with_the_same_folds_are_no_leak(
     tmp_path: Path, ours: Competition, folds: Any
 ) -> None:

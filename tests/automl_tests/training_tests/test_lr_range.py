@@ -172,6 +172,13 @@ def test_the_same_seeds_give_the_same_losses_and_each_pass_another_order(study: 
     assert losses != losses_with(study, config, lrs, seeds=(6, 0, 0))
 
 
+def test_each_step_shows_a_sign_of_life(study: StudyFiles) -> None:
+    config, signs = config_of(), list[int]()
+    task, state = task_of(study, config), state_of(seeded_model(config), config)
+    losses = losses_of(task, state, [1e-9] * 4, epoch=0, on_step=lambda: signs.append(1))
+    assert len(signs) == len(losses) == 4
+
+
 def test_validation_rows_are_never_seen(study: StudyFiles) -> None:
     config = config_of(augment="none")
     task = task_of(study, config)

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from automl.config import LossConfig, ModelConfig
 from automl.errors import UnfitEnvironmentError, UsageError
+from automl.space import describe, load_space
 from automl.training.bodies import stage_ends
 from automl.training.links import link_of
 from automl.training.models import build_model
 from automl.training.network import Network
+from automl.training.sizes import fitted_sizes
 
 SMALL = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
 LARGE = ["vgg11_bn", "inception_v3", "densenet121", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
@@ -137,7 +139,10 @@ def test_the_map_of_an_uncut_backbone_averages_to_its_own_pooling_where_that_is_
         torch.testing.assert_close(network.neck(features), own.features(images))
 
 
-@small_and_large
+@pytest.mark.parametrize(
+    "backbone",
+    [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg11_bn", "swin_tiny_patch4_window7_224"))],
+)
 def test_the_map_moves_with_the_image(backbone: str) -> None:
     # Rows and columns of the map are those of the image: a change at the lower left changes the lower left most.
     network = network_of(backbone, pooling="avg").eval()
@@ -184,6 +189,10 @@ def test_the_file_of_a_cut_backbone_must_be_whole_all_the_same(tmp_path: Path) -
     save_file(dict(list(state.items())[:-8]), tmp_path / "test_resnet.safetensors")
     with pytest.raises(UnfitEnvironmentError, match="it lacks"):
         build_model(ModelConfig(backbone="test_resnet", pooling="avg", cut=2), n_classes=3, weights_dir=tmp_path)
+
+
+def test_the_last_pooling_of_vgg_is_no_stage_of_its_own() -> None:
+    assert stage_ends("vgg11") == (0, 1, 2, 3, 5)
 
 
 def test_a_cut_takes_the_stages_of_timm() -> None:
@@ -279,10 +288,10 @@ def test_how_a_network_is_read_is_found_out_without_random_numbers() -> None:
     "model", [{}, {"pooling": "gem", "attention": "cbam"}, {"pooling": "avg", "cut": 1}], ids=["own", "gem", "cut"]
 )
 def test_every_backbone_of_the_spaces_builds_and_trains_all_of_its_weights(name: str, model: dict[str, Any]) -> None:
-    (backbones,) = [dimension.values for dimension in describe(load_space(name)) if dimension.name == "backbone"]
-    for backbone in backbones:
-        network = network_of(str(backbone), **model).train()
-        (image_size,) = fitted_sizes(str(backbone), (64,))
+    (backbones,) = [dimension for dimension in describe(load_space(name)) if dimension.name == "backbone"]
+    for backbone in backbones.domain.split(", "):
+        network = network_of(backbone, **model).train()
+        (image_size,) = fitted_sizes(backbone, (64,))
         outputs = network(torch.randn(2, 3, image_size, image_size))
         assert outputs.shape == (2, 3), backbone
         outputs.square().sum().backward()
