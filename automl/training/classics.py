@@ -143,9 +143,9 @@ def lenet5_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float =
         nn.Linear(120, 84),
         nn.Tanh(),
         nn.Dropout(drop_rate),
-        nn.Linear(84, num_classes),
+        nn.Linear(84, num_classes or 1),
     )
-    return Classic(features, grid=5, classifier=classifier, stages={2: (6, 2), 5: (16, 4)})
+    return _with_classes(Classic(features, grid=5, classifier=classifier, stages={2: (6, 2), 5: (16, 4)}), num_classes)
 
 
 def alexnet_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float = 0.0) -> Classic:
@@ -164,9 +164,10 @@ def alexnet_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float 
     classifier = nn.Sequential(
         *(nn.Dropout(drop_rate), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(inplace=True)),
         *(nn.Dropout(drop_rate), nn.Linear(4096, 4096), nn.ReLU(inplace=True)),
-        nn.Linear(4096, num_classes),
+        nn.Linear(4096, num_classes or 1),
     )
-    return Classic(features, grid=6, classifier=classifier, stages={2: (64, 8), 5: (192, 16), 12: (256, 32)})
+    model = Classic(features, grid=6, classifier=classifier, stages={2: (64, 8), 5: (192, 16), 12: (256, 32)})
+    return _with_classes(model, num_classes)
 
 
 default_cfgs = generate_default_cfgs(
@@ -204,4 +205,11 @@ def lenet5(pretrained: bool = False, **arguments: Any) -> Classic:
 def alexnet(pretrained: bool = False, **arguments: Any) -> Classic:
     """timm's entry for AlexNet."""
     model: Classic = build_model_with_cfg(alexnet_layers, "alexnet", pretrained, **arguments)
+    return model
+
+
+def _with_classes(model: Classic, num_classes: int) -> Classic:
+    """The model itself, without a last layer where there are no classes, which is how timm asks for features."""
+    if num_classes == 0:
+        model.reset_classifier(0)
     return model

@@ -6,6 +6,7 @@ Not responsible for: the losses themselves (automl.training.losses), nor for the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,22 +26,31 @@ class Link:
 
     Attributes:
         probs: (B, n_outputs) float32 -> (B, n_classes), not negative, each row with sum 1, for all finite outputs.
+        initial_bias: at which the outputs begin, or None to leave it to chance.
     """
 
     n_classes: int
     n_outputs: int
     probs: Callable[[Tensor], Tensor]
+    initial_bias: float | None = None
 
 
 def link_of(loss: LossConfig, n_classes: int) -> Link:
-    """The link that the loss trains for."""
+    """The link that the loss trains for.
+
+    Outputs of one class against the rest begin at the probability 1 / n_classes, so that many classes do not add up to
+    a large first gradient; a value begins in the middle of its range.
+    Source: Lin et al. 2017, Focal Loss for Dense Object Detection, section 3.3 (the prior of the initialisation).
+    """
     match loss.name:
         case "bce" | "focal_bce":
-            return Link(n_classes, n_classes, normalised_sigmoid)
+            return Link(n_classes, n_classes, normalised_sigmoid, -math.log(max(n_classes - 1, 1)))
         case "ordinal":
             return Link(n_classes, n_classes - 1, steps_between_thresholds)
         case "smooth_l1":
-            return Link(n_classes, 1, partial(neighbours_of_value, n_classes=n_classes))
+            return Link(
+                n_classes, 1, partial(neighbours_of_value, n_classes=n_classes), initial_bias=(n_classes - 1) / 2
+            )
         case _:
             return Link(n_classes, n_classes, softmax)
 

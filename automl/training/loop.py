@@ -36,7 +36,7 @@ from automl.training.seeding import derive_seed, seed_everything
 from automl.training.steps import take_step
 from automl.training.stopping import chosen_epoch, is_out_of_patience, plateaus_in
 
-__all__ = ["FoldTask", "train_epoch", "train_fold"]
+__all__ = ["FoldTask", "TrainedEpoch", "train_epoch", "train_fold"]
 
 OnBatch = Callable[[Mapping[str, Any]], None]
 

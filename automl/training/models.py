@@ -134,6 +134,8 @@ def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Lin
     else:
         neck, n_features = build_neck(reading.n_features, attention=model.attention, pooling=model.pooling)
     head = build_head(n_features, link.n_outputs, hidden=model.hidden, dropout=model.dropout)
+    if link.initial_bias is not None:
+        nn.init.constant_(head.get_submodule("fc").get_parameter("bias"), link.initial_bias)
     return Network(body=reading.trim(whole), reading=reading, neck=neck, head=head, link=link)
 
 

@@ -47,6 +47,10 @@ def fitted_sizes(backbone: str, image_sizes: Sequence[int]) -> tuple[int, ...]:
     Raises:
         UsageError: timm has no such backbone.
     """
+    require_known(backbone)
+    model = skeleton(backbone)
+    if all(_takes(model, image_size) for image_size in set(image_sizes)):  # usual, and cheaper than to find the rule
+        return tuple(image_sizes)
     rule = size_rule(backbone)
     return tuple(rule.nearest(image_size) for image_size in image_sizes)
 

@@ -141,3 +141,12 @@ def test_a_file_with_weights_of_lenet5_is_loaded(tmp_path: Path) -> None:
     body = build_model(ModelConfig(backbone="lenet5"), n_classes=3, weights_dir=tmp_path).body.state_dict()
     assert set(state) - set(body) == {"classifier.5.weight", "classifier.5.bias"}
     assert all(torch.equal(body[name], state[name]) for name in body)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "lenet5"])
+def test_weights_without_a_classifier_will_do(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    state = timm.create_model(name, num_classes=0).state_dict()
+    save_file(state, tmp_path / f"{name}.safetensors")
+    network = build_model(ModelConfig(backbone=name), n_classes=3, weights_dir=tmp_path)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in network.body.state_dict().items())

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from automl.config import FOCAL_LOSSES, LOSSES, LossConfig
+from automl.config import FOCAL_LOSSES, LOSSES, LossConfig, ModelConfig
 from automl.training.links import link_of
+from automl.training.models import build_model
 
 # Width 32, so that hypothesis draws floats that are floats of torch too.
 LOGITS = st.floats(-1e4, 1e4, width=32)
@@ -113,3 +114,20 @@ def test_the_expected_class_is_the_value_also_of_a_mean_of_rows(values: list[flo
     expectations = (probs * torch.arange(7)).sum(dim=1)
     assert torch.allclose(expectations, torch.tensor(values), atol=1e-5)
     assert (probs.mean(dim=0) * torch.arange(7)).sum().item() == pytest.approx(np.mean(values), abs=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("bce", 1 / 7), ("focal_bce", 1 / 7)])
+def test_outputs_against_the_rest_begin_at_equal_chances(loss: str, expected: float) -> None:
+    gamma = 2.0 if loss == "focal_bce" else None
+    link = link_of(LossConfig(name=loss, focal_gamma=gamma), 7)
+    model = build_model(ModelConfig(backbone="test_resnet", pretrained=False), n_classes=7, weights_dir=None, link=link)
+    bias = model.head.get_submodule("fc").get_parameter("bias")
+    assert torch.allclose(bias.sigmoid(), torch.tensor(expected))
+
+
+def test_a_value_begins_in_the_middle_and_logits_begin_by_chance() -> None:
+    config = ModelConfig(backbone="test_resnet", pretrained=False)
+    value = build_model(config, n_classes=5, weights_dir=None, link=link_of(LossConfig(name="smooth_l1"), 5))
+    assert value.head.get_submodule("fc").get_parameter("bias").tolist() == [2.0]
+    logits = build_model(config, n_classes=5, weights_dir=None)
+    assert len(set(logits.head.get_submodule("fc").get_parameter("bias").tolist())) == 5

@@ -130,12 +130,12 @@ def test_a_parameter_without_gradient_stays_without(seen: list[dict[str, Any]]) 
     assert [rank["idle layer"] for rank in seen] == [expected, expected]
 
 
-@pytest.mark.parametrize("scene", ["trained", "trained, short of memory"])
+@pytest.mark.parametrize("scene", ["trained", "trained, short of memory", "sharpness-aware"])
 def test_two_ranks_train_the_model_that_one_would(scene: str, seen: list[dict[str, Any]], shapes: StudyFiles) -> None:
     torch.manual_seed(0)
-    state = state_of(PlainNet(), two_ranks.TRAINED)
-    task = task_of(shapes, two_ranks.TRAINED)
-    losses = [two_ranks.train_epoch(task, state, epoch, on_batch=lambda now: None).train_loss for epoch in range(2)]
+    config = two_ranks.SHARP if scene == "sharpness-aware" else two_ranks.TRAINED
+    state, task = state_of(PlainNet(), config), task_of(shapes, config)
+    losses = [epoch.train_loss for epoch in two_ranks.train_epochs(task, state)]
     assert seen[0][scene]["weights"] == seen[1][scene]["weights"]
     assert seen[0][scene]["losses"] == pytest.approx(losses, rel=1e-5)
     assert np.allclose(seen[0][scene]["weights"], two_ranks.flat_weights(state.model), atol=1e-5)

@@ -21,7 +21,7 @@ from automl.config import OptimConfig, TransferConfig, TrialConfig
 from automl.errors import UnfitEnvironmentError
 from automl.training.checkpoints import TrainingState
 from automl.training.gradients import DeadEnd, accumulate_gradients
-from automl.training.loop import train_epoch
+from automl.training.loop import FoldTask, TrainedEpoch, train_epoch
 from automl.training.losses import build_loss
 from automl.training.ranks import Ranks
 from automl.training.sharing import share_of
@@ -31,6 +31,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(
 TARGETS = torch.arange(21) % 3
 PLENTY = 10**6
 TRAINED = config_of(augment="medium", transfer=TransferConfig(freeze_epochs=1), batch_size=14, sizes="16-24", epochs=2)
+SHARP = config_of(
+    optim=OptimConfig(optimizer="sam", lr=1e-2, schedule="plateau"), class_sampling="balanced", batch_size=14, epochs=2
+)
 DIVERGING = config_of(optim=OptimConfig(optimizer="sgd", lr=1e30, clip_norm=None, warmup_fraction=0.0))
 NORMALISED = config_of(backbone="test_resnet", epochs=1)
 
@@ -55,6 +58,12 @@ def flat_gradients(state: TrainingState) -> list[float]:
 
 def flat_weights(model: nn.Module) -> list[float]:
     return torch.nn.utils.parameters_to_vector(model.parameters()).detach().tolist()
+
+
+def train_epochs(task: FoldTask, state: TrainingState) -> list[TrainedEpoch]:
+    """All epochs, each of which finds one more plateau of the score behind it."""
+    epochs = range(task.config.epochs)
+    return [train_epoch(task, state, epoch, plateaus=epoch, on_batch=lambda now: None) for epoch in epochs]
 
 
 class Scenes:
@@ -90,16 +99,14 @@ class Scenes:
         state = state_of(model, config)
         task = task_of(self.study, config, peers=self.ranks)
         try:
-            epochs = [
-                train_epoch(task, state, epoch, plateaus=0, on_batch=lambda now: None) for epoch in range(config.epochs)
-            ]
+            epochs = train_epochs(task, state)
         except DeadEnd as end:
             return {"constraint": end.constraint, "reason": end.reason}
         return {"losses": [epoch.train_loss for epoch in epochs], "weights": flat_weights(model)}
 
-    def plain_training(self, capacity: int = PLENTY) -> dict[str, Any]:
+    def plain_training(self, capacity: int = PLENTY, config: TrialConfig = TRAINED) -> dict[str, Any]:
         torch.manual_seed(0)
-        return self.training(TRAINED, PlainNet(capacity=capacity if self.ranks.rank == 1 else PLENTY))
+        return self.training(config, PlainNet(capacity=capacity if self.ranks.rank == 1 else PLENTY))
 
     def statistics(self) -> dict[str, list[float]]:
         model = seeded_model(NORMALISED)
@@ -139,6 +146,7 @@ def main(folder: Path, study_dir: Path, rank: int) -> None:
         "idle layer": scenes.idle_layer,
         "trained": scenes.plain_training,
         "trained, short of memory": lambda: scenes.plain_training(capacity=3),
+        "sharpness-aware": lambda: scenes.plain_training(config=SHARP),
         "diverging": lambda: scenes.training(DIVERGING, PlainNet()),
         "statistics": scenes.statistics,
         "precisions": scenes.precisions,
