@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -175,18 +175,42 @@ class LiveScreen:
 
 
 def describe_config(config: Mapping[str, Any]) -> str:
-    """The choices that tell one trial from another, in a line."""
+    """The choices that tell one trial from another, in a line: the usual ones, then what is out of the ordinary."""
     optim, loss = config["optim"], config["loss"]
-    focal = f" focal {loss['focal_gamma']:.2g}," if loss["name"] == "focal" else ""
     sizes = "-".join(str(size) for size in config["resize"]["image_sizes"])
-    optimizer = f"{optim['optimizer']} {optim['lr']:.1e}"
-    return f"{config['model']['backbone']}, {sizes} px,{focal} {optimizer}, batch {config['batch_size']}"
+    parts = [config["model"]["backbone"], f"{sizes} px"]
+    if loss["name"] != "cross_entropy":
+        gamma = loss["focal_gamma"]
+        parts.append(loss["name"] if gamma is None else f"{loss['name']} {gamma:.2g}")
+    parts += [f"{optim['optimizer']} {optim['lr']:.1e}", f"batch {config['batch_size']}", *_tricks(config)]
+    return ", ".join(parts)
+
+
+def _tricks(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names of what is switched on beyond the plain recipe."""
+    model, augment, transfer = config["model"], config["augment"], config["transfer"]
+    if config["optim"]["schedule"] != "cosine":
+        yield config["optim"]["schedule"]
+    if augment["policy"] != "light":
+        yield "not augmented" if augment["policy"] == "none" else augment["policy"]
+    yield from (mixing for mixing in ("mixup", "cutmix") if augment[f"{mixing}_alpha"] > 0)
+    if model["cut"]:
+        yield f"cut {model['cut']}"
+    yield from (model[block] for block in ("attention", "pooling") if model[block] not in ("none", "own"))
+    if model["hidden"]:
+        yield f"head {'-'.join(map(str, model['hidden']))}"
+    if transfer["trainable_blocks"] is not None:
+        yield f"last {transfer['trainable_blocks']} blocks" if transfer["trainable_blocks"] else "head alone"
+    if config["ema_horizon"] > 0:
+        yield "averaged"
 
 
 def ending_of(trial: FrozenTrial, event: Event) -> str:
     """What became of a trial, in words."""
     if trial.state == TrialState.COMPLETE:
-        return f"is complete with {trial.value:.4f}"
+        is_best = trial.user_attrs.get("epoch_choice") == "best"
+        best = f" of epoch {trial.user_attrs['chosen_epoch'] + 1}, its best," if is_best else ""
+        return f"is complete with {trial.value:.4f}{best}"
     if trial.state == TrialState.PRUNED and "dead_end" in trial.user_attrs:
         return f"is a dead end: {trial.user_attrs['dead_end']}"
     if trial.state == TrialState.PRUNED:

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
-from automl.display import LiveScreen, PlainScreen, QuietScreen, ShownTrial, Watched
+from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TransferConfig, TrialConfig
+from automl.display import LiveScreen, PlainScreen, QuietScreen, ShownTrial, Watched, describe_config
 from automl.search import SearchLoop
 from automl.space import Space, Suggest
 from automl.study import SearchStudy
@@ -89,6 +89,33 @@ def test_each_trial_has_a_line_when_it_starts_and_one_when_it_ends(
         "trial 0 starts on cuda:1: resnet18, 16-32 px, adamw 1.0e-03, batch 32",
         "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
     ]
+
+
+def test_what_is_out_of_the_ordinary_is_said_of_a_trial() -> None:
+    config = TrialConfig(
+        model=ModelConfig(backbone="resnet18", pooling="gem", attention="se", cut=1, hidden=(256, 128)),
+        resize=ResizeConfig(image_sizes=(224,)),
+        loss=LossConfig(name="focal_bce", focal_gamma=2.0),
+        optim=OptimConfig(optimizer="sam", lr=0.01, schedule="one_cycle"),
+        augment=AugmentConfig(policy="heavy", cutmix_alpha=1.0),
+        transfer=TransferConfig(trainable_blocks=2),
+        ema_horizon=0.1,
+    )
+    assert describe_config(config.to_json()) == (
+        "resnet18, 224 px, focal_bce 2, sam 1.0e-02, batch 32, one_cycle, heavy, cutmix, cut 1, se, gem, head 256-128, "
+        "last 2 blocks, averaged"
+    )
+
+
+def test_a_score_that_is_the_best_of_its_epochs_is_called_so(watched: Callable[[Any], Watched], clock: Clock) -> None:
+    screen = Kept()
+    supervisor = watched(screen)
+    job = supervisor.next_job()
+    assert job is not None
+    supervisor.handle(Started(job_id=job.id, device="cuda:1"))
+    attributes = {"epoch_choice": "best", "chosen_epoch": 2}
+    supervisor.handle(Finished(job_id=job.id, result={"outcome": "completed", "score": 0.75, "attributes": attributes}))
+    assert screen.lines[-1].startswith("trial 0 is complete with 0.7500 of epoch 3, its best, after")
 
 
 def test_a_trial_that_is_tried_again_says_why(watched: Callable[[Any], Watched]) -> None:
