@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from automl.artifacts import StudyFiles, TrialFiles, read_json, write_json
-from automl.errors import AutomlError, StorageError
+from automl.errors import AutomlError, StorageError, UnfitEnvironmentError
 from automl.training.checkpoints import EpochRecord
 from automl.training.finished import FinishedFold, delete_fold_arrays, join_folds
 from automl.training.fold import Progress, Setting, finish_fold
@@ -56,7 +56,23 @@ def run_trial(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
                 return _answer_again(setting)
             return _run(setting, payload, context.device.split("+"))
         except AutomlError as error:
-            return {"outcome": "refused", "exit_code": error.exit_code, "problem": error.problem, "hint": error.hint}
+            return _refused(error)
+        except RuntimeError as error:
+            if not _is_of_compiler(error):
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            return _refused(
+                UnfitEnvironmentError(f"the network cannot be compiled here: {reason}", hint="leave out --compile")
+            )
+
+
+def _refused(error: AutomlError) -> dict[str, Any]:
+    return {"outcome": "refused", "exit_code": error.exit_code, "problem": error.problem, "hint": error.hint}
+
+
+def _is_of_compiler(error: RuntimeError) -> bool:
+    """Whether torch.compile failed, and not the network."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
 
 
 def _run(setting: Setting, payload: Mapping[str, Any], devices: list[str]) -> dict[str, Any]:

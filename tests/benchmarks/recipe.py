@@ -23,7 +23,7 @@ from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
 from tests.benchmarks.recipe_runs import METRICS, Bench, Training, Workshop
-from tests.benchmarks.recipe_table import Table, clear_spreads
+from tests.benchmarks.recipe_table import Table
 from tests.benchmarks.techniques import AGAIN, BASELINE, SCRATCH, TECHNIQUES, TRANSFER, Technique, group
 
 OTHER_SEEDS = 1000  # from the seeds of the baseline to those of the baseline again
@@ -139,7 +139,7 @@ def first_part(shop: Workshop, plan: Plan, names: Sequence[str], n_seeds: int, w
         "left out: class weights and balanced sampling, as all classes are equally large; losses of ranks, as none are",
     ]
     table = Table(results=results, metrics=METRICS, rows=rows, baseline=BASELINE)
-    return f"{table}\n{notes(shop, benches, n_seeds, remarks)}"
+    return f"{table}\n{notes(shop, benches, table, remarks)}"
 
 
 def second_part(shop: Workshop, plan: Plan, names: Sequence[str], n_seeds: int, weights: Path | None) -> str:
@@ -153,23 +153,25 @@ def second_part(shop: Workshop, plan: Plan, names: Sequence[str], n_seeds: int, 
     rows = {name: technique.says for name, technique in TRANSFER.items()}
     metrics = {plan.transfer.competition: METRICS[plan.transfer.competition]}
     table = Table(results=results, metrics=metrics, rows=rows, baseline=SCRATCH)
-    return f"{table}\n{notes(shop, [plan.transfer], n_seeds, [remark])}"
+    return f"{table}\n{notes(shop, [plan.transfer], table, [remark])}"
 
 
-def notes(shop: Workshop, benches: Sequence[Bench], n_seeds: int, remarks: Sequence[str]) -> str:
+def notes(shop: Workshop, benches: Sequence[Bench], table: Table, remarks: Sequence[str]) -> str:
     """What the figures are of, and what they cannot tell."""
+    names = [bench.competition for bench in benches]
     errors = " and ".join(f"{0.5 / math.sqrt(n_rows(shop, bench)[1]):.3f}" for bench in benches)
-    clear, unit = clear_spreads(n_seeds), "seconds" if shop.on_gpu else "processor seconds"
+    spreads = " and ".join(f"{table.spread(name):.4f}" for name in names)
+    clear = max(table.clear_spreads(name) for name in names)
     lines = [
         *(describe(shop, bench) for bench in benches),
         *remarks,
         f"{machine(shop.on_gpu)}; nothing was tuned for any technique",
-        f"±: standard deviation over {n_seeds} seeds, which share their validation rows; for the choice of these rows a"
-        f" score is uncertain by about another {errors}, so that a small difference says little about other images",
-        "difference: mean over the seeds, each against the baseline of its seed; in brackets in units of the standard"
-        f" deviation of these differences; {clear:.1f} of them are clear of chance (paired t-test at 5 %, which one row"
-        " in twenty passes by chance)",
-        f"time: {unit} of a whole training over the baseline's",
+        f"±: standard deviation over the seeds, which share their validation rows; for the choice of these rows a score"
+        f" is uncertain by about another {errors}, so that a small difference says little about other images",
+        "difference: mean over the seeds, each against the baseline of its seed; in brackets in units of the spread of"
+        f" such differences, {spreads} (standard deviation, pooled over the rows); beyond {clear:.1f} it is clear of"
+        " chance (t-test at 5 %: of twenty techniques that do nothing one comes that far)",
+        f"time: {'seconds' if shop.on_gpu else 'processor seconds'} of a whole training over the baseline's",
     ]
     return "".join(f"- {line}\n" for line in lines)
 

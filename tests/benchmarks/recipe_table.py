@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scipy.stats import t as student
+
+Scores = dict[int, float]  # by seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,35 +31,21 @@ class Result:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The mean of a technique's differences from the baseline, one for each seed, and their standard deviation."""
-
-    mean: float
-    spread: float
-
-    @property
-    def in_spreads(self) -> float:
-        """nan for one seed; infinite if the difference is the same with all seeds."""
-        if self.spread == 0.0:
-            return math.copysign(math.inf, self.mean) if self.mean else 0.0
-        return self.mean / self.spread
-
-    def __str__(self) -> str:
-        if self.mean == self.spread == 0.0:
-            return "equal"
-        return f"{self.mean:+.4f}" + ("" if math.isnan(self.spread) else f" ({self.in_spreads:+.1f})")
+def paired_differences(scores: Scores, baseline: Scores) -> list[float]:
+    """Each score minus the baseline's of the same seed; seeds that only one of them has are left out."""
+    return [score - baseline[seed] for seed, score in scores.items() if seed in baseline]
 
 
-def paired_difference(scores: Sequence[float], baseline: Sequence[float]) -> Difference:
-    """Of scores and the baseline's, both in the same order of seeds."""
-    differences = [score - base for score, base in zip(scores, baseline, strict=True)]
-    return Difference(statistics.mean(differences), _spread(differences))
+def pooled_spread(groups: Iterable[Sequence[float]]) -> float:
+    """The standard deviation within groups, from all groups together; nan where none has two values.
 
-
-def clear_spreads(n_seeds: int) -> float:
-    """How many spreads tell a difference from none at 5 %, by a paired two-sided t-test; infinite for one seed."""
-    return float(student.ppf(0.975, n_seeds - 1)) / math.sqrt(n_seeds) if n_seeds > 1 else math.inf
+    Three values alone would agree by chance now and then, and make any difference look large.
+    Source: Snedecor and Cochran 1989, Statistical Methods (the pooled estimate of a common variance).
+    """
+    several = [group for group in groups if len(group) > 1]
+    n_free = sum(len(group) - 1 for group in several)
+    squares = sum((len(group) - 1) * statistics.variance(group) for group in several)
+    return math.sqrt(squares / n_free) if n_free else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,38 +70,59 @@ class Table:
         lines = [self._line(technique) for technique in self.rows if technique in present]
         return "\n".join(_joined(cells) for cells in (header, ["---"] * len(header), *lines)) + "\n"
 
+    def spread(self, competition: str) -> float:
+        """The standard deviation of a technique's differences, by all techniques together."""
+        return pooled_spread(self._differences(competition, technique) for technique in self._compared)
+
+    def clear_spreads(self, competition: str) -> float:
+        """How many spreads tell a mean difference from none at 5 %, by a two-sided t-test; nan for one seed."""
+        groups = [self._differences(competition, technique) for technique in self._compared]
+        n_free, n_seeds = sum(max(0, len(group) - 1) for group in groups), max(map(len, groups), default=0)
+        return float(student.ppf(0.975, n_free)) / math.sqrt(n_seeds) if n_free else math.nan
+
+    @property
+    def _compared(self) -> list[str]:
+        return [technique for technique in self.rows if technique != self.baseline]
+
     def _line(self, technique: str) -> list[str]:
         cells = [cell for name in self.metrics for cell in self._cells(name, technique)]
         return [self.rows[technique], *cells, self._time(technique)]
 
     def _cells(self, competition: str, technique: str) -> tuple[str, str]:
         """The scores, and their difference from the baseline's."""
-        own, base = self._scores(competition, technique), self._scores(competition, self.baseline)
-        found = [score for score in own.values() if score is not None]
-        if len(found) < len(own):
-            return f"diverged, {len(own) - len(found)} of {len(own)}", ""
-        if not found:
+        found = self._of(competition, technique)
+        scores = [result.score for result in found if result.score is not None]
+        if len(scores) < len(found):
+            return f"diverged, {len(found) - len(scores)} of {len(found)}", ""
+        if not scores:
             return "", ""
-        spread = "" if len(found) == 1 else f" ± {_spread(found):.4f}"
-        pairs = [(score, base[seed]) for seed, score in own.items() if base.get(seed) is not None]
-        is_compared = technique != self.baseline and pairs
-        difference = str(paired_difference(*zip(*pairs, strict=True))) if is_compared else ""
-        return f"{statistics.mean(found):.4f}{spread}", difference
+        shown = f"{statistics.mean(scores):.4f}" + (f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else "")
+        return shown, "" if technique == self.baseline else self._difference(competition, technique)
+
+    def _difference(self, competition: str, technique: str) -> str:
+        differences = self._differences(competition, technique)
+        if not differences:
+            return ""
+        if not any(differences):
+            return "equal"
+        mean, spread = statistics.mean(differences), self.spread(competition)
+        return f"{mean:+.4f}" + (f" ({mean / spread:+.1f})" if spread > 0 else "")
+
+    def _differences(self, competition: str, technique: str) -> list[float]:
+        return paired_differences(self._scores(competition, technique), self._scores(competition, self.baseline))
 
     def _time(self, technique: str) -> str:
         """The ratio of the median seconds, and the geometric mean of it over the competitions."""
         ratios = []
         for name in self.metrics:
-            own, base = self._seconds(name, technique), self._seconds(name, self.baseline)
+            own, base = ([r.seconds for r in self._of(name, which)] for which in (technique, self.baseline))
             if own and base:
                 ratios.append(statistics.median(own) / statistics.median(base))
         return f"{statistics.geometric_mean(ratios):.2f}" if ratios else ""
 
-    def _scores(self, competition: str, technique: str) -> dict[int, float | None]:
-        return {result.seed: result.score for result in self._of(competition, technique)}
-
-    def _seconds(self, competition: str, technique: str) -> list[float]:
-        return [result.seconds for result in self._of(competition, technique)]
+    def _scores(self, competition: str, technique: str) -> Scores:
+        found = self._of(competition, technique)
+        return {result.seed: result.score for result in found if result.score is not None}
 
     def _of(self, competition: str, technique: str) -> list[Result]:
         return [r for r in self.results if (r.competition, r.technique) == (competition, technique)]
@@ -121,7 +130,3 @@ class Table:
 
 def _joined(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _spread(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else math.nan

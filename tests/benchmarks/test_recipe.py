@@ -19,7 +19,7 @@ from automl.data.competition import load_competition
 from tests.automl_tests.training_tests.worlds import write_study
 from tests.benchmarks.recipe import PLANS, SOURCE, Plan, begun, chosen, config_of, source_of, trainings_of
 from tests.benchmarks.recipe_runs import Silence, Training, Workshop, first_images, keep_body, train
-from tests.benchmarks.recipe_table import Result, Table, clear_spreads, paired_difference
+from tests.benchmarks.recipe_table import Result, Table, paired_differences, pooled_spread
 from tests.benchmarks.techniques import AGAIN, BASELINE, SCRATCH, TECHNIQUES, TRANSFER
 
 
@@ -135,55 +135,53 @@ def test_a_chosen_technique_brings_its_baseline_and_not_the_other_table() -> Non
     assert chosen(TRANSFER, None, SCRATCH) == list(TRANSFER)
 
 
-def test_a_difference_is_paired_by_seed() -> None:
-    difference = paired_difference([0.52, 0.61, 0.73], [0.50, 0.60, 0.70])
-    assert difference.mean == pytest.approx(0.02)
-    assert difference.spread == pytest.approx(0.01)
-    assert str(difference) == "+0.0200 (+2.0)"
+def test_a_difference_is_paired_by_seed_in_whatever_order_they_ended() -> None:
+    differences = paired_differences({2: 0.73, 0: 0.52, 1: 0.61, 7: 0.9}, {0: 0.50, 1: 0.60, 2: 0.70})
+    assert differences == pytest.approx([0.03, 0.02, 0.01])
 
 
-def test_scores_equal_to_the_last_digit_are_called_equal() -> None:
-    assert str(paired_difference([0.5, 0.6], [0.5, 0.6])) == "equal"
-    assert str(paired_difference([0.5], [0.5])) == "+0.0000"
-    assert str(paired_difference([0.75, 0.5], [0.5, 0.25])) == "+0.2500 (+inf)"
-
-
-def test_three_seeds_need_two_and_a_half_spreads() -> None:
-    assert clear_spreads(3) == pytest.approx(4.3027 / math.sqrt(3), abs=1e-4)  # t of 2 degrees of freedom, from a table
-    assert clear_spreads(1) == math.inf
+def test_the_spread_is_pooled_over_groups_by_their_degrees_of_freedom() -> None:
+    assert pooled_spread([[1.0, 2.0, 3.0], [10.0, 14.0], [99.0]]) == pytest.approx(math.sqrt((2.0 + 8.0) / 3))
+    assert math.isnan(pooled_spread([[1.0], []]))
 
 
 def result(technique: str, seed: int, score: float | None, seconds: float, competition: str = "leaves") -> Result:
     return Result(competition=competition, technique=technique, seed=seed, config={}, score=score, seconds=seconds)
 
 
-def table_of(*results: Result) -> list[str]:
+def table_of(*results: Result) -> Table:
     metrics = {"leaves": "accuracy", "cells": "roc_auc"}
     rows = {"base": "baseline", "sam": "SAM", "lion": "Lion", "muon": "Muon"}
-    return str(Table(results=results, metrics=metrics, rows=rows, baseline="base")).splitlines()
+    return Table(results=results, metrics=metrics, rows=rows, baseline="base")
 
 
-def test_the_table_compares_seed_with_seed_in_whatever_order_they_ended() -> None:
-    lines = table_of(
+def test_the_table_compares_seed_with_seed() -> None:
+    table = table_of(
         result("sam", 1, 0.62, 20.0),
         result("base", 0, 0.50, 10.0),
         result("sam", 0, 0.51, 22.0),
         result("base", 1, 0.60, 10.0),
+        result("lion", 0, 0.50, 10.0),
+        result("lion", 1, 0.60, 10.0),
         result("base", 0, 0.90, 4.0, "cells"),
         result("sam", 0, 0.80, 6.0, "cells"),
     )
+    spread = math.sqrt((0.00005 + 0.0) / 2)  # variance of 0.01 and 0.02, and of 0 and 0
     time = math.sqrt(statistics.median([20.0, 22.0]) / 10.0 * 6.0 / 4.0)
-    assert lines == [
+    assert table.spread("leaves") == pytest.approx(spread)
+    assert table.clear_spreads("leaves") == pytest.approx(4.3027 / math.sqrt(2), abs=1e-4)  # t of 2 degrees of freedom
+    assert str(table).splitlines() == [
         "| technique | leaves, accuracy | difference (spreads) | cells, roc_auc | difference (spreads) | time |",
         "| --- | --- | --- | --- | --- | --- |",
         "| baseline | 0.5500 ± 0.0707 |  | 0.9000 |  | 1.00 |",
-        f"| SAM | 0.5650 ± 0.0778 | +0.0150 (+2.1) | 0.8000 | -0.1000 | {time:.2f} |",
+        f"| SAM | 0.5650 ± 0.0778 | +0.0150 ({0.015 / spread:+.1f}) | 0.8000 | -0.1000 | {time:.2f} |",
+        "| Lion | 0.5500 ± 0.0707 | equal |  |  | 1.00 |",
     ]
 
 
 def test_a_diverged_training_is_shown_and_not_averaged_away() -> None:
-    lines = table_of(result("base", 0, 0.5, 1.0), result("lion", 0, None, 1.0), result("lion", 1, 0.9, 1.0))
-    assert lines[-1] == "| Lion | diverged, 1 of 2 |  |  |  | 1.00 |"
+    table = table_of(result("base", 0, 0.5, 1.0), result("lion", 0, None, 1.0), result("lion", 1, 0.9, 1.0))
+    assert str(table).splitlines()[-1] == "| Lion | diverged, 1 of 2 |  |  |  | 1.00 |"
 
 
 def test_what_is_on_record_is_not_trained_again(tmp_path: Path, plan: Plan) -> None:

@@ -118,7 +118,13 @@ def test_no_more_members_than_asked(study: TrainedStudy, tmp_path: Path) -> None
 def test_views_are_judged_on_the_members_of_every_split(study: TrainedStudy) -> None:
     """One member is asked for, but not the same one wins in all splits: each must have looked through the views."""
     lines: list[str] = []
-    pool = read_pool(study.candidates, study.files, study.competition, study.folds, note=lines.append)
+    read = read_pool(study.candidates, study.files, study.competition, study.folds, note=lines.append)
+    right = np.eye(study.competition.n_classes)[study.competition.targets[read[0].rows]]
+    knows = np.arange(len(right)) % 2 == 0  # one member knows every other row, its rival the rest
+    pool = [
+        replace(read[0], oof=np.where(knows[:, None], right, 0.5)),
+        replace(read[1], oof=np.where(knows[:, None], 0.5, right)),
+    ]
     looking = Looking(study.cache, "cpu", lines.append)
     views = GROUPS["shifts"]
     choice = choose(pool, views, competition=study.competition, looking=looking, max_members=1, note=lines.append)

@@ -151,6 +151,7 @@ def _trained(number: int, config: TrialConfig, files: StudyFiles) -> Candidate:
         "train_folds": 2,
         "seed": 0,
         "weights_dir": None,
+        "init_from": None,
     }
     answer = run_trial(payload, QuietContext())
     return Candidate(number=number, score=answer["score"], config=config)

@@ -286,6 +286,30 @@ def test_a_configuration_that_cannot_be_built_is_refused_in_words(
     assert answer["hint"]
 
 
+def test_a_machine_that_cannot_compile_is_told_to_leave_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(model: torch.nn.Module) -> None:
+        model.forward = _uncompiled  # type: ignore[assignment, method-assign]
+
+    monkeypatch.setattr(torch.nn.Module, "compile", fail)
+    answer = run_trial(payload_of(write_study(tmp_path), config_of(compile=True)), ScriptedContext())
+    assert (answer["outcome"], answer["exit_code"]) == ("refused", 7)
+    assert answer["problem"].startswith("the network cannot be compiled here: ")
+    assert answer["hint"] == "leave out --compile"
+
+
+def _uncompiled(images: torch.Tensor) -> torch.Tensor:
+    from torch._dynamo.exc import TorchDynamoException
+
+    raise TorchDynamoException("no compiler")
+
+
+@pytest.mark.slow
+def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
+    answer = run_trial(payload_of(write_study(tmp_path), config_of(compile=True)), ScriptedContext())
+    assert (answer["outcome"], answer["exit_code"], answer["hint"]) == ("refused", 7, "leave out --compile")
+
+
 def test_an_image_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     (tmp_path / "images" / "7.png").write_bytes(b"no image")

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from automl.artifacts import StudyFiles
-from automl.config import AugmentConfig, LossConfig, OptimConfig, ResizeConfig, TransferConfig, TrialConfig
+from automl.config import (
+    POOLINGS,
+    AugmentConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResizeConfig,
+    TransferConfig,
+    TrialConfig,
+)
 from automl.training.checkpoints import EpochRecord, TrainingState
 from automl.training.loop import train_fold
 from tests.automl_tests.training_tests.test_dimensions import Watched, assert_differ, watched, weights_after
@@ -35,6 +44,31 @@ def run(shapes: StudyFiles, config: TrialConfig, **changes: Any) -> tuple[Traini
     task = task_of(shapes, config, **changes)
     probs = train_fold(task, state, on_epoch=keep, on_batch=lambda now: None)
     return state, probs, snapshots
+
+
+# ---- The network ----------------------------------------------------------------------------------------------------
+
+
+def losses_of_networks(shapes: StudyFiles, *models: ModelConfig) -> list[float]:
+    """The loss of the first epoch of each network."""
+    configs = [replace(config_of(epochs=1), model=model) for model in models]
+    return [trained(shapes, config).history[0].train_loss for config in configs]
+
+
+def test_the_pooling_changes_what_is_trained(shapes: StudyFiles) -> None:
+    plain = ModelConfig(backbone="test_resnet", pretrained=False)
+    own, mean = losses_of_networks(shapes, plain, replace(plain, pooling="avg"))
+    assert own == pytest.approx(mean, rel=1e-3)  # which is what a ResNet does
+    # Without the last stage the map has more than one cell. Attention begins as the mean.
+    others = [pooling for pooling in POOLINGS if pooling not in ("own", "attention")]
+    losses = losses_of_networks(shapes, *(replace(plain, pooling=pooling, cut=1) for pooling in others))
+    assert len({round(loss, 4) for loss in losses}) == len(others)
+
+
+def test_hidden_layers_change_what_is_trained(shapes: StudyFiles) -> None:
+    linear, hidden = (ModelConfig(backbone="test_resnet", pretrained=False, hidden=h) for h in ((), (32,)))
+    one, other = losses_of_networks(shapes, linear, hidden)
+    assert one != pytest.approx(other, rel=1e-3)
 
 
 # ---- Transfer -------------------------------------------------------------------------------------------------------
