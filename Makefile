@@ -26,10 +26,10 @@ check: .venv/installed
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: check
-	$(BIN)/pytest -m ''
+	$(BIN)/pytest -n 2 --dist loadfile -m ''
 
 soak: .venv/installed
 	timeout 600 $(BIN)/python -m tests.soak

@@ -158,19 +158,20 @@ def second_part(shop: Workshop, plan: Plan, names: Sequence[str], n_seeds: int, 
 
 def notes(shop: Workshop, benches: Sequence[Bench], table: Table, remarks: Sequence[str]) -> str:
     """What the figures are of, and what they cannot tell."""
-    names = [bench.competition for bench in benches]
     errors = " and ".join(f"{0.5 / math.sqrt(n_rows(shop, bench)[1]):.3f}" for bench in benches)
-    spreads = " and ".join(f"{table.spread(name):.4f}" for name in names)
-    clear = max(table.clear_spreads(name) for name in names)
+    spreads = " and ".join(f"{table.spread(bench.competition):.4f}" for bench in benches)
+    clear = " and ".join(f"{table.clear_spreads(bench.competition):.1f}" for bench in benches)
+    in_spreads = (
+        f"; in brackets in units of the spread of such differences, {spreads} (standard deviation, pooled over rows);"
+        f" beyond {clear} it is clear of chance (t-test at 5 %: of twenty techniques without effect one gets there)"
+    )
     lines = [
         *(describe(shop, bench) for bench in benches),
         *remarks,
         f"{machine(shop.on_gpu)}; nothing was tuned for any technique",
-        f"±: standard deviation over the seeds, which share their validation rows; for the choice of these rows a score"
+        "±: standard deviation over the seeds, which share their validation rows; for the choice of these rows a score"
         f" is uncertain by about another {errors}, so that a small difference says little about other images",
-        "difference: mean over the seeds, each against the baseline of its seed; in brackets in units of the spread of"
-        f" such differences, {spreads} (standard deviation, pooled over the rows); beyond {clear:.1f} it is clear of"
-        " chance (t-test at 5 %: of twenty techniques that do nothing one comes that far)",
+        f"difference: mean over the seeds, each against the baseline's{'' if 'nan' in spreads else in_spreads}",
         f"time: {'seconds' if shop.on_gpu else 'processor seconds'} of a whole training over the baseline's",
     ]
     return "".join(f"- {line}\n" for line in lines)
@@ -180,7 +181,7 @@ def describe(shop: Workshop, bench: Bench) -> str:
     """What the bench is, in a line."""
     config, (n_train, n_valid) = bench.config, n_rows(shop, bench)
     model, optim, size = config.model, config.optim, config.resize.image_sizes[-1]
-    cut = f" without the last {model.cut} of its stages" if model.cut else ""
+    cut = f" less {model.cut} of its stages" if model.cut else ""
     return (
         f"{bench.competition}: {model.backbone}{cut}, {size} px, {config.epochs} epochs of {n_train} images, {n_valid}"
         f" to validate on; {optim.optimizer}, lr {optim.lr:g}, batch {config.batch_size}, {optim.schedule} schedule,"

@@ -252,7 +252,7 @@ class TestWorker:
         assert supervisor.kinds("a") == ["Started", "Reported", "Reported", "Finished"]
         assert supervisor.ends()["a"] == Finished(job_id="a", result="done")
 
-    @pytest.mark.parametrize(("driver_pid", "said"), [(os.getpid(), b""), (1, None)])
+    @pytest.mark.parametrize(("driver_pid", "said"), [(os.getpid(), b""), (1, None)], ids=["hangs up", "is another"])
     def test_a_worker_ends_when_its_driver_hangs_up_or_is_another(self, driver_pid: int, said: bytes | None) -> None:
         command = [sys.executable, "-m", "runners.worker", str(driver_pid), "1"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:

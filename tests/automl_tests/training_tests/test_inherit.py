@@ -118,7 +118,7 @@ def trial_config(of: dict[str, Any]) -> TrialConfig:
     return configured(**of)
 
 
-@pytest.mark.parametrize(("mine", "theirs", "parts"), PARTS, ids=str)
+@pytest.mark.parametrize(("mine", "theirs", "parts"), PARTS, ids=lambda given: str(sorted(given)))
 def test_body_and_neck_are_inherited_and_a_head_that_says_the_same(
     mine: dict[str, Any], theirs: dict[str, Any], parts: set[str], other: StudyFiles, ours: Competition, folds: Any
 ) -> None:
