@@ -37,6 +37,7 @@ def create(backbone: str, **arguments: Any) -> nn.Module:
     """timm's model, whose positions are interpolated where it has a way to take other image sizes than its own.
 
     The parameters are those of timm's model for its own image size, in names and shapes, and so are its outputs there.
+    Source: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words, section 3.2 (interpolated position embeddings).
     """
     if _interpolates(backbone):
         arguments["dynamic_img_size"] = True

@@ -79,7 +79,9 @@ def map_reading(backbone: str, cut: int) -> Reading:
     """The last feature map of the backbone without its last `cut` stages.
 
     Uncut, it is what timm gives without pooling: with the backbone's last norm, and without what needs pooled features
-    (VGG's fully connected layers). Where that is no map, it is the last of timm's intermediates.
+    (VGG's fully connected layers). Where that is no map, it is the last of timm's intermediates. Earlier stages are
+    less bound to what the backbone was pretrained for.
+    Source: Yosinski et al. 2014, How transferable are features in deep neural networks?, section 4.
 
     Raises:
         UsageError: so many stages cannot be left off, or the backbone has no feature map.

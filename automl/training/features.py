@@ -87,6 +87,7 @@ def cache_features(
 
     The body computes them in evaluation mode, and is left in it. A neck without parameters is applied too, so that
     pooled vectors are kept instead of maps.
+    Source: Chollet 2017, Deep Learning with Python, section 5.3.1 (fast feature extraction without augmentation).
 
     Args:
         pixels: (n, C, C, 3) of the cache.

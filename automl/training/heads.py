@@ -40,7 +40,8 @@ def build_head(n_features: int, n_outputs: int, *, hidden: tuple[int, ...], drop
     """(B, F) -> (B, n_outputs): a linear layer `fc`, after hidden ones where they are asked for.
 
     Dropout stands before each layer; a hidden one is linear, batch norm and ReLU.
-    Source: Howard and Gugger 2020, fastai: A Layered API for Deep Learning, section 4.1 (the head of vision models).
+    Source: Howard and Gugger 2020, fastai: A Layered API for Deep Learning, section 4.1 (the head of vision models);
+    Srivastava et al. 2014, Dropout, section 4.
     """
     parts = OrderedDict[str, nn.Module]()
     width = n_features

@@ -140,7 +140,10 @@ def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Lin
 
 
 def _create(model: ModelConfig, **changes: Any) -> nn.Module:
-    """timm's whole model with the config's regularisation; without changes a model of ImageNet's classes."""
+    """timm's whole model with the config's regularisation; without changes a model of ImageNet's classes.
+
+    Source: Huang et al. 2016, Deep Networks with Stochastic Depth, section 3 (drop_path).
+    """
     if model.drop_path > 0:
         changes["drop_path_rate"] = model.drop_path
     changes["drop_rate"] = model.dropout if model.pooling == "own" else 0.0

@@ -19,6 +19,7 @@ def take_step(state: TrainingState, optim: OptimConfig, again: Callable[[], floa
     """Move the weights by the gradients that are in the parameters, clipped if so configured.
 
     They may be scaled by the state's scaler; where they are not finite, it leaves the step out and lowers its scale.
+    Source: Pascanu et al. 2013, On the Difficulty of Training Recurrent Neural Networks, section 3.2 (clipping).
 
     Args:
         again: computes the gradients of the same batch anew, at the weights as they then are; only sam calls it.
