@@ -196,7 +196,10 @@ def _tricks(config: Mapping[str, Any]) -> Iterator[str]:
     yield from (mixing for mixing in ("mixup", "cutmix") if augment[f"{mixing}_alpha"] > 0)
     if model["cut"]:
         yield f"cut {model['cut']}"
-    yield from (model[block] for block in ("attention", "pooling") if model[block] not in ("none", "own"))
+    if model["attention"] != "none":
+        yield model["attention"]
+    if model["pooling"] != "own":
+        yield f"{model['pooling']} pooling"
     if model["hidden"]:
         yield f"head {'-'.join(map(str, model['hidden']))}"
     if transfer["trainable_blocks"] is not None:

@@ -81,7 +81,7 @@ def search(
         int | None, typer.Option(min=1, help="Epochs without a better score after which a trial ends.")
     ] = None,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Compile each network first; it pays in long trials.")
+        bool, typer.Option("--compile", help="Compile each network first, which takes minutes.")
     ] = False,
     metric: Metric = None,
     flips: Flips = True,

@@ -102,8 +102,8 @@ def test_what_is_out_of_the_ordinary_is_said_of_a_trial() -> None:
         ema_horizon=0.1,
     )
     assert describe_config(config.to_json()) == (
-        "resnet18, 224 px, focal_bce 2, sam 1.0e-02, batch 32, one_cycle, heavy, cutmix, cut 1, se, gem, head 256-128, "
-        "last 2 blocks, averaged"
+        "resnet18, 224 px, focal_bce 2, sam 1.0e-02, batch 32, one_cycle, heavy, cutmix, cut 1, se, gem pooling, "
+        "head 256-128, last 2 blocks, averaged"
     )
 
 
