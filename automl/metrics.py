@@ -6,15 +6,18 @@ Scores keep their natural sign. Not responsible for: turning probabilities into 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import UsageError
+from automl.tasks import Task
 
 ScoreFunction = Callable[[NDArray[Any], NDArray[Any]], float]
+Needs = Literal["probabilities", "order", "label", "labels", "ranking", "values"]
+ONE_CLASS_EACH = frozenset(task for task in Task if task.one_class_each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,27 +25,42 @@ class Metric:
     """A score of class probabilities.
 
     Attributes:
-        function: (n,) class indices and (n, n_classes) probabilities -> the score.
-        needs: "probabilities" where their size counts, "order" where only their ranking does, "label" where only the
-            most probable class does.
+        function: targets, and predictions in the form that it needs -> the score.
+        needs: "probabilities" (n, n_classes) where their size counts; "order", the same, where only their ranking does;
+            "label" (n,) one class index for each image; "labels" (n, n_classes) of 0 and 1; "ranking" (n, k) class
+            indices, the best first; "values" (n, n_classes) on the targets' own scale.
+        tasks: the tasks that it can score.
+        n_ranked: k of a ranking.
+        weights: (n_classes,) of the columns, for a weighted metric.
     """
 
     name: str
     function: ScoreFunction
     greater_is_better: bool
-    needs: str = "probabilities"
+    needs: Needs = "probabilities"
+    tasks: frozenset[Task] = ONE_CLASS_EACH
+    n_ranked: int = 0
+    weights: tuple[float, ...] | None = None
 
     def __call__(self, targets: NDArray[Any], probs: NDArray[Any]) -> float:
-        """The score of probs (n, n_classes) against targets (n,), always finite.
+        """The score of probs (n, n_classes) against targets, plainly decided, always finite.
 
         Raises:
             ValueError: the probabilities are not finite, or have another number of rows than the targets.
         """
-        if len(targets) != len(probs):
-            raise ValueError(f"{len(targets)} targets, but {len(probs)} rows of probabilities")
-        if not np.isfinite(probs).all():
-            raise ValueError("the probabilities are not finite")
-        return float(self.function(np.asarray(targets), np.asarray(probs, dtype=np.float64)))
+        return self.score(targets, plain_predictions(self, np.asarray(probs, dtype=np.float64)))
+
+    def score(self, targets: NDArray[Any], predictions: NDArray[Any]) -> float:
+        """The score of predictions in the form that the metric needs.
+
+        Raises:
+            ValueError: they are not finite, or have another number of rows than the targets.
+        """
+        if len(targets) != len(predictions):
+            raise ValueError(f"{len(targets)} targets, but {len(predictions)} rows of predictions")
+        if not np.isfinite(predictions).all():
+            raise ValueError("the predictions are not finite")
+        return float(self.function(np.asarray(targets), predictions))
 
     @property
     def direction(self) -> str:
@@ -65,20 +83,19 @@ def log_loss(targets: NDArray[Any], probs: NDArray[Any]) -> float:
     return float(-np.log(np.clip(true_probs, 1e-15, 1 - 1e-15)).mean())
 
 
-def accuracy(targets: NDArray[Any], probs: NDArray[Any]) -> float:
-    """Share of rows whose most probable class is the true one."""
-    return float((probs.argmax(axis=1) == targets).mean())
+def accuracy(targets: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Share of rows whose label is the true one."""
+    return float((labels == targets).mean())
 
 
-def balanced_accuracy(targets: NDArray[Any], probs: NDArray[Any]) -> float:
+def balanced_accuracy(targets: NDArray[Any], labels: NDArray[Any]) -> float:
     """Mean recall over the classes that occur in the targets."""
-    hits = probs.argmax(axis=1) == targets
+    hits = labels == targets
     return float(np.mean([hits[targets == index].mean() for index in np.unique(targets)]))
 
 
-def f1_macro(targets: NDArray[Any], probs: NDArray[Any]) -> float:
+def f1_macro(targets: NDArray[Any], labels: NDArray[Any]) -> float:
     """Unweighted mean of F1 over the classes that occur in targets or predictions; 0 where undefined."""
-    labels = probs.argmax(axis=1)
     scores = []
     for index in np.union1d(targets, labels):
         true_positives = np.sum((labels == index) & (targets == index))
@@ -120,7 +137,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def metric_named(name: str) -> Metric:
+def metric_named(name: str, *, weights: tuple[float, ...] | None = None) -> Metric:
     """The metric of that name.
 
     Raises:
@@ -128,4 +145,22 @@ def metric_named(name: str) -> Metric:
     """
     if name not in METRICS:
         raise UsageError(f"there is no metric '{name}'", hint=f"use one of {', '.join(METRICS)}")
-    return METRICS[name]
+    return replace(METRICS[name], weights=weights)
+
+
+def plain_predictions(
+    metric: Metric, probs: NDArray[Any], *, scales: tuple[tuple[float, float], ...] | None = None
+) -> NDArray[Any]:
+    """What the metric needs, decided without any threshold: the most probable class, labels from one half on, ..."""
+    match metric.needs:
+        case "label":
+            return probs.argmax(axis=1)
+        case "labels":
+            return (probs >= 0.5).astype(np.int64)
+        case "ranking":
+            return np.argsort(-probs, axis=1, kind="stable")[:, : metric.n_ranked]
+        case "values":
+            low, high = np.asarray(scales or [(0.0, 1.0)] * probs.shape[1]).T
+            return low + probs * (high - low)
+        case _:
+            return probs

@@ -101,7 +101,8 @@ def _read(table: Table, id_column: int, label_columns: tuple[int, ...], lookup: 
         evidence.append(f"labels: {counted(n_repeated, 'row')} of {table.name} left out, repeating another")
     return Labels(
         ids=tuple(image_of),
-        labels=tuple(label_of[image_id] for image_id in image_of),
+        columns=("label",),
+        cells=tuple((label_of[image_id],) for image_id in image_of),
         images=tuple(image_of.values()),
         evidence=(f"labels: {len(image_of)} images, from {place}", *evidence),
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from automl.data.images import ImageFiles, split_folder
@@ -22,19 +22,28 @@ CHANCE_FRACTION = 0.5  # of the images; where no more of them fit a pattern, it 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """The label of every training image.
+    """What is said of every training image, as text; what it means is found out later (automl.data.meaning).
 
     Attributes:
         ids: (n,) as the labels write them.
-        labels: (n,) as the labels write them, without surrounding blanks.
-        images: (n,) relative names of the images.
+        images: (n,) relative addresses of the images.
+        columns: (n_columns,) names of the target columns; one where each image has one text.
+        cells: (n, n_columns) as the labels write them, without surrounding blanks.
+        others: all other columns by name, (n,) each, such as a patient's id.
         evidence: what was read, and from what.
     """
 
     ids: tuple[str, ...]
-    labels: tuple[str, ...]
     images: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
     evidence: tuple[str, ...]
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """(n,) the cells of the only column."""
+        return tuple(cell for (cell,) in self.cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ def labels_from_folders(source: Source) -> Labels:
         raise NotOfThisKindError(f"{source.files.train_place} has no folder for each class")
     labels = tuple(rest.partition("/")[0] for rest in below)
     evidence = f"labels: {len(images)} images, from the folder of each class ({listed([images[0]])})"
-    return Labels(ids=images, labels=labels, images=images, evidence=(evidence,))
+    return Labels(ids=images, columns=("label",), cells=_one_column(labels), images=images, evidence=(evidence,))
 
 
 def labels_from_file_names(source: Source) -> Labels:
@@ -100,7 +109,11 @@ def labels_from_file_names(source: Source) -> Labels:
             hint="rename these files, or move them out of the competition's folder",
         )
     evidence = f"labels: {len(images)} images, from the file names ({listed([example])})"
-    return Labels(ids=images, labels=labels, images=images, evidence=(evidence,))
+    return Labels(ids=images, columns=("label",), cells=_one_column(labels), images=images, evidence=(evidence,))
+
+
+def _one_column(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple((label,) for label in labels)
 
 
 def _below_common_folder(names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from automl.data.competition import Competition, Task
+from automl.data.competition import Competition
 from automl.data.images import ImageFiles, ImageLookup, find_images
 from automl.data.label_tables import labels_from_table
 from automl.data.labels import Labels, NotOfThisKindError, Source, labels_from_file_names, labels_from_folders
@@ -20,6 +20,7 @@ from automl.data.tables import counted
 from automl.data.templates import DEFAULT_METRICS, Sample, Submission, interpret, read_sample, template_of
 from automl.errors import DataError, listed
 from automl.metrics import metric_named
+from automl.tasks import Task
 
 LABEL_READERS: tuple[Callable[[Source], Labels], ...] = (labels_from_table, labels_from_folders, labels_from_file_names)
 
@@ -54,7 +55,7 @@ def read_competition(
         classes=submission.classes,
         image_ids=labels.ids,
         image_paths=tuple(root / image for image in labels.images),
-        targets=np.array([index_of[label] for label in labels.labels], dtype=np.int64),
+        targets=np.array([index_of[label] for label in labels.texts], dtype=np.int64),
         groups=None,
         test_ids=sample.ids,
         test_paths=tuple(root / image for image in test_images),
@@ -121,17 +122,17 @@ def _read_labels(source: Source) -> Labels:
 
 
 def _distinct(labels: Labels) -> set[str]:
-    distinct = set(labels.labels)
+    distinct = set(labels.texts)
     if len(distinct) < 2:
         raise DataError(
-            f"all {len(labels.labels)} training images have the label {listed(sorted(distinct))}",
+            f"all {len(labels.texts)} training images have the label {listed(sorted(distinct))}",
             hint="add images of another class",
         )
     return distinct
 
 
 def _class_evidence(labels: Labels, submission: Submission) -> list[str]:
-    counts = Counter(labels.labels)
+    counts = Counter(labels.texts)
     shown = listed([f"{label} {counts[label]}" for label in submission.classes], at_most=10)
     lines = [f"classes: {len(submission.classes)}, with so many images: {shown}"]
     spellings = Counter(label.lower() for label in submission.classes)

@@ -256,7 +256,7 @@ def _finite_score(task: FoldTask, state: TrainingState, probs: NDArray[np.float3
             raise DeadEnd("diverged", f"'{name}' is no longer finite after {place}")
     if not np.isfinite(probs).all():
         raise DeadEnd("diverged", f"the validation probabilities are not finite after {place}")
-    score = task.competition.metric(task.competition.targets[task.valid_rows], probs)
+    score = task.competition.scorer(task.competition.targets[task.valid_rows], probs)
     if not math.isfinite(score):
         raise DeadEnd("diverged", f"the score became {score} after {place}")
     return score

@@ -115,7 +115,7 @@ def _completed(setting: Setting, progress: Progress, folds: list[FinishedFold]) 
         n_parameters=folds[0].n_parameters,
     )
     attributes.update(_course(setting, progress.history))
-    score = competition.metric(competition.targets[rows], probs)
+    score = competition.scorer(competition.targets[rows], probs)
     answer = {"outcome": "completed", "score": score, "attributes": attributes}
     history = [asdict(record) for record in progress.history]
     write_json(setting.files.result, {"answer": answer, "history": history})

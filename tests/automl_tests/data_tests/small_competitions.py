@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, Task
+from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate
 from automl.metrics import metric_named
+from automl.tasks import Task
 
 
 def put_images(root: Path, names: Iterable[str], *, size: tuple[int, int] = (4, 4)) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automl.data.competition import SubmissionKind, Task, load_competition, save_competition
+from automl.data.competition import SubmissionKind, load_competition, save_competition
 from automl.data.layouts import read_competition
 from automl.errors import DataError, UsageError
+from automl.tasks import Task
 from tests.automl_tests.data_tests.small_competitions import put_csv, put_images, put_table_competition
 
 

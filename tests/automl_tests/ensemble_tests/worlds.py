@@ -14,10 +14,11 @@ from PIL import Image
 from automl.artifacts import StudyFiles
 from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
-from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, Task, save_competition
+from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, save_competition
 from automl.data.folds import make_folds, save_folds
 from automl.ensemble.build import Candidate, EnsembleResult, build_ensemble
 from automl.metrics import METRICS
+from automl.tasks import Task
 from automl.training.trial import run_trial
 
 N_TRAIN, N_TEST, SIDE = 90, 12, 16
