@@ -76,6 +76,11 @@ class StudyFiles:
         return self.root / "report.html"
 
     @property
+    def inspection(self) -> Path:
+        """What was found out about the images, as a page."""
+        return self.root / "inspect.html"
+
+    @property
     def find_lr(self) -> Path:
         """The last learning-rate range test."""
         return self.root / "find_lr.json"

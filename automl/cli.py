@@ -14,6 +14,7 @@ import typer
 from automl import __version__
 from automl.commands.ensemble import ensemble
 from automl.commands.find_lr import find_lr
+from automl.commands.inspect import check, inspect
 from automl.commands.look import dashboard, report, status
 from automl.commands.search import search
 from automl.commands.spaces import spaces
@@ -26,8 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(inspect)
 app.command()(search)
 app.command()(ensemble)
+app.command()(check)
 app.command("find-lr")(find_lr)
 app.command()(status)
 app.command()(spaces)

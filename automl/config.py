@@ -152,7 +152,7 @@ class LossConfig:
     Attributes:
         focal_gamma: with a focal loss only.
         focal_alpha: weight of positives with focal_bce, that of negatives is 1 - alpha; for focal see class_weights.
-        class_weights: of each image's loss, by its class.
+        class_weights: of each image's loss, by its class, its labels, or the tenth of the scale that its values are in.
     """
 
     name: str = "cross_entropy"
@@ -250,7 +250,7 @@ class TrialConfig:
     Invariant: `TrialConfig.from_json(config.to_json()) == config`.
 
     Attributes:
-        class_sampling: how often an epoch shows the images of each class.
+        class_sampling: how often an epoch shows the images of each class, rarest label, or tenth of the scale.
         batch_size: of one step, in however many passes memory demands; at the last image size.
         epochs: the same for every trial of a study, so that steps compare.
         ema_horizon: how far back the average of the weights reaches, as a fraction of all steps; 0 is no average.

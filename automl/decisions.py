@@ -1,44 +1,33 @@
-"""From probabilities to what is handed in and scored: labels, sets of labels, ranked lists, values.
+"""From probabilities to what is handed in and scored: which rule decides.
 
-A rule is fitted to probabilities and to how frequent the classes are in training, and then applied unchanged to rows
-out of fold and to the test images. Not responsible for: the scores themselves (automl.metrics).
+Three rules compete. The plain one takes the most probable class, or labels from one half on. The matched one is fitted
+to probabilities and to how frequent the classes are in training, never to targets, so that whole searches can be scored
+with it without fooling themselves. The searched one is fitted to targets, and has to prove itself on rows that it did
+not see. Whichever it is, it is applied unchanged to rows out of fold and to the test images.
+Not responsible for: how rules are fitted and what they do (automl.rules), or the scores themselves (automl.metrics).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.metrics import Metric, plain_predictions
-from automl.tasks import Task
+from automl.metrics import Metric
+from automl.resampling import resamples, some_units, stratified_splits
+from automl.rules.fitting import fitting_of
+from automl.rules.kinds import Facts, PlainRule, Rule, plain_rule, rule_from_json
+from automl.scores.metric import require_finite
 
+__all__ = ["Decision", "Facts", "PlainRule", "Rule", "Scorer", "choose_rule", "matched_rule", "rule_from_json"]
 
-class Rule(Protocol):
-    """What decides: probs (n, n_classes) -> predictions in the form that the metric needs; each row by itself."""
+Kind = Literal["plain", "matched", "searched"]
+Fit = Callable[[NDArray[Any], NDArray[Any]], Rule]  # targets, probs -> rule
 
-    def __call__(self, probs: NDArray[Any]) -> NDArray[Any]: ...
-
-    def to_json(self) -> dict[str, Any]:
-        """What the rule is, for ensemble.json."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What deciding needs to know of a competition beside probabilities.
-
-    Attributes:
-        prior: (n_classes,) the mean share of each class in training.
-        always_labelled: whether every training image has at least one label.
-        scales: (n_classes,) of (low, high) with REGRESSION.
-    """
-
-    task: Task
-    prior: tuple[float, ...]
-    always_labelled: bool = True
-    scales: tuple[tuple[float, float], ...] | None = None
+MAX_RESAMPLED_CELLS = 400_000  # a standard error from more rows is only slower
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +61,106 @@ class Scorer:
         return self.metric.better(score, other)
 
     def __call__(self, targets: NDArray[Any], probs: NDArray[Any]) -> float:
-        """The score of probs (n, n_classes) against targets in the competition's form, always finite."""
-        rule = matched_rule(self.metric, self.facts, probs)
-        return self.metric.score(targets, rule(np.asarray(probs, dtype=np.float64)))
+        """The score of probs (n, n_classes) against targets in the competition's form, always finite.
+
+        Raises:
+            ValueError: the probabilities are not finite, or have another number of rows than the targets.
+        """
+        probs = require_finite(probs)
+        return self.metric.score(targets, matched_rule(self.metric, self.facts, probs)(probs))
 
 
-@dataclass(frozen=True, slots=True)
-class PlainRule:
-    """The most probable class, labels above one half, the best k, or the place on the scales."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A rule, where it comes from, and its score.
 
-    metric: Metric
-    scales: tuple[tuple[float, float], ...] | None = None
+    Attributes:
+        rule: fitted on all rows.
+        kind: "plain", "matched" to the classes' frequencies, or "searched" on targets.
+        score: of rows that were each decided by a rule of this kind fitted without their fifth of the rows.
+        score_error: its standard error, from resampling rows or groups.
+    """
 
-    def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        return plain_predictions(self.metric, probs, scales=self.scales)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"rule": "plain"}
+    rule: Rule
+    kind: Kind
+    score: float
+    score_error: float
 
 
 def matched_rule(metric: Metric, facts: Facts, probs: NDArray[Any]) -> Rule:
-    """The rule under which each class is as frequent in these probabilities as it was in training."""
-    return PlainRule(metric, facts.scales)
+    """The rule under which each class is as frequent in these probabilities as it was in training.
+
+    The plain one where the metric needs none. Defined for any number of rows from one on.
+    """
+    fitting = fitting_of(metric, facts)
+    return plain_rule(metric, facts) if fitting is None else fitting.matched(np.asarray(probs, dtype=np.float64))
+
+
+def choose_rule(
+    metric: Metric,
+    facts: Facts,
+    targets: NDArray[Any],
+    probs: NDArray[Any],
+    *,
+    groups: NDArray[Any] | None = None,
+    seed: int = 0,
+) -> Decision:
+    """The rule that scores best on rows it was not fitted to: plain, matched or searched.
+
+    Each is cross-fitted over five splits of the rows. The matched rule wins only if it is better than the plain one by
+    more than the standard error of the difference, and the searched one only if it is that much better than the winner.
+    """
+    targets, probs = np.asarray(targets), require_finite(probs)
+    fits = _fits(metric, facts, seed)
+    splits = stratified_splits(targets, groups, seed=seed)
+    decided = {kind: _cross_fitted(fit, targets, probs, splits) for kind, fit in fits.items()}
+    scores = {kind: metric.score(targets, predictions) for kind, predictions in decided.items()}
+    resampled = _resampled_scores(metric, targets, decided, groups, seed)
+    winner: Kind = "plain"
+    for kind in fits:
+        gain = (scores[kind] - scores[winner]) * (1.0 if metric.greater_is_better else -1.0)
+        if gain > (resampled[kind] - resampled[winner]).std():
+            winner = kind
+    return Decision(
+        rule=fits[winner](targets, probs),
+        kind=winner,
+        score=scores[winner],
+        score_error=float(resampled[winner].std()),
+    )
+
+
+def _fits(metric: Metric, facts: Facts, seed: int) -> dict[Kind, Fit]:
+    """The rules that compete, the simplest first."""
+    fits: dict[Kind, Fit] = {"plain": lambda _, __: plain_rule(metric, facts)}
+    fitting = fitting_of(metric, facts, seed=seed)
+    if fitting is not None:
+        fits["matched"] = lambda _, probs: fitting.matched(probs)
+        if fitting.searched is not None:
+            fits["searched"] = fitting.searched
+    return fits
+
+
+def _cross_fitted(fit: Fit, targets: NDArray[Any], probs: NDArray[Any], splits: NDArray[np.int64]) -> NDArray[Any]:
+    """The predictions of each row by the rule that was fitted without its split; with one split there is no other."""
+    if (splits == splits[0]).all():
+        return fit(targets, probs)(probs)
+    in_splits = [np.flatnonzero(splits == split) for split in np.unique(splits)]
+    decided = [fit(np.delete(targets, rows, axis=0), np.delete(probs, rows, axis=0))(probs[rows]) for rows in in_splits]
+    in_order = np.argsort(np.concatenate(in_splits))
+    return np.concatenate(decided)[in_order]
+
+
+def _resampled_scores(
+    metric: Metric, targets: NDArray[Any], decided: dict[Kind, NDArray[Any]], groups: NDArray[Any] | None, seed: int
+) -> dict[Kind, NDArray[np.float64]]:
+    """Each kind's scores of the same rows drawn again; of so many rows that it takes seconds, spread accordingly."""
+    width = max(predictions[0].size for predictions in decided.values())
+    rows = some_units(len(targets), groups, n_rows=max(1, MAX_RESAMPLED_CELLS // width), seed=seed)
+    drawn = list(resamples(len(rows), None if groups is None else groups[rows], seed=seed))
+    shrink = np.sqrt(len(rows) / len(targets))
+    scores = {}
+    for kind, predictions in decided.items():
+        truth, some = targets[rows], predictions[rows]
+        sampled = np.array([metric.score(truth[again], some[again]) for again in drawn])
+        scores[kind] = sampled.mean() + (sampled - sampled.mean()) * shrink
+    return scores

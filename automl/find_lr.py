@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from automl.artifacts import StudyFiles, read_json, write_json
 from automl.config import OptimConfig, TrialConfig
+from automl.data.asked import Asked
 from automl.data.competition import save_competition
 from automl.data.folds import load_folds, make_folds, save_folds
-from automl.data.layouts import read_competition
 from automl.errors import ERROR_OF_EXIT_CODE, AutomlError, StorageError, UsageError
 from automl.lr_plot import write_lr_page
+from automl.preparation import prepare_competition
 from automl.space import Space
 from automl.training.lr_range import falling_range, smoothed, suggest_lr
 from automl.training.lr_task import sweep
@@ -34,11 +35,10 @@ class LrRequest:
     folder: Path
     files: StudyFiles
     space: Space
-    metric: str | None = None
-    flips: bool = True
-    skip_missing: bool = False
+    asked: Asked = field(default_factory=Asked)
     weights_dir: Path | None = None
     seed: int = 0
+    n_threads: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,8 @@ def find_lr(request: LrRequest, runner: Runner, *, note: Note) -> LrFinding:
         Interrupted: a signal arrived.
     """
     config, files = _tested(request.space), request.files
-    competition = read_competition(
-        request.folder, metric=request.metric, flips=request.flips, skip_missing=request.skip_missing
+    competition = prepare_competition(
+        request.folder, request.asked, cache=files.cache, n_threads=request.n_threads, note=note
     )
     own = files.folds.exists()
     folds = load_folds(files.folds, competition) if own else make_folds(competition, seed=request.seed)

@@ -1,166 +1,204 @@
-"""What a score is: a function of targets and probabilities, its name in scikit-learn, and its direction.
+"""The metrics by name: those of METRICS, those with a number in their name, and the user's own functions.
 
-Scores keep their natural sign. Not responsible for: turning probabilities into submitted labels (automl.ensemble).
+Scores keep their natural sign. Not responsible for: the formulas, and what a metric is (automl.scores), or turning
+probabilities into labels with more care than the plain way (automl.decisions).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from automl.errors import UsageError
+from automl.errors import UsageError, listed
+from automl.scores.labels import (
+    accuracy,
+    balanced_accuracy,
+    f1,
+    f_beta_macro,
+    f_beta_micro,
+    f_beta_samples,
+    qwk,
+    top1_error,
+)
+from automl.scores.lists import mean_average_precision
+from automl.scores.metric import ONE_CLASS_EACH, Average, Metric, Needs, ScoreFunction, plain_predictions
+from automl.scores.orders import partial_auc, roc_auc, weighted_auc
+from automl.scores.own import OwnScore, is_own, load_own
+from automl.scores.probabilities import log_loss, pf1, weighted_log_loss
+from automl.scores.values import mae, r2, rmse, weighted_r2
 from automl.tasks import Task
 
-ScoreFunction = Callable[[NDArray[Any], NDArray[Any]], float]
-Needs = Literal["probabilities", "order", "label", "labels", "ranking", "values"]
-ONE_CLASS_EACH = frozenset(task for task in Task if task.one_class_each)
+__all__ = ["METRICS", "ONE_CLASS_EACH", "Metric", "metric_named", "plain_predictions", "require_fits"]
+
+CLASSES = ONE_CLASS_EACH | {Task.MULTILABEL}
+BINARY, MULTILABEL, VALUES = (frozenset({task}) for task in (Task.BINARY, Task.MULTILABEL, Task.REGRESSION))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A score of class probabilities.
-
-    Attributes:
-        function: targets, and predictions in the form that it needs -> the score.
-        needs: "probabilities" (n, n_classes) where their size counts; "order", the same, where only their ranking does;
-            "label" (n,) one class index for each image; "labels" (n, n_classes) of 0 and 1; "ranking" (n, k) class
-            indices, the best first; "values" (n, n_classes) on the targets' own scale.
-        tasks: the tasks that it can score.
-        n_ranked: k of a ranking.
-        weights: (n_classes,) of the columns, for a weighted metric.
-    """
-
-    name: str
-    function: ScoreFunction
-    greater_is_better: bool
-    needs: Needs = "probabilities"
-    tasks: frozenset[Task] = ONE_CLASS_EACH
-    n_ranked: int = 0
-    weights: tuple[float, ...] | None = None
-
-    def __call__(self, targets: NDArray[Any], probs: NDArray[Any]) -> float:
-        """The score of probs (n, n_classes) against targets, plainly decided, always finite.
-
-        Raises:
-            ValueError: the probabilities are not finite, or have another number of rows than the targets.
-        """
-        return self.score(targets, plain_predictions(self, np.asarray(probs, dtype=np.float64)))
-
-    def score(self, targets: NDArray[Any], predictions: NDArray[Any]) -> float:
-        """The score of predictions in the form that the metric needs.
-
-        Raises:
-            ValueError: they are not finite, or have another number of rows than the targets.
-        """
-        if len(targets) != len(predictions):
-            raise ValueError(f"{len(targets)} targets, but {len(predictions)} rows of predictions")
-        if not np.isfinite(predictions).all():
-            raise ValueError("the predictions are not finite")
-        return float(self.function(np.asarray(targets), predictions))
-
-    @property
-    def direction(self) -> str:
-        """Optuna's word for the better direction."""
-        return "maximize" if self.greater_is_better else "minimize"
-
-    def better(self, score: float, other: float) -> bool:
-        """Whether the first score is strictly better."""
-        return score > other if self.greater_is_better else score < other
+def _f_score(beta: float, average: Average) -> Metric:
+    function = {"macro": f_beta_macro, "micro": f_beta_micro, "samples": f_beta_samples}[average]
+    return Metric(
+        name=f"f{repr(beta).removesuffix('.0')}_{average}",
+        function=partial(function, beta=beta),
+        greater_is_better=True,
+        needs="labels",
+        tasks=CLASSES,
+        average=average,
+        beta=beta,
+    )
 
 
-def log_loss(targets: NDArray[Any], probs: NDArray[Any]) -> float:
-    """Mean negative log probability of the true class; rows divided by their sums, clipped to [1e-15, 1 - 1e-15].
-
-    Source: Kaggle's multi-class logarithmic loss, as its evaluation pages define it.
-    """
-    totals = probs.sum(axis=1, keepdims=True)
-    rows = np.divide(probs, totals, out=np.full_like(probs, 1.0 / probs.shape[1]), where=totals > 0)
-    true_probs = rows[np.arange(len(targets)), targets.astype(int)]
-    return float(-np.log(np.clip(true_probs, 1e-15, 1 - 1e-15)).mean())
+def _map_at(k: int) -> Metric:
+    function = partial(mean_average_precision, k=k)
+    return Metric(
+        name=f"map@{k}", function=function, greater_is_better=True, needs="ranking", tasks=CLASSES, n_ranked=k
+    )
 
 
-def accuracy(targets: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Share of rows whose label is the true one."""
-    return float((labels == targets).mean())
-
-
-def balanced_accuracy(targets: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Mean recall over the classes that occur in the targets."""
-    hits = labels == targets
-    return float(np.mean([hits[targets == index].mean() for index in np.unique(targets)]))
-
-
-def f1_macro(targets: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Unweighted mean of F1 over the classes that occur in targets or predictions; 0 where undefined."""
-    scores = []
-    for index in np.union1d(targets, labels):
-        true_positives = np.sum((labels == index) & (targets == index))
-        scores.append(2.0 * true_positives / (np.sum(labels == index) + np.sum(targets == index)))
-    return float(np.mean(scores))
-
-
-def roc_auc(targets: NDArray[Any], probs: NDArray[Any]) -> float:
-    """Area under the ROC curve; with more than two classes the mean of one class against the rest.
-
-    A class that is absent, or alone, has no curve and is left out; 0.5 where none has one.
-    Source: Mann-Whitney U with average ranks for ties (Hanley and McNeil 1982).
-    """
-    columns = [1] if probs.shape[1] == 2 else range(probs.shape[1])
-    areas = [_binary_auc(targets == column, probs[:, column]) for column in columns]
-    defined = [area for area in areas if area is not None]
-    return float(np.mean(defined)) if defined else 0.5
-
-
-def _binary_auc(positive: NDArray[Any], probs: NDArray[Any]) -> float | None:
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if n_positive == 0 or n_negative == 0:
-        return None
-    _, inverse, counts = np.unique(probs, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2.0
-    rank_sum = mean_ranks[inverse][positive].sum()
-    return float((rank_sum - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative))
+def _table(needs: Needs, tasks: frozenset[Task], *functions: ScoreFunction) -> list[Metric]:
+    return [
+        Metric(
+            name=function.__name__,
+            function=function,
+            greater_is_better=function not in (log_loss, weighted_log_loss, top1_error, rmse, mae),
+            needs=needs,
+            tasks=tasks,
+            weighted=function in (weighted_log_loss, weighted_r2),
+        )
+        for function in functions
+    ]
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric(name="log_loss", function=log_loss, greater_is_better=False),
-        Metric(name="accuracy", function=accuracy, greater_is_better=True, needs="label"),
-        Metric(name="balanced_accuracy", function=balanced_accuracy, greater_is_better=True, needs="label"),
-        Metric(name="f1_macro", function=f1_macro, greater_is_better=True, needs="label"),
-        Metric(name="roc_auc", function=roc_auc, greater_is_better=True, needs="order"),
+        *_table("probabilities", CLASSES, log_loss),
+        *_table("probabilities", MULTILABEL, weighted_log_loss),
+        *_table("label", ONE_CLASS_EACH, accuracy, top1_error, balanced_accuracy),
+        *_table("order", CLASSES, roc_auc),
+        *_table("order", BINARY, partial_auc, weighted_auc),
+        *_table("label", BINARY, f1),
+        *(_f_score(1.0, average) for average in get_args(Average)),
+        _f_score(2.0, "samples"),
+        *_table("label", ONE_CLASS_EACH, qwk),
+        _map_at(5),
+        *_table("values", VALUES, rmse, mae, r2, weighted_r2),
+        *_table("probabilities", BINARY, pf1),
     )
 }
 
+ALSO_CALLED = {
+    "auc": "roc_auc",
+    "kappa": "qwk",
+    "cohen_kappa": "qwk",
+    "quadratic_weighted_kappa": "qwk",
+    "macro_recall": "balanced_accuracy",
+    "pauc": "partial_auc",
+    "probabilistic_f1": "pf1",
+    "micro_f1": "f1_micro",
+    "macro_f1": "f1_macro",
+    "f2": "f2_samples",
+    "mean_f_score": "f1_samples",
+    "crossentropy": "log_loss",
+}
 
-def metric_named(name: str, *, weights: tuple[float, ...] | None = None) -> Metric:
-    """The metric of that name.
+
+def metric_named(name: str, *, weights: Sequence[float] | None = None) -> Metric:
+    """The metric of that name: of METRICS, f{beta}_{macro|micro|samples}, map@{k}, or "path.py:function".
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none; weights are given to a metric that has none, or are no weights.
     """
-    if name not in METRICS:
-        raise UsageError(f"there is no metric '{name}'", hint=f"use one of {', '.join(METRICS)}")
-    return replace(METRICS[name], weights=weights)
+    metric = _own(name) if is_own(name) else METRICS.get(name) or _parsed(name)
+    if metric is None:
+        raise UsageError(
+            f"there is no metric '{name}'",
+            hint=f"{_meant(name)}use one of {', '.join(METRICS)}; with another beta or k; or path.py:function",
+        )
+    return metric if weights is None else replace(metric, weights=_checked_weights(metric, weights))
 
 
-def plain_predictions(
-    metric: Metric, probs: NDArray[Any], *, scales: tuple[tuple[float, float], ...] | None = None
-) -> NDArray[Any]:
-    """What the metric needs, decided without any threshold: the most probable class, labels from one half on, ..."""
-    match metric.needs:
-        case "label":
-            return probs.argmax(axis=1)
-        case "labels":
-            return (probs >= 0.5).astype(np.int64)
-        case "ranking":
-            return np.argsort(-probs, axis=1, kind="stable")[:, : metric.n_ranked]
-        case "values":
-            low, high = np.asarray(scales or [(0.0, 1.0)] * probs.shape[1]).T
-            return low + probs * (high - low)
-        case _:
-            return probs
+def require_fits(metric: Metric, *, task: Task, classes: Sequence[str]) -> None:
+    """Nothing, where the metric can score such a competition.
+
+    Raises:
+        UsageError: it scores other tasks; it needs a weight for each class, and has another number of them.
+    """
+    if task not in metric.tasks:
+        known = [other for other, candidate in METRICS.items() if task in candidate.tasks]
+        raise UsageError(
+            f"{metric.name} scores {' or '.join(sorted(metric.tasks))} targets, but these are {task}",
+            hint=f"use one of {', '.join(known)}, or say what the targets are with --task",
+        )
+    n_weights = len(metric.weights or ())
+    if metric.weighted and n_weights != len(classes):
+        raise UsageError(
+            f"{metric.name} has {n_weights} weights for {len(classes)} columns: {listed(tuple(classes))}",
+            hint="give each column its weight under [metric_weights] in automl.toml",
+        )
+
+
+def _parsed(name: str) -> Metric | None:
+    if f_score := re.fullmatch(r"f(\d+(?:\.\d+)?)_(macro|micro|samples)", name):
+        average: Average = f_score[2]  # type: ignore[assignment]
+        return _f_score(float(f_score[1]), average) if float(f_score[1]) > 0 else None
+    if ranked := re.fullmatch(r"map@([1-9]\d{0,3})", name):
+        return _map_at(int(ranked[1]))
+    return None
+
+
+def _meant(name: str) -> str:
+    spelled = name.lower().replace("-", "_").replace(" ", "_")
+    near = difflib.get_close_matches(spelled, [*ALSO_CALLED, *METRICS], n=1)
+    return f"did you mean {ALSO_CALLED.get(near[0], near[0])}? " if near else ""
+
+
+def _checked_weights(metric: Metric, weights: Sequence[float]) -> tuple[float, ...]:
+    if not metric.weighted:
+        takers = ", ".join(name for name, candidate in METRICS.items() if candidate.weighted)
+        raise UsageError(f"{metric.name} takes no weights", hint=f"leave them out, or use one of {takers}")
+    numbers = np.asarray(weights, dtype=np.float64)
+    if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.sum() > 0:
+        raise UsageError(
+            f"{metric.name} cannot use the weights {list(weights)}", hint="give weights from 0 on, one of them above 0"
+        )
+    return tuple(numbers.tolist())
+
+
+def _own(name: str) -> Metric:
+    """The user's function as a metric, as its attributes describe it; by default it is given probabilities.
+
+    `greater_is_better` (True), `needs` ("probabilities"), `tasks` (all that can be given what it needs), `n_ranked`.
+    """
+    own = load_own(name)
+    needs: Any = getattr(own.function, "needs", "probabilities")
+    n_ranked: Any = getattr(own.function, "n_ranked", 0)
+    if needs not in get_args(Needs):
+        raise UsageError(f"{own.address} needs {needs!r}", hint=f"set needs to one of {', '.join(get_args(Needs))}")
+    if needs == "ranking" and not (isinstance(n_ranked, int) and n_ranked > 0):
+        raise UsageError(
+            f"{own.address} needs a ranking of {n_ranked!r} classes", hint="set n_ranked to how many it is given"
+        )
+    return Metric(
+        name=own.address,
+        function=own,
+        greater_is_better=bool(getattr(own.function, "greater_is_better", True)),
+        needs=needs,
+        tasks=_own_tasks(own, needs),
+        n_ranked=n_ranked,
+        digest=own.digest,
+    )
+
+
+def _own_tasks(own: OwnScore, needs: Needs) -> frozenset[Task]:
+    fitting = {"values": VALUES, "label": ONE_CLASS_EACH}.get(needs, CLASSES)
+    named: Iterable[str] = getattr(own.function, "tasks", fitting)
+    try:
+        return frozenset(Task(task) for task in named)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{own.address}: {error}", hint=f"set tasks to some of {', '.join(Task)}") from error

@@ -15,8 +15,10 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 
-from automl.artifacts import StudyFiles, delete_training_state, delete_weights, read_arrays
+from automl.artifacts import Arrays, StudyFiles, delete_training_state, delete_weights, read_arrays
 from automl.data.competition import Competition
+from automl.decisions import Rule
+from automl.ensemble.deciding import running_rule, takes_decisions
 from automl.ensemble.submission import write_submission
 from automl.errors import StorageError
 from automl.study import ENDED, best_trials
@@ -85,11 +87,27 @@ class StudyKeeper:
         """Write the mean of the best trials, those left out whose predictions are gone, unless it is written."""
         if not ranked or ranked[: self._top] == self._submitted:
             return
-        probs: list[NDArray[Any]] = []
+        test: dict[int, NDArray[Any]] = {}
         for number in ranked:
-            if len(probs) < self._top:
+            if len(test) < self._top:
                 with contextlib.suppress(StorageError):
-                    probs.append(read_arrays(self._files.trial(number).test)["probs"])
-        if probs:
-            write_submission(self._competition, np.mean(probs, axis=0), self._files.submission)
+                    test[number] = read_arrays(self._files.trial(number).test)["probs"]
+        if test:
+            rule = self._rule(list(test))
+            write_submission(self._competition, np.mean(list(test.values()), axis=0), self._files.submission, rule)
         self._submitted = list(ranked[: self._top])
+
+    def _rule(self, numbers: Sequence[int]) -> Rule | None:
+        """What decides, fitted to what the members said out of fold, as in the ensemble; never to the test images.
+
+        Members whose rows are gone, or are others than the best one's, are left out of the fit; None where all are,
+        and where nothing is to be fitted.
+        """
+        if not takes_decisions(self._competition):
+            return None
+        oof: list[Arrays] = []
+        for number in numbers:
+            with contextlib.suppress(StorageError):
+                oof.append(read_arrays(self._files.trial(number).oof))
+        same_rows = [arrays["probs"] for arrays in oof if np.array_equal(arrays["rows"], oof[0]["rows"])]
+        return running_rule(self._competition, np.mean(same_rows, axis=0)) if same_rows else None

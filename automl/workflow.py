@@ -16,15 +16,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles, read_json
 from automl.config import TrialConfig
+from automl.data.asked import Asked
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
-from automl.data.layouts import read_competition
 from automl.deadline import Deadline, duration
 from automl.errors import NoUsableModelError, StorageError, listed
+from automl.preparation import prepare_competition
 from automl.search import SearchLoop, search
-from automl.space import Space
+from automl.space import Space, describe
 from automl.study import ENDED, SearchStudy, Terms, best_trials, open_study, read_study
+from automl.training.objectives import require_losses_fit
 from automl.upkeep import StudyKeeper, Upkeep
 from runners.base import Runner, Supervisor, Task
 
@@ -44,9 +46,7 @@ class SearchRequest:
     space: Space
     n_trials: int
     top: int = 5
-    metric: str | None = None
-    flips: bool = True
-    skip_missing: bool = False
+    asked: Asked = field(default_factory=Asked)
     weights_dir: Path | None = None
     train_folds: int = 1
     seed: int = 0
@@ -72,11 +72,10 @@ def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Wat
         AutomlError: the folder, the study or the environment does not fit.
         Interrupted: a signal arrived.
     """
-    competition = read_competition(
-        request.folder, metric=request.metric, flips=request.flips, skip_missing=request.skip_missing
+    competition = prepare_competition(
+        request.folder, request.asked, cache=request.files.cache, n_threads=request.n_threads, note=note
     )
-    for line in competition.evidence:
-        note(line)
+    require_losses_fit(_losses(request.space), competition.task)
     terms = _terms(request, competition)
     with open_study(request.files, terms, sampler=request.sampler, pruner=request.pruner) as study:
         _freeze(request, competition, study, note)
@@ -156,6 +155,12 @@ def _terms(request: SearchRequest, competition: Competition) -> Terms:
         train_folds=request.train_folds,
         seed=request.seed,
     )
+
+
+def _losses(space: Space) -> list[str]:
+    """The losses that the space may ask for."""
+    asked = [dimension.domain.split(", ") for dimension in describe(space) if dimension.name == "loss"]
+    return asked[0] if asked else [space.first_config().loss.name]
 
 
 def _story(study: SearchStudy) -> str:

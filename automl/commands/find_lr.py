@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from automl.commands.asking import NOTHING, asking
 from automl.commands.exits import reported, runner_outcomes
 from automl.commands.flags import (
     DEFAULT_WORKDIR,
@@ -15,12 +16,9 @@ from automl.commands.flags import (
     Device,
     Epochs,
     Fix,
-    Flips,
     Folder,
     InitFrom,
-    Metric,
     Pretrained,
-    SkipMissing,
     SpaceFlags,
     SpaceName,
     StudyName,
@@ -29,6 +27,7 @@ from automl.commands.flags import (
     existing_folder,
     first_device,
 )
+from automl.data.asked import Asked
 from automl.errors import UnfitEnvironmentError
 
 if TYPE_CHECKING:
@@ -38,8 +37,10 @@ INTERRUPTED = "interrupted; nothing was kept of the test"
 
 
 @reported
+@asking
 def find_lr(
     folder: Folder = HERE,
+    asked: Asked = NOTHING,
     space: SpaceName = "default",
     fix: Fix = [],  # noqa: B006
     choices: Choices = [],  # noqa: B006
@@ -48,9 +49,6 @@ def find_lr(
     weights: Weights = None,
     init_from: InitFrom = None,
     epochs: Epochs = None,
-    metric: Metric = None,
-    flips: Flips = True,
-    skip_missing: SkipMissing = False,
     seed: Annotated[int, typer.Option(help="Of folds and training.")] = 0,
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
@@ -66,14 +64,13 @@ def find_lr(
     from runners.devices import cpu_count
     from runners.inline import InlineRunner
 
-    asked = SpaceFlags(name=space, fix=fix, choices=choices, init_from=init_from, epochs=epochs, pretrained=pretrained)
+    wanted = SpaceFlags(name=space, fix=fix, choices=choices, init_from=init_from, epochs=epochs, pretrained=pretrained)
     request = LrRequest(
         folder=folder.resolve(),
         files=study_files(workdir, study or folder.resolve().name),
-        space=asked.space(),
-        metric=metric,
-        flips=flips,
-        skip_missing=skip_missing,
+        space=wanted.space(),
+        asked=asked,
+        n_threads=cpu_count(),
         weights_dir=existing_folder(weights),
         seed=seed,
     )

@@ -32,9 +32,6 @@ InitFrom = Annotated[
     Path | None, typer.Option(help="Start from the network of a trial, automl_runs/STUDY/trials/00017.")
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of each trial, instead of the space's.")]
-Metric = Annotated[str | None, typer.Option(help="What is optimised; proposed from the submission's form.")]
-Flips = Annotated[bool, typer.Option(help="Whether a mirrored image keeps its label.")]
-SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Leave out rows whose image is missing.")]
 Device = Annotated[str | None, typer.Option(help="cuda:0 or cpu; the first GPU by default.")]
 HERE = Path()
 DEFAULT_WORKDIR = Path("automl_runs")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from automl.commands.asking import NOTHING, asking
 from automl.commands.ensemble import write_ensemble
 from automl.commands.exits import reported, runner_outcomes
 from automl.commands.find_lr import INTERRUPTED, print_finding
@@ -18,12 +19,9 @@ from automl.commands.flags import (
     Choices,
     Epochs,
     Fix,
-    Flips,
     Folder,
     InitFrom,
-    Metric,
     Pretrained,
-    SkipMissing,
     SpaceFlags,
     SpaceName,
     StudyName,
@@ -37,6 +35,7 @@ from automl.commands.flags import (
     number_to_keep,
 )
 from automl.commands.screens import open_screen, say_nothing
+from automl.data.asked import Asked
 from automl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,8 +46,10 @@ if TYPE_CHECKING:
 
 
 @reported
+@asking
 def search(
     folder: Folder = HERE,
+    asked: Asked = NOTHING,
     trials: Annotated[
         int, typer.Option(min=1, help="How many trials the study shall have, earlier runs included.")
     ] = 50,
@@ -83,9 +84,6 @@ def search(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile each network first, which takes minutes.")
     ] = False,
-    metric: Metric = None,
-    flips: Flips = True,
-    skip_missing: SkipMissing = False,
     train_folds: Annotated[str, typer.Option(help="Folds to train of each trial: 1 to 5, or all.")] = "1",
     sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="rank, median, percentile, hyperband or none.")] = "rank",
@@ -126,7 +124,7 @@ def search(
     )
     devices = placement.devices()
     chosen = placement.build_runner()
-    asked = SpaceFlags(
+    wanted = SpaceFlags(
         name=space,
         fix=fix,
         choices=choices,
@@ -140,12 +138,10 @@ def search(
     request = SearchRequest(
         folder=folder.resolve(),
         files=files,
-        space=asked.space(),
+        space=wanted.space(),
         n_trials=trials,
         top=top,
-        metric=metric,
-        flips=flips,
-        skip_missing=skip_missing,
+        asked=asked,
         weights_dir=existing_folder(weights),
         train_folds=number_of_folds(train_folds),
         seed=seed,
@@ -197,21 +193,20 @@ def _suggested_lr(request: SearchRequest, placement: Placement, say: Callable[[s
     from automl.find_lr import LrRequest, find_lr, kept_finding
     from automl.workdir import shown
 
-    asked = LrRequest(
+    wanted = LrRequest(
         folder=request.folder,
         files=request.files,
         space=request.space,
-        metric=request.metric,
-        flips=request.flips,
-        skip_missing=request.skip_missing,
+        asked=request.asked,
         weights_dir=request.weights_dir,
         seed=request.seed,
+        n_threads=request.n_threads,
     )
-    finding = kept_finding(asked)
+    finding = kept_finding(wanted)
     if finding is None:
         say(f"{shown(request.files.find_lr)} holds no test of the first trial's configuration: making it now")
         with runner_outcomes(say, interrupted=INTERRUPTED):
-            finding = find_lr(asked, placement.build_runner(), note=say)
+            finding = find_lr(wanted, placement.build_runner(), note=say)
         print_finding(finding, say)
     if finding.suggestion is None:
         raise UsageError(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from automl.artifacts import digest_of
+from automl.data.addresses import files_behind
 from automl.data.competition import Competition
 from automl.data.decoding import decode, load_rgb, size_of
 from automl.errors import DataError, StorageError, listed
@@ -68,7 +69,7 @@ class PixelCache:
     ) -> NDArray[np.uint8]:
         """(n, C, C, 3) read-only pixels in the competition's order, mapped from the file.
 
-        One process builds the file; others wait for it.
+        One process builds the file; others wait for it. Test images that nobody can read are zeros.
 
         Args:
             on_progress: called from this thread with (images done, images), now and then; while another process builds,
@@ -79,7 +80,9 @@ class PixelCache:
             StorageError: the cache cannot be written.
         """
         competition = self._competition
-        paths = competition.image_paths if split == "train" else competition.test_paths
+        paths: list[Path | None] = list(competition.image_paths if split == "train" else competition.test_paths)
+        for row in competition.unreadable_test if split == "test" else ():
+            paths[row] = None
         side = self.side(image_size)
         target = self._folder / f"{split}-{side}-{_fingerprint(competition.root, paths)}.npy"
         report = on_progress or (lambda done, total: None)
@@ -106,24 +109,38 @@ def _median_short_side(paths: Sequence[Path]) -> float:
     return statistics.median(sides) if sides else 0.0
 
 
-def _fingerprint(root: Path, paths: Sequence[Path]) -> str:
-    """Of names, sizes and times of change: a changed image makes another file."""
-    parts = [RULES]
-    missing = []
+def _fingerprint(root: Path, paths: Sequence[Path | None]) -> str:
+    """Of names, sizes and times of change: a changed image, archive or table makes another file."""
+    parts, missing = [RULES], []
+    start = len((root / "x").as_posix()) - 1  # a slice, as Path.relative_to takes seconds for many images
+    stamps: dict[Path, str | None] = {}
     for path in paths:
-        name = path.relative_to(root).as_posix()
-        try:
-            status = path.stat()
-        except OSError:
-            missing.append(name)
+        if path is None:
+            parts.append("")
             continue
-        parts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+        files = files_behind(path)
+        for file in files:
+            if file not in stamps:
+                stamps[file] = _stamp(file)
+        stamped = [stamp for file in files if (stamp := stamps[file]) is not None]
+        if len(stamped) < len(files):
+            missing.append(path)
+        parts.append(" ".join([path.as_posix()[start:], *stamped]))
     if missing:
+        names = [path.as_posix()[start:] for path in missing]
         raise DataError(
-            f"{len(missing)} of {len(paths)} images are gone: {listed(missing)}",
+            f"{len(missing)} of {len(paths)} images are gone: {listed(names)}",
             hint="restore them, or begin another study with --study",
         )
     return digest_of(parts)
+
+
+def _stamp(file: Path) -> str | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
@@ -161,7 +178,7 @@ def _storage_errors(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(target: Path, paths: Sequence[Path], side: int, *, n_threads: int, report: Progress) -> None:
+def _build(target: Path, paths: Sequence[Path | None], side: int, *, n_threads: int, report: Progress) -> None:
     """Decode all images into the target, whole or not at all."""
     for leftover in target.parent.glob(f".{target.name}.tmp.*"):  # of a builder that was killed; we hold its lock
         leftover.unlink(missing_ok=True)
@@ -187,17 +204,19 @@ def _allocate(descriptor: int, shape: tuple[int, ...]) -> int:
 
 
 def _decode_all(
-    descriptor: int, offset: int, paths: Sequence[Path], side: int, *, n_threads: int, report: Progress
+    descriptor: int, offset: int, paths: Sequence[Path | None], side: int, *, n_threads: int, report: Progress
 ) -> None:
     row_bytes = side * side * 3
 
     def decode_chunk(start: int) -> list[tuple[Path, DataError]]:
         problems = []
-        for row in range(start, min(start + CHUNK, len(paths))):
+        for row, path in enumerate(paths[start : start + CHUNK], start):
+            if path is None:  # the file is zeros where nothing is written
+                continue
             try:
-                square = _square(paths[row], side)
+                square = _square(path, side)
             except DataError as error:
-                problems.append((paths[row], error))
+                problems.append((path, error))
                 continue
             _write_at(descriptor, square.tobytes(), offset + row * row_bytes)
         return problems

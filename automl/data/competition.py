@@ -6,7 +6,7 @@ Not responsible for: finding out what a folder means (automl.data.layouts) or de
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,12 @@ class Competition:
         if self.task is Task.REGRESSION:
             assert self.scales is not None
             low, high = np.asarray(self.scales, dtype=np.float64).T
-            places: NDArray[np.float32] = ((self.targets - low) / np.where(high > low, high - low, 1.0)).astype("f4")
-            return places
+            places = (self.targets - low) / np.where(high > low, high - low, 1.0)
+            return np.asarray(places, dtype=np.float32)
         if self.task is Task.MULTILABEL:
             return self.targets.astype(np.float32)
-        return np.eye(self.n_classes, dtype=np.float32)[self.targets]
+        one_hot: NDArray[np.float32] = np.eye(self.n_classes, dtype=np.float32)[self.targets]
+        return one_hot
 
     @property
     def training_targets(self) -> NDArray[Any]:
@@ -177,7 +178,7 @@ def save_competition(competition: Competition, path: Path) -> None:
         },
         "image_ids": list(competition.image_ids),
         "image_paths": relative,
-        "targets": competition.targets.tolist(),
+        "targets": _written_targets(competition),
         "groups": None if competition.groups is None else competition.groups.tolist(),
         "test_ids": list(competition.test_ids),
         "test_paths": test_relative,
@@ -201,7 +202,7 @@ def load_competition(path: Path) -> Competition:
         classes=tuple(document["classes"]),
         image_ids=tuple(document["image_ids"]),
         image_paths=tuple(root / name for name in document["image_paths"]),
-        targets=np.asarray(document["targets"], dtype=np.float64 if task is Task.REGRESSION else np.int64),
+        targets=_read_targets(document["targets"], task, n_classes=len(document["classes"])),
         groups=None if groups is None else np.asarray(groups, dtype=np.int64),
         test_ids=tuple(document["test_ids"]),
         test_paths=tuple(root / name for name in document["test_paths"]),
@@ -214,6 +215,23 @@ def load_competition(path: Path) -> Competition:
         unreadable_test=tuple(document["unreadable_test"]),
         evidence=tuple(document["evidence"]),
     )
+
+
+def _written_targets(competition: Competition) -> list[Any]:
+    """Class numbers or values; of many labels those that an image has, as most have few of thousands."""
+    if competition.task is Task.MULTILABEL:
+        return [np.flatnonzero(row).tolist() for row in competition.targets]
+    written: list[Any] = competition.targets.tolist()
+    return written
+
+
+def _read_targets(written: Sequence[Any], task: Task, *, n_classes: int) -> NDArray[Any]:
+    if task is not Task.MULTILABEL:
+        return np.asarray(written, dtype=np.float64 if task is Task.REGRESSION else np.int64)
+    targets = np.zeros((len(written), n_classes), dtype=np.int64)
+    for row, labels in enumerate(written):
+        targets[row, labels] = 1
+    return targets
 
 
 def _template(document: Mapping[str, Any]) -> SubmissionTemplate:

@@ -1,21 +1,41 @@
-"""The image files below a competition's folder, and which of them an id names.
+"""The images in a competition's folder and in the archives at its top, by name.
 
-Only names are looked at. An id is never joined to a path: it either names a file that the walk found, or nothing, so
-that no id can lead out of the folder. Not responsible for: labels, or what is in a file.
+Only names are looked at. Not responsible for: labels, what is in a file, or which image an id names
+(automl.data.lookups).
 """
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from automl.data.archives import Archive
+from automl.data.image_names import (
+    ARCHIVE_SUFFIX,
+    IMAGE_SUFFIXES,
+    folder_of,
+    is_image_name,
+    part_of,
+    split_folder,
+    without_suffix,
+)
+from automl.data.listing import top_archives, walk
+from automl.data.lookups import ImageLookup, Joined
+from automl.data.tables import find_documents
+from automl.data.unread import advice, counted_kinds, described, json_kind, kind_of, refusal
 from automl.errors import DataError, listed
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-SKIPPED_NAMES = frozenset({"__MACOSX", "Thumbs.db", "automl_runs"})  # hidden names are skipped too
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageFiles",
+    "ImageLookup",
+    "Joined",
+    "find_images",
+    "require_images",
+    "split_folder",
+    "without_suffix",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +43,21 @@ class ImageFiles:
     """The images below root by their relative POSIX names, in sorted order, parted by the folder they lie in.
 
     Attributes:
-        train: below a folder whose name starts with "train".
-        test: below a folder whose name starts with "test".
-        other: all the rest.
+        train: below a folder or in an archive whose name starts with "train".
+        test: below a folder or in an archive whose name starts with "test".
+        other: all the rest, those below a folder valid or val among them.
+        unread: kinds of files that may hold images and cannot be read, with their counts, such as {".dcm": 3}.
+        unread_examples: the first file of each of these kinds.
+        notes: lines of evidence.
     """
 
     root: Path
     train: tuple[str, ...]
     test: tuple[str, ...]
     other: tuple[str, ...]
+    unread: Mapping[str, int] = field(default_factory=dict)
+    unread_examples: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def n_images(self) -> int:
@@ -47,122 +73,108 @@ class ImageFiles:
         """Where test images are looked for, in words."""
         return _place(self.test or self.other)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """What ids name: for each id an image, or None where it is missing or ambiguous."""
-
-    names: tuple[str | None, ...]
-    missing: tuple[str, ...]
-    ambiguous: tuple[str, ...]  # "id (file, file)"
-
-
-class ImageLookup:
-    """Finds the image that an id names, in the first of several sets of images that has one.
-
-    An id is a path from the competition's folder, else a path below the training or test folder, else a file name,
-    else a file name without its extension. Unicode forms of one name are the same name.
-    """
-
-    def __init__(self, *pools: Iterable[str]) -> None:
-        self._levels = [level for pool in pools if pool for level in _levels_of(pool)]
-
-    def candidates(self, image_id: str) -> list[str]:
-        """The images that the id names; more than one where it is ambiguous."""
-        exact = unicodedata.normalize("NFC", image_id.strip())
-        stem = without_suffix(exact)
-        for is_stem, names in self._levels:
-            found = names.get(stem if is_stem else exact)
-            if found:
-                return found
-        return []
-
-    def join(self, image_ids: Sequence[str]) -> Joined:
-        """The image of each id."""
-        found = [self.candidates(image_id) for image_id in image_ids]
-        pairs = list(zip(image_ids, found, strict=True))
-        return Joined(
-            names=tuple(names[0] if len(names) == 1 else None for names in found),
-            missing=tuple(image_id for image_id, names in pairs if not names),
-            ambiguous=tuple(f"{image_id} ({listed(names)})" for image_id, names in pairs if len(names) > 1),
-        )
+    @property
+    def unread_advice(self) -> str | None:
+        """What to do so that the unread files can be read, in one line for a hint; None where there are none."""
+        return advice(self.unread, self.unread_examples) if self.unread else None
 
 
 def find_images(root: Path) -> ImageFiles:
     """The images below a folder, whatever the case of their extensions; hidden files and our own are left out.
 
+    Images in an archive at the top are found as if its name were a folder's, unless they are unpacked beside it.
+
     Raises:
-        DataError: there is none, a folder cannot be read, a link leads out of root, or a name cannot be kept as text.
+        DataError: a folder or an archive cannot be read, a link leads out of root, or a name cannot be kept as text.
     """
-    names = sorted(_walk(root, ""))
-    if not names:
-        raise DataError(
-            f"{root} holds no images ({', '.join(IMAGE_SUFFIXES)})",
-            hint="give the competition's folder, with its archives unpacked",
-        )
-    _require_plain_text(names)
+    on_disk = [name for name in walk(root, _matters) if not _is_top_archive(name)]
+    unpacked, packed, notes = set(on_disk), [], []
+    for archive in top_archives(root):
+        members, left_out = _parted_by_unpacked([name for name in archive.names if _matters(name)], archive, unpacked)
+        packed += [f"{archive.path.name}/{member}" for member in members]
+        if left_out:
+            notes.append(_unpacked_note(archive, left_out))
+    names = [*on_disk, *packed]
+    images = sorted(name for name in names if is_image_name(name))
+    _require_plain_text(images)
+    counts, examples = counted_kinds(name for name in names if not is_image_name(name))
+    if not images:
+        _count_documents(root, counts, examples)
+    if counts:
+        notes.append(f"images: not read: {described(counts)}")
+    return ImageFiles(root=root, **_parted(images), unread=counts, unread_examples=examples, notes=tuple(notes))
+
+
+def require_images(files: ImageFiles) -> None:
+    """Raises:
+    DataError: there is no image; it says what was seen instead, and what to convert to which names or to unpack.
+    """
+    if not files.n_images:
+        raise refusal(files.root, files.unread, files.unread_examples)
+
+
+def _matters(name: str) -> bool:
+    return is_image_name(name) or kind_of(name) is not None
+
+
+def _is_top_archive(name: str) -> bool:
+    return "/" not in name and name.lower().endswith(ARCHIVE_SUFFIX)
+
+
+def _parted_by_unpacked(
+    members: Sequence[str], archive: Archive, unpacked: set[str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The members to take, and those left out by the folder they are unpacked to.
+
+    What an archive has in one folder at its top is taken for unpacked where one of these files lies beside the archive
+    or in the folder of its name.
+    """
+    own_folder = archive.path.name[: -len(ARCHIVE_SUFFIX)] + "/"
+    folder_of_group: dict[str, str] = {}
+    for member in members:
+        first = member.partition("/")[0] if "/" in member else ""
+        if first not in folder_of_group and own_folder + member in unpacked:
+            folder_of_group[first] = own_folder
+        elif first not in folder_of_group and member in unpacked:
+            folder_of_group[first] = f"{first}/" if first else "the folder"
+    taken: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for member in members:
+        group = folder_of_group.get(member.partition("/")[0] if "/" in member else "")
+        (taken if group is None else left_out.setdefault(group, [])).append(member)
+    return taken, left_out
+
+
+def _unpacked_note(archive: Archive, left_out: Mapping[str, Sequence[str]]) -> str:
+    n_files = sum(len(members) for members in left_out.values())
+    folders = listed(sorted(left_out))
+    return f"images: {folders} taken, and {n_files} files of {archive.path.name}, unpacked there, left out"
+
+
+def _count_documents(root: Path, counts: dict[str, int], examples: dict[str, str]) -> None:
+    """Count the JSON files that stand for images, which only matters where there are none."""
+    for name, path in find_documents(root).items():
+        kind = json_kind(path)
+        if kind is not None:
+            counts[kind] = counts.get(kind, 0) + 1
+            examples.setdefault(kind, name)
+
+
+def _parted(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     parted: dict[str, list[str]] = {"train": [], "test": [], "other": []}
+    part_of_folder: dict[str, str] = {}
     for name in names:
-        parted[_part_of(name)].append(name)
-    return ImageFiles(root=root, **{part: tuple(members) for part, members in parted.items()})
-
-
-def without_suffix(name: str) -> str:
-    """The name without its image extension; other dots stay."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
-
-
-def split_folder(name: str) -> str:
-    """The path of the training or test folder that an image lies below, with its slash, or "" where there is none."""
-    folders = name.split("/")[:-1]
-    depth = next((depth for depth, folder in enumerate(folders, 1) if _kind_of(folder) != "other"), 0)
-    return "".join(f"{folder}/" for folder in folders[:depth])
-
-
-def _walk(root: Path, below: str) -> Iterator[str]:
-    try:
-        entries = list(os.scandir(root / below))
-    except OSError as error:
-        raise DataError(
-            f"{root / below} cannot be read: {error.strerror or error}", hint="give the competition's folder"
-        ) from error
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in SKIPPED_NAMES:
-            continue
-        relative = below + entry.name
-        if entry.is_symlink():
-            yield from _linked_image(root, relative)
-        elif entry.is_dir():
-            yield from _walk(root, f"{relative}/")
-        elif _is_image_name(entry.name) and entry.is_file():
-            yield relative
-
-
-def _linked_image(root: Path, relative: str) -> Iterator[str]:
-    """The link where it leads to an image inside root; what a linked folder holds is found under its own name."""
-    link = root / relative
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # dangling or looping: RuntimeError is pathlib's word for a loop
-        return
-    is_image = _is_image_name(link.name) and target.is_file()
-    if (is_image or target.is_dir()) and not target.is_relative_to(root):
-        raise DataError(
-            f"{listed([relative])} is a link that leads out of {root}, to {target}",
-            hint="put the images themselves into the folder",
-        )
-    if is_image:
-        yield relative
-
-
-def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
+        folder = folder_of(name)
+        part = part_of_folder.get(folder)
+        if part is None:
+            part = part_of_folder[folder] = part_of(name)
+        parted[part].append(name)
+    return {part: tuple(members) for part, members in parted.items()}
 
 
 def _require_plain_text(names: Sequence[str]) -> None:
     """Names become ids in CSV and JSON files, which hold no other bytes than UTF-8 and confuse a carriage return."""
-    odd = [name for name in names if "\r" in name or not _is_utf8(name)]
+    odd = [name for name in names if "\r" in name or not (name.isascii() or _is_utf8(name))]
     if odd:
         raise DataError(
             f"the file names of {len(odd)} images are not UTF-8 text: {listed(odd)}",
@@ -178,33 +190,8 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _part_of(name: str) -> str:
-    kinds = (_kind_of(folder) for folder in name.split("/")[:-1])
-    return next((kind for kind in kinds if kind != "other"), "other")
-
-
-def _kind_of(folder: str) -> str:
-    lowered = folder.lower()
-    return next((kind for kind in ("train", "test") if lowered.startswith(kind)), "other")
-
-
-def _levels_of(pool: Iterable[str]) -> list[tuple[bool, dict[str, list[str]]]]:
-    """(whether it holds names without extension, id -> images) in the order in which they are tried."""
-    paths: dict[str, list[str]] = {}
-    below: dict[str, list[str]] = {}
-    names: dict[str, list[str]] = {}
-    stems: dict[str, list[str]] = {}
-    for image in pool:
-        path = unicodedata.normalize("NFC", image)
-        name = PurePosixPath(path).name
-        paths.setdefault(path, []).append(image)
-        below.setdefault(path.removeprefix(split_folder(path)), []).append(image)
-        names.setdefault(name, []).append(image)
-        stems.setdefault(without_suffix(name), []).append(image)
-    return [(False, paths), (False, below), (False, names), (True, stems)]
-
-
 def _place(names: Sequence[str]) -> str:
-    folders = sorted({split_folder(name) or name.rpartition("/")[0] for name in names})
+    example_of = {folder_of(name): name for name in names}
+    folders = sorted({split_folder(name) or name.rpartition("/")[0] for name in example_of.values()})
     shown = [f"{folder.rstrip('/')}/" if folder else "the folder" for folder in folders]
     return listed(shown) if len(shown) <= 2 else "the folder"

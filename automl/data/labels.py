@@ -10,9 +10,11 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from automl.data.asked import Asked
 from automl.data.images import ImageFiles, split_folder
+from automl.data.known import Known
 from automl.data.templates import Sample
 from automl.errors import DataError, listed
 
@@ -51,20 +53,40 @@ class Source:
     """What a reader may look at.
 
     Attributes:
+        tables, documents: the CSV and JSON files by name, "train.csv" also where it lies in an archive.
         test_images: what the sample submission names, and so no training images.
-        skip_missing: whether a labelled image without a file is left out instead of refused.
+        asked, known: what the user says, and what is known by the competition's name.
     """
 
+    root: Path
     files: ImageFiles
+    tables: Mapping[str, Path]
+    documents: Mapping[str, Path]
     sample: Sample
     test_images: frozenset[str]
-    skip_missing: bool
+    asked: Asked = field(default_factory=Asked)
+    known: Known | None = None
+
+    @property
+    def skip_missing(self) -> bool:
+        """Whether a labelled image without a file is left out instead of refused."""
+        return self.asked.skip_missing
 
     @property
     def trainable(self) -> tuple[str, ...]:
         """Images that may carry their label in their name or folder."""
         pool = self.files.train or self.files.other
         return tuple(image for image in pool if image not in self.test_images)
+
+    @property
+    def labels_name(self) -> str | None:
+        """The file of the labels, where it is said or known."""
+        return self.asked.labels or (self.known.labels if self.known else None)
+
+    @property
+    def label_name(self) -> str | None:
+        """The column of the labels, where it is said or known."""
+        return self.asked.label or (self.known.label if self.known else None)
 
 
 class NotOfThisKindError(Exception):
@@ -77,6 +99,7 @@ def labels_from_folders(source: Source) -> Labels:
     Raises:
         NotOfThisKindError: the training images do not all lie in such folders.
     """
+    _require_no_table_asked(source)
     images = source.trainable
     below = _below_common_folder([image.removeprefix(split_folder(image)) for image in images])
     loose = [image for image, rest in zip(images, below, strict=True) if "/" not in rest]
@@ -94,6 +117,7 @@ def labels_from_file_names(source: Source) -> Labels:
         NotOfThisKindError: hardly any name has them, or all have the same.
         DataError: most names have them, and some have not.
     """
+    _require_no_table_asked(source)
     images = source.trainable
     matches = [LABEL_IN_NAME.match(PurePosixPath(image).name) for image in images]
     labels = tuple(match[1] for match in matches if match)
@@ -110,6 +134,11 @@ def labels_from_file_names(source: Source) -> Labels:
         )
     evidence = f"labels: {len(images)} images, from the file names ({listed([example])})"
     return Labels(ids=images, columns=("label",), cells=_one_column(labels), images=images, evidence=(evidence,))
+
+
+def _require_no_table_asked(source: Source) -> None:
+    if source.asked.labels or source.asked.label:
+        raise NotOfThisKindError("--labels and --label ask for a table, not for names")
 
 
 def _one_column(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:

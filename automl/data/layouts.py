@@ -1,74 +1,103 @@
 """Reading a competition's folder: images, labels and the sample submission put together into a `Competition`.
 
 Only reads. `LABEL_READERS` are the conventions for labels, tried in order; a new convention is one more reader there.
-Not responsible for: opening an image (automl.data.cache).
+Not responsible for: opening an image (automl.data.cache), or finding broken and repeated ones (automl.data.refining).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from automl.data.asked import Asked
 from automl.data.competition import Competition
-from automl.data.images import ImageFiles, ImageLookup, find_images
+from automl.data.groups import find_groups
+from automl.data.images import find_images, require_images
+from automl.data.known import Known, known_competition, known_folder
+from automl.data.label_json import labels_from_json
 from automl.data.label_tables import labels_from_table
 from automl.data.labels import Labels, NotOfThisKindError, Source, labels_from_file_names, labels_from_folders
-from automl.data.tables import counted
-from automl.data.templates import DEFAULT_METRICS, Sample, Submission, interpret, read_sample, template_of
-from automl.errors import DataError, listed
+from automl.data.long_tables import labels_from_long_table
+from automl.data.meaning import told_metric, understand
+from automl.data.pixel_labels import is_pixel_table, labels_from_pixel_table
+from automl.data.samples import find_sample
+from automl.data.tables import counted, find_documents, find_tables
+from automl.data.templates import template_of
+from automl.data.test_images import find_test_images
+from automl.errors import DataError
 from automl.metrics import metric_named
-from automl.tasks import Task
 
-LABEL_READERS: tuple[Callable[[Source], Labels], ...] = (labels_from_table, labels_from_folders, labels_from_file_names)
+LABEL_READERS: tuple[Callable[[Source], Labels], ...] = (
+    labels_from_long_table,
+    labels_from_table,
+    labels_from_json,
+    labels_from_pixel_table,
+    labels_from_folders,
+    labels_from_file_names,
+)
+NOTHING_ASKED = Asked()
+GENERIC_FOLDERS = frozenset({"data", "dataset", "input", "raw"})  # such a folder is called by the one it lies in
 
 
-def read_competition(
-    root: Path, *, metric: str | None = None, flips: bool = True, skip_missing: bool = False
-) -> Competition:
+def read_competition(root: Path, asked: Asked = NOTHING_ASKED) -> Competition:
     """What is understood of a competition's folder.
 
     Args:
-        metric: the name of the metric; without it one is proposed from the sample submission's form.
-        flips: whether a mirrored image keeps its label.
-        skip_missing: leave out labelled images without a file instead of refusing them.
+        asked: what the user says of it; the rest is known by the competition's name, or inferred.
 
     Raises:
         DataError: the folder, a table or the way they fit together is at fault.
-        UsageError: there is no such metric.
+        UsageError: there is no such metric or competition, or what was asked does not fit the folder.
     """
-    if metric is not None:
-        metric_named(metric)
     root = _folder(root)
-    files, sample = find_images(root), read_sample(root)
-    test_images = _test_images(sample, files)
-    source = Source(files=files, sample=sample, test_images=frozenset(test_images), skip_missing=skip_missing)
+    known, known_lines = _known(root, asked)
+    if (told := told_metric(asked, known)) is not None:
+        metric_named(told[0])  # a misspelt one is told before anything is read
+    files, tables, documents = find_images(root), find_tables(root), find_documents(root)
+    if not files.n_images and not any(is_pixel_table(path) for path in tables.values()):
+        require_images(files)
+    sample, sample_lines = find_sample(root, files, tables, asked.sample)
+    test = find_test_images(sample, files, tables, documents, skip_missing=asked.skip_missing)
+    source = Source(
+        root=root,
+        files=files,
+        tables=tables,
+        documents=documents,
+        sample=sample,
+        test_images=frozenset(address for address in test.addresses if address is not None),
+        asked=asked,
+        known=known,
+    )
     labels = _read_labels(source)
-    submission = interpret(sample, _distinct(labels), metric)
-    chosen = metric_named(metric or DEFAULT_METRICS[submission.kind])
-    index_of = {label: index for index, label in enumerate(submission.classes)}
+    meaning = understand(labels, sample, asked, known)
+    groups = find_groups(labels, source)
     return Competition(
         root=root,
-        task=Task.BINARY if len(submission.classes) == 2 else Task.MULTICLASS,
-        classes=submission.classes,
+        task=meaning.task,
+        classes=meaning.classes,
         image_ids=labels.ids,
         image_paths=tuple(root / image for image in labels.images),
-        targets=np.array([index_of[label] for label in labels.texts], dtype=np.int64),
-        groups=None,
-        test_ids=sample.ids,
-        test_paths=tuple(root / image for image in test_images),
-        metric=chosen,
-        metric_given=metric is not None,
-        submission=template_of(sample, submission.kind),
-        flips=flips,
+        targets=meaning.targets,
+        groups=groups.numbers,
+        test_ids=sample.image_ids,
+        test_paths=_test_paths(root, test.addresses),
+        metric=meaning.metric,
+        metric_given=meaning.metric_given,
+        submission=template_of(sample, meaning.kind, meaning.n_ranked),
+        flips=meaning.flips,
+        scales=meaning.scales,
+        grouped_by=groups.grouped_by,
+        unreadable_test=tuple(row for row, address in enumerate(test.addresses) if address is None),
         evidence=(
+            *known_lines,
+            *files.notes,
+            *sample_lines,
             *labels.evidence,
-            *_class_evidence(labels, submission),
-            *_test_evidence(test_images, labels, source),
-            submission.evidence,
-            f"metric: {chosen.name}, {'as asked' if metric else 'proposed for such a submission'}",
+            *test.evidence,
+            *_shared_lines(labels, source),
+            *meaning.evidence,
+            *groups.evidence,
+            *(f"note: {remark}" for remark in (known.remarks if known else ())),
         ),
     )
 
@@ -83,28 +112,14 @@ def _folder(root: Path) -> Path:
     raise DataError(f"there is no folder {str(root)!r}", hint="give the competition's folder")
 
 
-def _test_images(sample: Sample, files: ImageFiles) -> tuple[str, ...]:
-    """The image of each of the sample's ids, in its order."""
-    joined = ImageLookup(files.test, files.other).join(sample.ids)
-    if len(joined.missing) == len(sample.ids):
-        raise DataError(
-            f"none of the {len(sample.ids)} ids in {sample.name} names an image in {files.test_place}: "
-            f"{listed(joined.missing)}",
-            hint="check that the test images are unpacked, and that the sample submission is of this competition",
-        )
-    if joined.missing:
-        raise DataError(
-            f"{sample.name} names {counted(len(joined.missing), 'image')} without a file in {files.test_place}: "
-            f"{listed(joined.missing)}",
-            hint="unpack all test images; a submission needs every one of them",
-        )
-    if joined.ambiguous:
-        raise DataError(
-            f"{sample.name} has {counted(len(joined.ambiguous), 'id')} that may be several images: "
-            f"{listed(joined.ambiguous)}",
-            hint="leave one image for each id",
-        )
-    return tuple(name for name in joined.names if name is not None)
+def _known(root: Path, asked: Asked) -> tuple[Known | None, list[str]]:
+    """What is known of the competition, by the name that is asked for or by that of its folder."""
+    if asked.competition is not None:
+        known = known_competition(asked.competition)
+        return known, [f"competition: {known.slug}, as asked"]
+    name = root.parent.name if root.name.lower() in GENERIC_FOLDERS else root.name
+    found = known_folder(name)
+    return found, [f"competition: {found.slug}, from the folder's name"] if found else []
 
 
 def _read_labels(source: Source) -> Labels:
@@ -117,35 +132,16 @@ def _read_labels(source: Source) -> Labels:
             reasons.append(str(reason))
     raise DataError(
         f"no labels were found in {source.files.root}: {'; '.join(reasons)}",
-        hint="add a train.csv with an id and a label column, a folder for each class, or names such as cat.0.jpg",
+        hint="add a train.csv with an id and a label column, a folder for each class, or names such as cat.0.jpg; "
+        "--labels FILE and --label COLUMN say which ones to take",
     )
 
 
-def _distinct(labels: Labels) -> set[str]:
-    distinct = set(labels.texts)
-    if len(distinct) < 2:
-        raise DataError(
-            f"all {len(labels.texts)} training images have the label {listed(sorted(distinct))}",
-            hint="add images of another class",
-        )
-    return distinct
+def _test_paths(root: Path, addresses: Sequence[str | None]) -> tuple[Path, ...]:
+    """The images' paths; where an image is missing a path of nothing, which is never opened."""
+    return tuple(root / (address or f"missing/{row}") for row, address in enumerate(addresses))
 
 
-def _class_evidence(labels: Labels, submission: Submission) -> list[str]:
-    counts = Counter(labels.texts)
-    shown = listed([f"{label} {counts[label]}" for label in submission.classes], at_most=10)
-    lines = [f"classes: {len(submission.classes)}, with so many images: {shown}"]
-    spellings = Counter(label.lower() for label in submission.classes)
-    alike = [label for label in submission.classes if spellings[label.lower()] > 1]
-    if alike:
-        lines.append(f"classes: some differ only in upper and lower case: {listed(alike)}")
-    return lines
-
-
-def _test_evidence(test_images: Sequence[str], labels: Labels, source: Source) -> list[str]:
-    place = source.files.test_place
-    lines = [f"test: {counted(len(test_images), 'image')} in {place}, from the ids of {source.sample.name}"]
+def _shared_lines(labels: Labels, source: Source) -> list[str]:
     n_shared = len(source.test_images & set(labels.images))
-    if n_shared:
-        lines.append(f"test: {counted(n_shared, 'test image')} also among the training images")
-    return lines
+    return [f"test: {counted(n_shared, 'test image')} also among the training images"] if n_shared else []

@@ -6,7 +6,7 @@ Not responsible for: which trials are complete (automl.study) or how members are
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from automl.artifacts import StudyFiles, write_json
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
-from automl.ensemble.choose import Choice, Looking, blends_ranks, choose
+from automl.ensemble.choose import Choice, Looking, choose
+from automl.ensemble.deciding import Deciding, blends_ranks, decide
 from automl.ensemble.pool import Candidate, read_pool
 from automl.ensemble.submission import write_submission
 from automl.ensemble.tta import AUTO, GROUPS, View, group_of
@@ -44,12 +45,15 @@ class EnsembleResult:
 
     Attributes:
         members: the heaviest first.
-        score: cross-fitted on n_rows rows out of fold, with the views.
+        score: cross-fitted on n_rows rows out of fold, with the views and the rule.
         score_error: its standard error.
-        score_without_tta: the same blends with the identity view alone.
+        score_without_tta: the same blends with the identity view alone, and with a rule that was chosen for them.
         best_single_score: of one trial on the same rows; the best of n_pool, so a little flattered.
         tta: the group of views that was used, and the names of its views.
         kind: "mean" of the best members, or "greedy" weights.
+        rule: what decides the rows out of fold and the test images alike, as its to_json has it.
+        rule_kind: "plain", "matched" to the training frequencies, or "searched".
+        decided: the rule in words.
         notes: what was left out or decided, a line each.
     """
 
@@ -64,6 +68,9 @@ class EnsembleResult:
     views: tuple[str, ...]
     kind: str
     by_rank: bool
+    rule: Mapping[str, Any]
+    rule_kind: str
+    decided: str
     n_pool: int
     n_rows: int
     seconds: float
@@ -112,8 +119,12 @@ def build_ensemble(
         note(f"{change}: {'they are left out' if tta == AUTO else '--tta none would leave them out'}")
         if tta == AUTO:
             group, choice = "none", choice.without_views()
-    write_submission(competition, _test_probs(choice, GROUPS[group], competition, looking), out)
-    result = _result(choice, competition, group, notes, out=out, seconds=time.monotonic() - started)
+    decided = _decided(choice, competition)
+    if competition.unreadable_test:
+        note(_unseen(competition))
+    test_probs = _test_probs(choice, GROUPS[group], competition, looking)
+    write_submission(competition, test_probs, out, decided[1].rule, by_rank=blends_ranks(competition))
+    result = _result(choice, competition, group, decided, notes, out=out, seconds=time.monotonic() - started)
     write_json(files.ensemble, {**asdict(result), "submission": str(out)})
     return result
 
@@ -122,17 +133,44 @@ def _say_nothing(line: str) -> None:
     """The progress that nobody asked for."""
 
 
+def _decided(choice: Choice, competition: Competition) -> tuple[Deciding, Deciding]:
+    """The rules for the blend with the identity view alone and with all views; one and the same without views."""
+    rows = choice.pool[0].rows
+    plain = decide(competition, choice.plain_probs, rows, scored=choice.plain)
+    if choice.probs is choice.plain_probs:
+        return plain, plain
+    return plain, decide(competition, choice.probs, rows, scored=choice.with_views)
+
+
+def _unseen(competition: Competition) -> str:
+    n_unseen, n_test = len(competition.unreadable_test), len(competition.test_ids)
+    images = "test image is" if n_unseen == 1 else "test images are"
+    given = "the middle rank" if blends_ranks(competition) else "the training images' frequencies"
+    return f"{n_unseen} of {n_test} {images} missing or broken: {given} stand in for what nobody can see"
+
+
 def _test_probs(choice: Choice, views: Sequence[View], competition: Competition, looking: Looking) -> NDArray[Any]:
-    """(n_test, n_classes) probabilities of the ensemble."""
-    seen = np.stack([looking.test(member, views) for member, _ in choice.weighted])
+    """(n_test, n_classes) of the ensemble; test images that nobody can see are not ranked among others."""
+    test = np.stack([looking.test(member, views) for member, _ in choice.weighted])
     weights = np.array([weight for _, weight in choice.weighted])
-    return blend(seen, weights, by_rank=blends_ranks(competition))
+    seen = np.setdiff1d(np.arange(len(competition.test_ids)), competition.unreadable_test)
+    probs = np.zeros(test.shape[1:])
+    probs[seen] = blend(test[:, seen], weights, by_rank=blends_ranks(competition))
+    return probs
 
 
 def _result(
-    choice: Choice, competition: Competition, group: str, notes: list[str], *, out: Path, seconds: float
+    choice: Choice,
+    competition: Competition,
+    group: str,
+    decided: tuple[Deciding, Deciding],
+    notes: list[str],
+    *,
+    out: Path,
+    seconds: float,
 ) -> EnsembleResult:
     best_single, best_single_score = choice.best_single
+    decided_plain, decided_with_views = decided
     return EnsembleResult(
         members=tuple(
             EnsembleMember(
@@ -145,15 +183,18 @@ def _result(
             for member, weight in choice.weighted
         ),
         metric=competition.metric.name,
-        score=choice.with_views.score,
-        score_error=choice.with_views.error,
-        score_without_tta=choice.plain.score,
+        score=decided_with_views.score,
+        score_error=decided_with_views.score_error,
+        score_without_tta=decided_plain.score,
         best_single_number=best_single.number,
         best_single_score=best_single_score,
         tta=group,
         views=tuple(view.name for view in GROUPS[group]),
         kind=choice.blend.kind,
         by_rank=blends_ranks(competition),
+        rule=decided_with_views.rule.to_json(),
+        rule_kind=decided_with_views.kind,
+        decided=decided_with_views.words,
         n_pool=len(choice.pool),
         n_rows=len(choice.pool[0].rows),
         seconds=seconds,

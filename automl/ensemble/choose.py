@@ -9,25 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.cache import PixelCache
-from automl.data.competition import Competition, SubmissionKind
+from automl.data.competition import Competition
+from automl.ensemble.bootstrap import bootstrap_scores
+from automl.ensemble.deciding import Estimate, blends_ranks
 from automl.ensemble.pool import Note, require_some
 from automl.ensemble.predict import Member, predict_oof, predict_test
 from automl.ensemble.tta import View
-from automl.ensemble.weights import Blend, blend_weights, bootstrap_scores, ranks_of
+from automl.ensemble.weights import Blend, blend_weights, ranks_of
 from automl.errors import StorageError
-
-
-class Estimate(NamedTuple):
-    """A cross-fitted score and its standard error."""
-
-    score: float
-    error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,7 @@ class Choice:
     """A blend of a pool and its scores, with the identity view alone and with all views.
 
     Attributes:
+        plain_probs, probs: (n_rows, n_classes) cross-fitted, with the identity view alone and with all views.
         best_single: the best member on the same rows, and its score: the luckiest of the pool, so a little flattered.
     """
 
@@ -68,6 +64,8 @@ class Choice:
     blend: Blend
     plain: Estimate
     with_views: Estimate
+    plain_probs: NDArray[np.float64]
+    probs: NDArray[np.float64]
     best_single: tuple[Member, float]
 
     @property
@@ -79,7 +77,7 @@ class Choice:
 
     def without_views(self) -> Choice:
         """The same, looking with the identity view alone."""
-        return replace(self, with_views=self.plain)
+        return replace(self, with_views=self.plain, probs=self.plain_probs)
 
 
 def choose(
@@ -108,17 +106,12 @@ def choose(
             pool = require_some([other for other in pool if other is not member])
             blended = _blended(pool, competition, max_members)
     plain = Estimate(blended.score, blended.score_error)
-    with_views = _estimate(blended, pool, seen, competition) if seen else plain
-    return Choice(pool, blended, plain, with_views, _best_single(pool, competition))
-
-
-def blends_ranks(competition: Competition) -> bool:
-    """Whether ranks are averaged: where the metric that the user named ranks one column.
-
-    Not with more classes, as the ranks of a row would not sum to one.
-    """
-    ranking = competition.metric.needs == "order" and competition.metric_given
-    return ranking and competition.n_classes == 2 and competition.submission.kind is not SubmissionKind.LABEL
+    plain_probs = probs = blended.cross_fitted_probs(_stacked([member.oof for member in pool], competition))
+    with_views = plain
+    if seen:
+        probs = blended.cross_fitted_probs(_stacked([seen.get(m.number, m.oof) for m in pool], competition))
+        with_views = _estimate(probs, pool[0].rows, competition)
+    return Choice(pool, blended, plain, with_views, plain_probs, probs, _best_single(pool, competition))
 
 
 def _blended(pool: list[Member], competition: Competition, max_members: int) -> Blend:
@@ -126,7 +119,8 @@ def _blended(pool: list[Member], competition: Competition, max_members: int) -> 
     return blend_weights(
         _stacked([member.oof for member in pool], competition),
         competition.targets[rows],
-        competition.metric,
+        competition.scorer,
+        strata=competition.strata[rows],
         groups=None if competition.groups is None else competition.groups[rows],
         max_members=max_members,
     )
@@ -139,14 +133,12 @@ def _unseen(pool: list[Member], blended: Blend, seen: dict[int, NDArray[Any]]) -
     return next(unseen, None)
 
 
-def _estimate(blended: Blend, pool: list[Member], seen: dict[int, NDArray[Any]], competition: Competition) -> Estimate:
-    """The blend's score where its members look through the views; the others weigh nothing."""
-    rows = pool[0].rows
-    targets, metric = competition.targets[rows], competition.metric
-    probs = blended.cross_fitted_probs(_stacked([seen.get(m.number, m.oof) for m in pool], competition))
+def _estimate(probs: NDArray[np.float64], rows: NDArray[np.int64], competition: Competition) -> Estimate:
+    """The score of cross-fitted probabilities of those rows."""
+    targets, scorer = competition.targets[rows], competition.scorer
     groups = None if competition.groups is None else competition.groups[rows]
-    resampled = bootstrap_scores([probs], targets, metric, groups=groups)
-    return Estimate(metric(targets, probs), float(resampled.std()))
+    resampled = bootstrap_scores([probs], targets, scorer, groups=groups)
+    return Estimate(scorer(targets, probs), float(resampled.std()))
 
 
 def _stacked(oof_probs: list[NDArray[Any]], competition: Competition) -> NDArray[Any]:
@@ -155,7 +147,7 @@ def _stacked(oof_probs: list[NDArray[Any]], competition: Competition) -> NDArray
 
 
 def _best_single(pool: list[Member], competition: Competition) -> tuple[Member, float]:
-    metric, targets = competition.metric, competition.targets[pool[0].rows]
-    scores = [metric(targets, member.oof) for member in pool]
-    best = int(np.argmax(scores) if metric.greater_is_better else np.argmin(scores))
+    scorer, targets = competition.scorer, competition.targets[pool[0].rows]
+    scores = [scorer(targets, member.oof) for member in pool]
+    best = int(np.argmax(scores) if scorer.greater_is_better else np.argmin(scores))
     return pool[best], scores[best]

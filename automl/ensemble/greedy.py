@@ -9,16 +9,12 @@ with replacement (2.1), sorted initialisation (2.2), bagged selection (2.3).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.metrics import Metric
-
-Floats = NDArray[np.float64]
-Scorer = Callable[[Floats], Floats]  # (m, ...) means of members -> (m,) scores, greater is better
+from automl.ensemble.objectives import Floats, Objective, Scores
 
 N_PICKS = 25  # Source: AutoGluon's greedy ensemble: TabRepo saw no gain above 25
 N_FIRST = 5  # at most that many of the best begin a selection
@@ -27,11 +23,24 @@ BAG_FRACTION = 0.5  # of the pool; no bag is smaller than the ensemble that is w
 MAX_ROWS = 5_000  # weights in steps of 1/25 need no more; keeps the time bounded
 
 
-def greedy_weights(probs: Floats, targets: NDArray[Any], objective: Metric, *, max_members: int, seed: int) -> Floats:
-    """Weights (n_models,) of members (n_models, n, n_classes): not negative, sum 1, at most max_members not zero."""
+def greedy_weights(
+    probs: NDArray[Any],
+    targets: NDArray[Any],
+    objective: Objective,
+    *,
+    max_members: int,
+    seed: int,
+    fit_rows: NDArray[np.int64] | None = None,
+) -> Floats:
+    """Weights (n_models,) of members (n_models, n, n_classes): not negative, sum 1, at most max_members not zero.
+
+    Args:
+        fit_rows: the rows that may be looked at; None for all.
+    """
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(targets))[:MAX_ROWS])
-    pool, scores_of = _pool(probs[:, rows], targets[rows], objective)
+    allowed = np.arange(len(targets)) if fit_rows is None else fit_rows
+    rows = allowed[np.sort(rng.permutation(len(allowed))[:MAX_ROWS])]
+    pool, scores_of = objective(probs[:, rows], targets[rows])
     best_first = np.argsort(-scores_of(pool), kind="stable")
     n_models = len(probs)
     bag_size = max(math.ceil(BAG_FRACTION * n_models), min(max_members, n_models))
@@ -42,22 +51,7 @@ def greedy_weights(probs: Floats, targets: NDArray[Any], objective: Metric, *, m
     return _thinned(weights, pool, scores_of, max_members)
 
 
-def _pool(probs: Floats, targets: NDArray[Any], objective: Metric) -> tuple[Floats, Scorer]:
-    """What of the members the objective looks at, and the function that scores means of it."""
-    if objective.name == "log_loss":
-        true_probs = probs[:, np.arange(len(targets)), targets] / probs.sum(axis=2)
-        return true_probs, _mean_log
-    sign = 1.0 if objective.greater_is_better else -1.0
-    return probs, lambda means: np.array([sign * objective(targets, mean) for mean in means])
-
-
-def _mean_log(true_probs: Floats) -> Floats:
-    """Log loss, negated, from the true class's probabilities (m, n) alone: a hundred times faster than from all."""
-    logs: Floats = np.log(np.clip(true_probs, 1e-15, 1.0)).mean(axis=1)
-    return logs
-
-
-def _select(pool: Floats, scores_of: Scorer) -> Floats:
+def _select(pool: Floats, scores_of: Scores) -> Floats:
     """One selection from a pool that is sorted best first: how often each is picked, divided by all picks."""
     sums = np.cumsum(pool[:N_FIRST], axis=0)
     sizes = np.arange(1.0, len(sums) + 1.0).reshape(-1, *[1] * (pool.ndim - 1))
@@ -79,7 +73,7 @@ def _select(pool: Floats, scores_of: Scorer) -> Floats:
     return frequencies
 
 
-def _thinned(weights: Floats, pool: Floats, scores_of: Scorer, max_members: int) -> Floats:
+def _thinned(weights: Floats, pool: Floats, scores_of: Scores, max_members: int) -> Floats:
     """The weights without the members that are missed least, one after the other.
 
     Not the heaviest alone: of many members of one kind each weighs little, and none might be left to stand for it.

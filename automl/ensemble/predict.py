@@ -39,6 +39,7 @@ class Member:
     score: float
     config: TrialConfig
     files: TrialFiles
+    competition: Competition
     trained_folds: tuple[int, ...]
     rows: NDArray[np.int64]
     folds: NDArray[np.int64]
@@ -83,6 +84,7 @@ def read_member(
         score=score,
         config=config,
         files=files,
+        competition=competition,
         trained_folds=tuple(int(fold) for fold in np.unique(oof["folds"])),
         rows=oof["rows"][ascending].astype(np.int64),
         folds=oof["folds"][ascending].astype(np.int64),
@@ -142,9 +144,8 @@ def _sum_over_views(
     device: str,
 ) -> NDArray[np.float64]:
     """One fold's model asked once for each view; the model is gone when this returns."""
-    n_classes = member.oof.shape[1]
-    model = load_trained(member.config, member.files, fold, n_classes=n_classes, device=device)
-    total = np.zeros((len(rows), n_classes))
+    model = load_trained(member.config, member.files, fold, competition=member.competition, device=device)
+    total = np.zeros((len(rows), member.oof.shape[1]))
     for view in views:
         total += predict_probs(model, pixels, rows, image_size=member.image_size, device=device, view=view.apply)
     return total

@@ -1,13 +1,13 @@
 """The submission in the very form of the sample, written only where the competition would accept it.
 
-Not responsible for: finding out that form (automl.data) or the probabilities (automl.ensemble.build).
+Rows stand in the sample's order, and numbers have nine significant digits. Not responsible for: finding out that form
+(automl.data), the probabilities (automl.ensemble.build), or what a scorer would refuse (automl.ensemble.guard).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,114 +17,157 @@ from numpy.typing import NDArray
 
 from automl.artifacts import write_bytes
 from automl.data.competition import Competition, SubmissionKind
-from automl.errors import DataError, listed
+from automl.decisions import Rule
+from automl.ensemble.deciding import deciding_metric
+from automl.ensemble.guard import problems
+from automl.errors import DataError
+from automl.metrics import plain_predictions
+from automl.tasks import Task
 
-SUM_TOLERANCE = 1e-6  # Source: mle-bench's graders refuse rows whose sum is further from 1
+OVERSHOOT = 1e-6  # a mean of probabilities may leave [0, 1] by rounding alone
+MIDDLE_RANK = 0.5
 
 
-def write_submission(competition: Competition, probs: NDArray[Any], path: Path) -> None:
+def write_submission(
+    competition: Competition, probs: NDArray[Any], path: Path, rule: Rule | None = None, *, by_rank: bool = False
+) -> None:
     """Put the submission for test probabilities (n_test, n_classes) at path, atomically.
+
+    Test images that nobody can see get the prior, or the middle rank.
+
+    Args:
+        rule: what decides where labels, lists or values are asked; it was fitted to rows out of fold. None for the most
+            probable class, labels from one half on, and the like.
+        by_rank: the probabilities are ranks.
 
     Raises:
         DataError: the competition would refuse it; what was at path before is intact.
         StorageError: it cannot be written.
     """
-    content = _submission_bytes(competition, probs)
+    expected = (len(competition.test_ids), competition.n_classes)
+    _require(probs.shape == expected, f"it has probabilities of shape {probs.shape}, not {expected}")
+    seen = np.array(probs, dtype=np.float64)
+    if competition.unreadable_test:
+        seen[list(competition.unreadable_test)] = MIDDLE_RANK if by_rank else competition.prior
+    _require(bool(np.isfinite(seen).all()), "it has probabilities that are not finite")
+    content = _submission_bytes(competition, _fields(competition, seen, rule))
     check_submission(competition, content)
     write_bytes(path, content)
 
 
 def check_submission(competition: Competition, submission: Path | bytes) -> None:
-    """Read a submission back and hold it against the sample's form: header, ids in their order, values.
+    """Read a submission back and hold it against the sample's form: header, ids, values.
 
     Raises:
-        DataError: naming the first line that the competition would refuse.
+        DataError: naming the first problem and how many others there are; or there is no such file.
     """
-    header, rows = _parsed(submission.read_bytes() if isinstance(submission, Path) else submission)
-    template = competition.submission
-    _require(header == template.header, f"the header is {','.join(header)}, not {','.join(template.header)}")
-    _require(len(rows) == len(template.ids), f"it has {len(rows)} rows, not {len(template.ids)}")
-    for line, (row, expected_id) in enumerate(zip(rows, template.ids, strict=True), start=2):
-        _require(len(row) == len(header), f"line {line} has {len(row)} values, not {len(header)}")
-        image_id = row[template.id_column]
-        _require(image_id == expected_id, f"line {line} has the id '{image_id}', not '{expected_id}'")
-    labels = frozenset(competition.classes)
-    for line, row in enumerate(rows, start=2):
-        values = [*row[: template.id_column], *row[template.id_column + 1 :]]
-        match template.kind:
-            case SubmissionKind.LABEL:
-                _check_label(values, labels, line)
-            case SubmissionKind.PROBABILITY:
-                _check_numbers(values, line)
-            case SubmissionKind.PROBABILITIES:
-                _check_sum(_check_numbers(values, line), line)
+    content = submission if isinstance(submission, bytes) else _read(submission)
+    found = problems(competition, content)
+    if found:
+        raise _refused(found[0], n_others=len(found) - 1)
 
 
-def _submission_bytes(competition: Competition, probs: NDArray[Any]) -> bytes:
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", hint="name the file of a submission") from error
+
+
+def _submission_bytes(competition: Competition, fields: Iterable[Sequence[str]]) -> bytes:
     template = competition.submission
-    expected = (len(template.ids), competition.n_classes)
-    _require(probs.shape == expected, f"it has probabilities of shape {probs.shape}, not {expected}")
-    _require(bool(np.isfinite(probs).all()), "it has probabilities that are not finite")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(template.header)
-    for image_id, values in zip(template.ids, _values(competition, probs), strict=True):
+    for own_id, values in zip(template.ids, fields, strict=True):
         position = template.id_column
-        writer.writerow([*values[:position], image_id, *values[position:]])
+        writer.writerow([*values[:position], own_id, *values[position:]])
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _values(competition: Competition, probs: NDArray[Any]) -> Iterable[list[str]]:
-    """What each row holds beside its id."""
-    match competition.submission.kind:
+def _fields(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> Iterable[Sequence[str]]:
+    """What each row of the file holds beside its id."""
+    template, classes = competition.submission, competition.classes
+    match template.kind:
+        case SubmissionKind.VALUES:
+            return _numbers(competition, _predictions(competition, probs, rule))
+        case SubmissionKind.PROBABILITY | SubmissionKind.PROBABILITIES:
+            return _numbers(competition, _handed_in_probs(competition, probs, rule))
+        case SubmissionKind.RANKING:
+            ranking = _ranking(competition, probs, rule)
+            return ([" ".join(classes[index] for index in row)] for row in ranking)
+        case _ if template.cells is not None:
+            return _numbers(competition, _indicators(competition, probs, rule))
+        case SubmissionKind.LABELS:
+            chosen = _indicators(competition, probs, rule)
+            return ([" ".join(classes[index] for index in np.flatnonzero(row))] for row in chosen)
         case SubmissionKind.LABEL:
-            return ([competition.classes[index]] for index in probs.argmax(axis=1))
-        case SubmissionKind.PROBABILITY:
-            return ([_written(value)] for value in probs[:, 1])
-        case SubmissionKind.PROBABILITIES:
-            exact = probs.astype(np.float64)
-            totals = exact.sum(axis=1, keepdims=True)
-            _require(bool((totals > 0).all()), "it has rows of probabilities without a positive sum")
-            return ([_written(value) for value in row] for row in exact / totals)
+            labels = _predictions(competition, probs, rule)
+            return ([classes[index]] for index in labels)
+
+
+def _predictions(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[Any]:
+    """In the form that the deciding metric needs."""
+    if rule is not None:
+        return rule(probs)
+    one_class_each = competition.task.one_class_each
+    metric = deciding_metric(competition)
+    return plain_predictions(metric, probs, one_class_each=one_class_each, scales=competition.scales)
+
+
+def _handed_in_probs(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.float64]:
+    """Rows that sum to 1 where an image has one class; (n, 1) of the second class where that alone is asked."""
+    handed_in = _within_bounds(_predictions(competition, probs, rule))
+    template = competition.submission
+    if template.kind is SubmissionKind.PROBABILITY and template.cells is None:
+        return handed_in[:, 1:2]
+    if not competition.task.one_class_each:
+        return handed_in
+    totals = handed_in.sum(axis=1, keepdims=True)
+    _require(bool((totals > 0).all()), "it has rows of probabilities without a positive sum")
+    normalised: NDArray[np.float64] = handed_in / totals
+    return normalised
+
+
+def _within_bounds(probs: NDArray[Any]) -> NDArray[np.float64]:
+    """The probabilities, without what rounding has added; the guard refuses what lies further out."""
+    inside = np.clip(probs, 0.0, 1.0)
+    return np.where(np.abs(probs - inside) <= OVERSHOOT, inside, probs)
+
+
+def _ranking(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.int64]:
+    """(n, n_ranked) different classes, the best first: what the rule names, and then the likeliest of the others."""
+    predictions = _predictions(competition, probs, rule)
+    named = predictions[:, None] if predictions.ndim == 1 else predictions
+    order = probs.copy()
+    np.put_along_axis(order, named, 2.0 + np.arange(named.shape[1], 0, -1), axis=1)  # above every probability
+    n_ranked = min(competition.submission.n_ranked, competition.n_classes)
+    return np.argsort(-order, axis=1, kind="stable")[:, :n_ranked]
+
+
+def _indicators(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.int64]:
+    """(n, n_classes) of 0 and 1: the labels, at least one where every training image has one."""
+    predictions = _predictions(competition, probs, rule)
+    if predictions.ndim == 1:
+        one_hot: NDArray[np.int64] = np.eye(competition.n_classes, dtype=np.int64)[predictions]
+        return one_hot
+    chosen = predictions.astype(np.int64)
+    if competition.task is Task.MULTILABEL and rule is None and competition.scorer.facts.always_labelled:
+        empty = np.flatnonzero(~chosen.any(axis=1))
+        chosen[empty, probs[empty].argmax(axis=1)] = 1
+    return chosen
+
+
+def _numbers(competition: Competition, values: NDArray[Any]) -> Iterable[Sequence[str]]:
+    """The numbers (n, n_columns) of each row, or one for each row of the long form."""
+    cells = competition.submission.cells
+    if cells is not None:
+        return ([_written(values[image, column])] for image, column in cells)
+    return ([_written(value) for value in row] for row in values)
 
 
 def _written(value: float) -> str:
     return format(float(value), ".9g")  # a float32 comes back; fewer digits make ties and cost log loss
-
-
-def _parsed(content: bytes) -> tuple[tuple[str, ...], list[list[str]]]:
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _refused("it is not UTF-8") from error
-    _require(not text.startswith("\ufeff"), "it begins with a byte order mark")
-    _require("\r" not in text, "it has carriage returns")
-    _require(text.endswith("\n"), "its last line does not end")
-    header, *rows = csv.reader(io.StringIO(text, newline=""))
-    return tuple(header), rows
-
-
-def _check_label(values: Sequence[str], labels: frozenset[str], line: int) -> None:
-    unknown = [value for value in values if value not in labels]
-    _require(not unknown, f"line {line} has the label {listed(unknown)}, which is not one of the classes")
-
-
-def _check_numbers(values: Sequence[str], line: int) -> list[float]:
-    return [_number(value, line) for value in values]
-
-
-def _check_sum(numbers: Sequence[float], line: int) -> None:
-    total = math.fsum(numbers)
-    _require(abs(total - 1.0) <= SUM_TOLERANCE, f"line {line} has probabilities that sum to {total:.9g}, not 1")
-
-
-def _number(value: str, line: int) -> float:
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise _refused(f"line {line} has '{value}' for a probability") from error
-    _require(0.0 <= number <= 1.0, f"line {line} has the probability {value}, which is not in [0, 1]")
-    return number
 
 
 def _require(holds: bool, problem: str) -> None:
@@ -132,8 +175,9 @@ def _require(holds: bool, problem: str) -> None:
         raise _refused(problem)
 
 
-def _refused(problem: str) -> DataError:
+def _refused(problem: str, *, n_others: int = 0) -> DataError:
+    others = f"; and {n_others} more problem{'s' if n_others > 1 else ''}" if n_others else ""
     return DataError(
-        f"the submission would be refused: {problem}",
-        hint="compare competition.json with the sample submission; an earlier submission is left as it was",
+        f"the submission would be refused: {problem}{others}",
+        hint="compare it with the sample submission; an earlier submission is left as it was",
     )

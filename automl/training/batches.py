@@ -19,7 +19,7 @@ from automl.config import AugmentConfig, TrialConfig
 from automl.data.competition import Competition
 from automl.data.policies import strength_of_stage
 from automl.data.transforms import Transform, build_transform, parted, training_batches
-from automl.training.balance import class_counts
+from automl.training.balance import epoch_rows, sampled_kinds, weighed_counts
 from automl.training.checkpoints import TrainingState
 from automl.training.features import FeatureCache
 from automl.training.freezing import is_body_frozen
@@ -63,9 +63,16 @@ class FoldTask:
 
 def loss_of_fold(task: FoldTask) -> Loss:
     """The configuration's loss, with class weights by the rows that are trained on."""
-    competition = task.competition
-    counts = class_counts(competition.targets[task.train_rows], competition.n_classes)
-    return build_loss(task.config.loss, n_classes=competition.n_classes, class_counts=counts)
+    loss, competition = task.config.loss, task.competition
+    counts = None if loss.class_weights == "none" else weighed_counts(competition, task.train_rows)
+    return build_loss(loss, task=competition.task, n_classes=competition.n_classes, class_counts=counts)
+
+
+def rows_of_epoch(task: FoldTask, rng: np.random.Generator) -> Rows:
+    """(n_train,) the rows of an epoch in the order in which they are trained on, as class_sampling draws them."""
+    sampling = task.config.class_sampling
+    kinds = None if sampling == "natural" else sampled_kinds(task.competition)
+    return epoch_rows(task.train_rows, kinds, sampling, rng)
 
 
 def batches_of_epoch(
@@ -88,7 +95,7 @@ def batches_of_epoch(
 def _feature_batches(
     task: FoldTask, state: TrainingState, epoch: int, rows: Rows, features: FeatureCache
 ) -> Iterator[Batch]:
-    targets = torch.from_numpy(task.competition.targets)
+    targets = torch.from_numpy(task.competition.training_targets)
     for batch_rows in parted(rows, batch_size_of_epoch(task.config, epoch)):
         yield Batch(
             n_images=len(batch_rows),
@@ -108,7 +115,7 @@ def _image_batches(task: FoldTask, state: TrainingState, epoch: int, rows: Rows,
     is_frozen = is_body_frozen(config.transfer, epoch)
     mixes = is_mixed(config.augment, epoch, config.epochs) and not is_frozen
     draws = np.random.default_rng(derive_seed(seed, "mix", peers.rank))
-    targets = torch.from_numpy(task.competition.targets)
+    targets = torch.from_numpy(task.competition.training_targets)
     share = partial(share_of, rank=peers.rank, n_ranks=peers.n_ranks)
     varied = training_batches(
         task.pixels(image_size),

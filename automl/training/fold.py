@@ -217,13 +217,13 @@ def _task(setting: Setting, fold: int) -> FoldTask:
 
 
 def _fresh_state(setting: Setting, fold: int) -> TrainingState:
-    config, n_classes = setting.config, setting.competition.n_classes
+    config, competition = setting.config, setting.competition
     seed_everything(derive_seed(setting.seed, setting.number, fold, "weights"))
-    link = link_of(config.loss, n_classes)
+    link = link_of(config.loss, competition.task, competition.n_classes, prior=_prior(setting, fold))
     wanted = config.model if setting.init_from is None else replace(config.model, pretrained=False)
-    model = build_model(wanted, n_classes=n_classes, weights_dir=setting.weights_dir, link=link)
+    model = build_model(wanted, n_classes=competition.n_classes, weights_dir=setting.weights_dir, link=link)
     if setting.init_from is not None:
-        inherit_weights(model, setting.init_from, fold=fold, competition=setting.competition, folds=setting.folds)
+        inherit_weights(model, setting.init_from, fold=fold, competition=competition, folds=setting.folds)
     require_sizes_fit(model, config.resize.image_sizes, config.model.backbone)
     model = placed(model, setting.device)
     average = None
@@ -239,6 +239,14 @@ def _fresh_state(setting: Setting, fold: int) -> TrainingState:
         micro_batch=max(batch_size_of_epoch(config, epoch) for epoch in range(config.epochs)),
         average=average,
     )
+
+
+def _prior(setting: Setting, fold: int) -> NDArray[np.float64] | None:
+    """(n_classes,) the mean of the targets that the fold trains on; None where an image has one class."""
+    if setting.competition.task.one_class_each:
+        return None
+    mean: NDArray[np.float64] = setting.competition.shares[setting.folds != fold].mean(axis=0, dtype=np.float64)
+    return mean
 
 
 def _fitted(config: TrialConfig) -> TrialConfig:

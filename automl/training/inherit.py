@@ -21,6 +21,7 @@ from automl.config import ModelConfig, TrialConfig
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
 from automl.errors import StorageError, UsageError
+from automl.tasks import Task
 from automl.training.links import Link, link_of
 from automl.training.network import Network
 
@@ -30,8 +31,8 @@ Folds = NDArray[np.int64]
 def inherit_weights(model: Network, source: Path, *, fold: int, competition: Competition, folds: Folds) -> list[str]:
     """Fill body and neck with what the trial in the folder has trained; the parts that were filled.
 
-    The head is filled too where it tells the same classes apart by the same link with the same layers; otherwise it
-    stays fresh. Statistics of batch norms are inherited with the weights.
+    The head is filled too where it tells the same classes apart, or the same values on the same scales, by the same
+    link with the same layers; otherwise it stays fresh. Statistics of batch norms are inherited with the weights.
 
     Args:
         source: a trial's folder, automl_runs/NAME/trials/00017.
@@ -47,8 +48,9 @@ def inherit_weights(model: Network, source: Path, *, fold: int, competition: Com
     head = {name for name in own if name.startswith("head.")}
     fits = {name: trained[name].shape for name in head & set(trained)} == {name: own[name].shape for name in head}
     theirs = _competition(source)
-    link = link_of(_config(source).loss, theirs.n_classes)
-    is_known = fits and theirs.classes == competition.classes and _is_same(link, model.link)
+    link = link_of(_config(source).loss, theirs.task, theirs.n_classes)
+    asks_the_same = (theirs.classes, theirs.scales) == (competition.classes, competition.scales)
+    is_known = fits and asks_the_same and _is_same(link, model.link)
     model.load_state_dict({name: trained[name] if is_known or name not in head else own[name] for name in own})
     return ["body", "neck", "head"] if is_known else ["body", "neck"]
 
@@ -127,8 +129,17 @@ def _share_images(ours: Competition, theirs: Competition) -> bool:
 
 def _labelled(competition: Competition) -> set[tuple[str, str]]:
     names = (path.relative_to(competition.root).as_posix() for path in competition.image_paths)
-    labels = (competition.classes[target] for target in competition.targets)
-    return set(zip(names, labels, strict=True))
+    return set(zip(names, _texts_of(competition), strict=True))
+
+
+def _texts_of(competition: Competition) -> list[str]:
+    """Each image's label in words: its class, its labels, or its values."""
+    targets, classes = competition.targets.tolist(), competition.classes
+    if competition.task.one_class_each:
+        return [classes[target] for target in targets]
+    if competition.task is Task.MULTILABEL:
+        return [str(sorted(name for name, is_there in zip(classes, row, strict=True) if is_there)) for row in targets]
+    return [str(dict(sorted(zip(classes, row, strict=True)))) for row in targets]
 
 
 def _read(path: Path) -> dict[str, Tensor]:

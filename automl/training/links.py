@@ -10,12 +10,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.config import LossConfig
+from automl.tasks import Task
+from automl.training.objectives import objective_of
+
+PRIOR_FLOOR = 1e-4  # an output that begins at a class that next to no image has could hardly move from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +32,42 @@ class Link:
     Copied and pickled with the network that it belongs to.
 
     Attributes:
-        probs: (B, n_outputs) float32 -> (B, n_classes), not negative, each row with sum 1, for all finite outputs.
-        initial_bias: at which the outputs begin, or None to leave it to chance.
+        probs: (B, n_outputs) float32 -> (B, n_classes) float32 in [0, 1] for all finite outputs; where an image has one
+            class each row has the sum 1.
+        initial_bias: at which the outputs begin, all alike or (n_outputs,); None to leave it to chance.
     """
 
     n_classes: int
     n_outputs: int
     probs: Callable[[Tensor], Tensor]
-    initial_bias: float | None = None
+    initial_bias: float | tuple[float, ...] | None = None
 
 
-def link_of(loss: LossConfig, n_classes: int) -> Link:
+def link_of(loss: LossConfig, task: Task, n_classes: int, *, prior: NDArray[np.floating[Any]] | None = None) -> Link:
     """The link that the loss trains for.
 
     Outputs of one class against the rest begin at the probability 1 / n_classes, so that many classes do not add up to
-    a large first gradient; a value begins in the middle of its range.
+    a large first gradient. Labels and values begin at their prior; without one, labels as classes do, and values in the
+    middle of their range.
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, section 3.3 (the prior of the initialisation).
+
+    Args:
+        prior: (n_classes,) mean of the training targets; of no account where an image has one class.
+
+    Raises:
+        UsageError: the loss has no meaning with that task.
     """
-    match loss.name:
-        case "bce" | "focal_bce":
-            return Link(n_classes, n_classes, normalised_sigmoid, -math.log(max(n_classes - 1, 1)))
-        case "ordinal":
+    objective = objective_of(loss.name, task)
+    rest_bias = -math.log(max(n_classes - 1, 1))
+    if not task.one_class_each:
+        unknown = 0.0 if task is Task.REGRESSION else rest_bias
+        return Link(n_classes, n_classes, sigmoid, unknown if prior is None else _logits_of(prior))
+    match objective:
+        case "binary" | "focal_binary":
+            return Link(n_classes, n_classes, normalised_sigmoid, rest_bias)
+        case "thresholds":
             return Link(n_classes, n_classes - 1, steps_between_thresholds)
-        case "smooth_l1":
+        case "class_number":
             return Link(
                 n_classes, 1, partial(neighbours_of_value, n_classes=n_classes), initial_bias=(n_classes - 1) / 2
             )
@@ -57,6 +77,11 @@ def link_of(loss: LossConfig, n_classes: int) -> Link:
 
 def softmax(logits: Tensor) -> Tensor:
     return logits.softmax(dim=1)
+
+
+def sigmoid(logits: Tensor) -> Tensor:
+    """Each class's probability, or each value's place, by itself."""
+    return logits.sigmoid()
 
 
 def normalised_sigmoid(logits: Tensor) -> Tensor:
@@ -88,3 +113,8 @@ def neighbours_of_value(value: Tensor, *, n_classes: int) -> Tensor:
     numbers = torch.arange(n_classes, dtype=torch.float32, device=value.device)
     inside = value.float().clamp(0.0, n_classes - 1.0)
     return (1.0 - (inside - numbers).abs()).clamp_min(0.0)
+
+
+def _logits_of(prior: NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    shares = np.clip(np.asarray(prior, dtype=np.float64), PRIOR_FLOOR, 1.0 - PRIOR_FLOOR)
+    return tuple(np.log(shares / (1.0 - shares)).tolist())

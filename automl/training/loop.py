@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl.training.balance import epoch_rows
-from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold
+from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
 from automl.training.checkpoints import EpochRecord, TrainingState
 from automl.training.features import FeatureCache, cache_features
 from automl.training.freezing import is_body_frozen, set_trainable
@@ -138,7 +137,7 @@ def train_epoch(
     seed = derive_seed(*task.seeds, epoch)
     seed_everything(seed if peers.rank == 0 else derive_seed(seed, "rank", peers.rank))
     image_size = image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs)
-    rows = epoch_rows(task.train_rows, task.competition.targets, config.class_sampling, np.random.default_rng(seed))
+    rows = rows_of_epoch(task, np.random.default_rng(seed))
     pixels = task.pixels(image_size)
 
     # ---- What stays the same in every batch -------------------------------------------------------------------------

@@ -1,8 +1,25 @@
 """What backpropagation minimises, as functions of a network's outputs and of each class's share in an image's label.
 
-A loss is the plain mean over images, so that the weighted means of a batch's parts add up to the mean of the batch.
-Not responsible for: what outputs mean as probabilities (automl.training.links), the classes' weights
-(automl.training.balance), or scores (automl.metrics).
+What a loss's name means follows from the task (automl.training.objectives):
+
+    loss            one class each          several labels          values, as places on their scales
+    cross_entropy   softmax cross-entropy   as bce                  as bce
+    bce             sigmoid cross-entropy   sigmoid cross-entropy   sigmoid cross-entropy with the place as soft target
+                    against the rest        of each label
+    focal           focal loss of softmax   as focal_bce            quality focal loss
+    focal_bce       sigmoid focal loss      sigmoid focal loss      quality focal loss
+                    against the rest        of each label
+    ordinal         thresholds              refused                 refused
+    smooth_l1       distance of classes     refused                 distance of places
+
+    focal_alpha     weight of positives, negatives have 1 - alpha   weight of an image at the top of the scale, one at
+                                                                    its bottom has 1 - alpha
+    label_smoothing a part to all classes   a part to one half      a part to one half
+    class_weights   of an image's class     mean of its labels'     of its tenth of the scale
+
+A loss is the plain mean over images, so that the weighted means of a batch's parts add up to the mean of the batch; of
+an image it is the sum over labels or values. Not responsible for: what outputs mean as probabilities
+(automl.training.links), the classes' weights (automl.training.balance), or scores (automl.metrics).
 """
 
 from __future__ import annotations
@@ -17,36 +34,47 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.config import LossConfig
-from automl.training.balance import class_weights
+from automl.tasks import Task
+from automl.training.balance import N_TENTHS, class_weights
 from automl.training.mixing import as_shares
+from automl.training.objectives import Objective, objective_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 SMOOTH_L1_BETA = 1.0  # classes from the truth at which the square becomes a line; source: Girshick 2015, equation 3
+# The same as a part of a value's scale; source: Ren et al. 2015, Faster R-CNN, whose code has sigma 3, for 1 / sigma².
+PLACE_BETA = 1.0 / 9.0
+# Nearer places count in the quality focal loss as if they were this far apart: the gradient of a power below 1 has no
+# bound at 0, so that one image that is nearly right would move the weights more than all others.
+NEAREST = 1e-3
 
 
-def build_loss(loss: LossConfig, *, n_classes: int, class_counts: NDArray[np.int64] | None = None) -> Loss:
+def build_loss(loss: LossConfig, *, task: Task, n_classes: int, class_counts: NDArray[np.int64] | None = None) -> Loss:
     """The function of (B, n_outputs) outputs and targets that is the mean loss of the images, a scalar in float32.
 
-    Its targets are (B,) class indices or (B, n_classes) floats: shares that sum to 1, or with bce and focal_bce also
-    several classes of share 1 or none.
+    Its targets are (B,) class indices or (B, n_classes) floats: shares that sum to 1 where an image has one class, each
+    in [0, 1] with labels and values.
 
     Args:
-        class_counts: (n_classes,) of the training images; needed for class weights alone.
+        class_counts: of the training images by automl.training.balance.weighed_counts; needed for class weights alone.
 
     Raises:
+        UsageError: the loss has no meaning with that task.
         ValueError: there are class weights without counts.
     """
-    if loss.name == "cross_entropy" and loss.class_weights == "none":
+    objective = objective_of(loss.name, task)
+    if objective == "cross_entropy" and loss.class_weights == "none":
         return lambda outputs, targets: F.cross_entropy(outputs.float(), targets, label_smoothing=loss.label_smoothing)
-    loss_of_images = _loss_of_images(loss)
-    weights = _weights(loss, class_counts)
+    loss_of_images = _loss_of_images(loss, objective)
+    n_choices = n_classes if task.one_class_each else 2
+    weights = _weights(loss, class_counts, task)
+    weights_of = _weights_by_tenth if task is Task.REGRESSION else _weights_by_class
 
     def mean_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        shares = as_shares(targets, n_classes) if targets.ndim == 1 else targets.float()
-        losses = loss_of_images(outputs.float(), _smoothed(shares, loss.label_smoothing))
+        shares = as_shares(targets, n_classes)
+        losses = loss_of_images(outputs.float(), _smoothed(shares, loss.label_smoothing, n_choices))
         if weights is not None:
-            losses = losses * _image_weights(shares, weights.to(shares.device))
+            losses = losses * weights_of(shares, weights.to(shares.device))
         return losses.mean()
 
     return mean_loss
@@ -90,6 +118,20 @@ def focal_binary_loss(logits: Tensor, shares: Tensor, *, gamma: float, alpha: fl
     return (present + absent).sum(dim=1)
 
 
+def quality_focal_loss(logits: Tensor, places: Tensor, *, gamma: float, alpha: float | None) -> Tensor:
+    """(B,) binary_loss of places in which those that are nearly right count less, by |place - p| ** gamma.
+
+    With alpha, a place y has the weight alpha * y + (1 - alpha) * (1 - y), at both ends of the scale that of the focal
+    loss; it does not move where the loss is least. At the ends the whole is torchvision.ops.sigmoid_focal_loss.
+    Source: Li et al. 2020, Generalized Focal Loss, equation 2; Lin et al. 2017, section 3.1, for alpha.
+    """
+    distances = (places - logits.sigmoid()).abs().clamp_min(NEAREST)
+    losses = distances**gamma * F.binary_cross_entropy_with_logits(logits, places, reduction="none")
+    if alpha is not None:
+        losses = losses * (alpha * places + (1.0 - alpha) * (1.0 - places))
+    return losses.sum(dim=1)
+
+
 def ordinal_loss(logits: Tensor, shares: Tensor) -> Tensor:
     """(B,) sum of the binary cross-entropies of "the class is above k", k = 0 ... n_classes - 2, one logit each.
 
@@ -112,44 +154,65 @@ def value_loss(value: Tensor, shares: Tensor) -> Tensor:
     return F.smooth_l1_loss(value.squeeze(1), expected, reduction="none", beta=SMOOTH_L1_BETA)
 
 
-def _loss_of_images(loss: LossConfig) -> Loss:
+def place_loss(logits: Tensor, places: Tensor) -> Tensor:
+    """(B,) sum of the smooth L1 distances between the sigmoids and the places on the scales, both in [0, 1].
+
+    Source: Girshick 2015, Fast R-CNN, equation 3.
+    """
+    return F.smooth_l1_loss(logits.sigmoid(), places, reduction="none", beta=PLACE_BETA).sum(dim=1)
+
+
+def _loss_of_images(loss: LossConfig, objective: Objective) -> Loss:
     """(B, n_outputs) float32 and (B, n_classes) shares -> (B,)."""
-    match loss.name:
-        case "focal":
-            assert loss.focal_gamma is not None
-            return partial(focal_loss, gamma=loss.focal_gamma)
-        case "bce":
-            return binary_loss
-        case "focal_bce":
-            assert loss.focal_gamma is not None
-            return partial(focal_binary_loss, gamma=loss.focal_gamma, alpha=loss.focal_alpha)
-        case "ordinal":
-            return ordinal_loss
-        case "smooth_l1":
-            return value_loss
-        case _:
+    gamma = loss.focal_gamma or 0.0  # always there where it is asked for
+    match objective:
+        case "cross_entropy":
             return partial(F.cross_entropy, reduction="none")
+        case "focal":
+            return partial(focal_loss, gamma=gamma)
+        case "binary":
+            return binary_loss
+        case "focal_binary":
+            return partial(focal_binary_loss, gamma=gamma, alpha=loss.focal_alpha)
+        case "quality_focal":
+            return partial(quality_focal_loss, gamma=gamma, alpha=loss.focal_alpha)
+        case "thresholds":
+            return ordinal_loss
+        case "class_number":
+            return value_loss
+        case "place":
+            return place_loss
 
 
-def _weights(loss: LossConfig, class_counts: NDArray[np.int64] | None) -> Tensor | None:
+def _weights(loss: LossConfig, class_counts: NDArray[np.int64] | None, task: Task) -> Tensor | None:
+    """(n_classes,), or (10,) of the tenths of a scale; a mixture may lie in a tenth without images, and weighs 1."""
     if loss.class_weights == "none":
         return None
     if class_counts is None:
         raise ValueError(f"class_weights = {loss.class_weights!r} needs the classes' counts")
-    return torch.from_numpy(class_weights(loss.class_weights, class_counts)).float()
+    weights = class_weights(loss.class_weights, class_counts)
+    if task is Task.REGRESSION:
+        weights = np.where(class_counts > 0, weights, 1.0)
+    return torch.from_numpy(weights).float()
 
 
-def _smoothed(shares: Tensor, label_smoothing: float) -> Tensor:
-    """The shares, of which label_smoothing is given to all classes alike.
+def _smoothed(shares: Tensor, label_smoothing: float, n_choices: int) -> Tensor:
+    """The shares, of which label_smoothing is given to all choices alike: to the classes, or to yes and no.
 
-    Source: Szegedy et al. 2016, Rethinking the Inception Architecture, section 7; for sigmoids as timm has it.
+    Source: Szegedy et al. 2016, Rethinking the Inception Architecture, section 7; for sigmoids as timm has it, of
+    several labels with smooth_dense.
     """
     if label_smoothing == 0.0:
         return shares
-    return shares * (1.0 - label_smoothing) + label_smoothing / shares.shape[1]
+    return shares * (1.0 - label_smoothing) + label_smoothing / n_choices
 
 
-def _image_weights(shares: Tensor, weights: Tensor) -> Tensor:
+def _weights_by_class(shares: Tensor, weights: Tensor) -> Tensor:
     """(B,) the mean weight of each image's classes, by their shares; 1 for an image of no class."""
     total = shares.sum(dim=1)
     return torch.where(total > 0.0, (shares * weights).sum(dim=1) / total, 1.0)
+
+
+def _weights_by_tenth(places: Tensor, weights: Tensor) -> Tensor:
+    """(B,) the weight of the tenth of the scale in which the mean of each image's places lies."""
+    return weights[(places.mean(dim=1) * N_TENTHS).long().clamp(0, N_TENTHS - 1)]

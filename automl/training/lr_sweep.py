@@ -19,8 +19,7 @@ import torch
 
 from automl.data.cache import PixelCache
 from automl.errors import AutomlError, UsageError
-from automl.training.balance import epoch_rows
-from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold
+from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
 from automl.training.checkpoints import TrainingState
 from automl.training.fold import Setting, prepare_fold
 from automl.training.freezing import set_trainable
@@ -103,7 +102,5 @@ def _batches(task: FoldTask, state: TrainingState, epoch: int) -> Iterator[Batch
     for round_ in itertools.count():
         seed = derive_seed(*task.seeds, epoch, "lr", round_)
         seed_everything(seed)
-        rows = epoch_rows(
-            task.train_rows, task.competition.targets, task.config.class_sampling, np.random.default_rng(seed)
-        )
+        rows = rows_of_epoch(task, np.random.default_rng(seed))
         yield from batches_of_epoch(task, state, epoch, rows, seed=seed, features=None)

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: images blended with others of their batch, and labels in the same shares.
+"""Mixup and CutMix: images blended with others of their batch, and labels or values in the same shares.
 
 A mix is drawn on the processor and applied where the images are; it fits any part of the batch that it was drawn for.
 Not responsible for: what a loss makes of shares (automl.training.losses).
@@ -73,13 +73,16 @@ def mix_images(images: Tensor, partners: Tensor, mix: Mix) -> Tensor:
 
 
 def mix_shares(shares: Tensor, partners: Tensor, mix: Mix) -> Tensor:
-    """(b, n_classes) each class's share in the mixtures, from those of the images and of their partners."""
+    """(b, n_classes) each class's share in the mixtures, from those of the images and of their partners.
+
+    Labels are present by their share, and values lie between those of the two in the same proportion.
+    """
     return shares * mix.own_share + partners * (1.0 - mix.own_share)
 
 
 def as_shares(targets: Tensor, n_classes: int) -> Tensor:
-    """(B,) class indices -> (B, n_classes) float32, 1 for the class of each image."""
-    return F.one_hot(targets, n_classes).float()
+    """(B, n_classes) float32: 1 for the class of each image by (B,) class indices; shares stay as they are."""
+    return F.one_hot(targets, n_classes).float() if targets.ndim == 1 else targets.float()
 
 
 def _drawn_kind(augment: AugmentConfig, rng: np.random.Generator) -> str | None:

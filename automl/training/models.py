@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from automl.artifacts import TrialFiles
 from automl.config import LossConfig, ModelConfig, TrialConfig
+from automl.data.competition import Competition
 from automl.errors import StorageError, UsageError
+from automl.tasks import Task
 from automl.training.backbones import REFUSALS, create, require_known
 from automl.training.bodies import Reading, map_reading, pooled_reading
 from automl.training.heads import build_head, build_neck
@@ -51,10 +53,12 @@ def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None,
         whole = load_file_weights(lambda **changes: _create(model, **changes), model.backbone, weights_dir)
     else:
         whole = load_hub_weights(lambda **changes: _create(model, **changes), model.backbone)
-    return _assembled(model, whole, reading, link or link_of(LossConfig(), n_classes))
+    return _assembled(model, whole, reading, link or link_of(LossConfig(), Task.MULTICLASS, n_classes))
 
 
-def load_trained(config: TrialConfig, files: TrialFiles, fold: int, *, n_classes: int, device: str) -> Network:
+def load_trained(
+    config: TrialConfig, files: TrialFiles, fold: int, *, competition: Competition, device: str
+) -> Network:
     """The network that a trial trained on a fold, in evaluation mode on the device.
 
     Raises:
@@ -62,7 +66,7 @@ def load_trained(config: TrialConfig, files: TrialFiles, fold: int, *, n_classes
     """
     path = files.weights(fold)
     require_known(config.model.backbone)
-    link = link_of(config.loss, n_classes)
+    link = link_of(config.loss, competition.task, competition.n_classes)
     network = _assembled(config.model, _create(config.model), _reading(config.model), link)
     try:
         network.load_state_dict(safetensors.torch.load(path.read_bytes()))
@@ -135,7 +139,8 @@ def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Lin
         neck, n_features = build_neck(reading.n_features, attention=model.attention, pooling=model.pooling)
     head = build_head(n_features, link.n_outputs, hidden=model.hidden, dropout=model.dropout)
     if link.initial_bias is not None:
-        nn.init.constant_(head.get_submodule("fc").get_parameter("bias"), link.initial_bias)
+        with torch.no_grad():
+            head.get_submodule("fc").get_parameter("bias").copy_(torch.tensor(link.initial_bias))
     return Network(body=reading.trim(whole), reading=reading, neck=neck, head=head, link=link)
 
 

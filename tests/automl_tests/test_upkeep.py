@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles, write_arrays, write_bytes
+from automl.data.asked import Asked
 from automl.data.competition import Competition
 from automl.data.layouts import read_competition
 from automl.upkeep import StudyKeeper, Upkeep
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
+from tests.automl_tests.ensemble_tests.forms import competition_of_form
 
 
 @pytest.fixture(scope="module")
 def competition(digits: Path) -> Competition:
-    return read_competition(digits, flips=False)
+    return read_competition(digits, Asked(flips=False))
 
 
 @pytest.fixture
@@ -74,6 +77,44 @@ def test_a_submission_that_would_be_the_same_is_not_written_again(competition: C
     end_trial(study, files, 0.4)
     keeper.tidy()
     assert files.submission.read_text() == "mine"
+
+
+def tagging(files: StudyFiles, *, oof: bool) -> StudyKeeper:
+    """A keeper whose one trial says the same low probabilities of all test images, and of half of its rows."""
+    competition, _ = competition_of_form("labels, may be none", files.root)
+    study = optuna.create_study(direction="maximize")
+    trial = study.ask()
+    study.tell(trial, 0.5)
+    low = np.tile(np.float32([0.30, 0.20, 0.02, 0.01]), (len(competition.test_ids), 1))
+    write_arrays(files.trial(trial.number).test, probs=low)
+    if oof:
+        ranks = np.linspace(0, 0.4, len(competition.image_ids), dtype=np.float32)
+        rows = np.arange(len(competition.image_ids))
+        write_arrays(
+            files.trial(trial.number).oof, rows=rows, folds=rows % 5, probs=np.repeat(ranks[:, None], 4, axis=1)
+        )
+    return StudyKeeper(study, files, competition, top=1, keep_weights=None)
+
+
+def test_the_running_submission_is_decided_as_rows_out_of_fold_tell(files: StudyFiles) -> None:
+    """Labels are as frequent out of fold as in training, 80 % and 40 %; whatever the test images are told."""
+    tagging(files, oof=True).tidy()
+    assert labels_in(files.submission) == {"clear"}
+
+
+def test_without_rows_out_of_fold_the_running_submission_is_decided_plainly(files: StudyFiles) -> None:
+    """Never so that the frequencies match among the test images: these may be others."""
+    tagging(files, oof=False).tidy()
+    assert labels_in(files.submission) == {""}
+
+
+def test_a_test_image_that_nobody_can_see_gets_the_prior_in_the_running_submission(files: StudyFiles) -> None:
+    keeper = tagging(files, oof=True)
+    keeper._competition = replace(keeper._competition, unreadable_test=(3,))
+    keeper.tidy()
+    lines = files.submission.read_text().splitlines()[1:]
+    assert lines[3].partition(",")[2] == "clear road"  # 80 % and 40 % are above what the thresholds ask
+    assert lines[4].partition(",")[2] == "clear"
 
 
 @pytest.mark.parametrize(("keep", "kept"), [(1, {2}), (2, {2, 0}), (None, {0, 2, 3})])

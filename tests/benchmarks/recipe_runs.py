@@ -20,6 +20,7 @@ import torch
 
 from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
+from automl.data.asked import Asked
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, save_competition
 from automl.data.folds import make_folds, save_folds
@@ -133,7 +134,7 @@ class Workshop:
     def _prepare(self, bench: Bench, image_sizes: set[int]) -> None:
         """Divide the images once for all trainings, and decode them before any clock runs."""
         files = bench.study(self.folder)
-        whole = read_competition(self.data / bench.competition, metric=METRICS[bench.competition])
+        whole = read_competition(self.data / bench.competition, Asked(metric=METRICS[bench.competition]))
         competition = first_images(whole, bench.n_images)
         save_competition(competition, files.competition)
         save_folds(make_folds(competition, n_folds=bench.n_folds), competition, files.folds)

@@ -30,6 +30,7 @@ from automl.config import (
 )
 from automl.questions import MIXINGS
 from automl.space import Space, describe, load_space, narrowed, space_names
+from automl.tasks import Task
 from automl.training.losses import build_loss
 from automl.training.models import build_model, require_sizes_fit
 from automl.training.optim import build_optimizer
@@ -239,7 +240,9 @@ def test_a_tiny_backbone_is_small_and_takes_a_step_at_every_size_that_is_offered
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_000_000
     optimizer = build_optimizer(model, config.optim, config.transfer)
     for size in sorted({size for sizes in sizes_of(space, backbone) for size in sizes}):
-        loss = build_loss(config.loss, n_classes=4)(model(torch.randn(2, 3, size, size)), torch.tensor([0, 3]))
+        loss = build_loss(config.loss, task=Task.MULTICLASS, n_classes=4)(
+            model(torch.randn(2, 3, size, size)), torch.tensor([0, 3])
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -11,6 +11,7 @@ import torch
 from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
 from automl.space import load_space, space_names
+from automl.tasks import Task
 from automl.training.links import link_of
 from automl.training.loop import train_epoch
 from automl.training.models import build_model
@@ -59,7 +60,7 @@ def take_a_step(shapes: StudyFiles, config: TrialConfig, seed: int) -> None:
     """One step in any of the trial's epochs, on a few images of three classes."""
     rng = np.random.default_rng(seed)
     seed_everything(seed)
-    link = link_of(config.loss, len(CLASSES))
+    link = link_of(config.loss, Task.MULTICLASS, len(CLASSES))
     state = state_of(build_model(config.model, n_classes=len(CLASSES), weights_dir=None, link=link), config)
     task = task_of(shapes, config, train_rows=np.arange(N_ROWS), valid_rows=np.arange(48, 50))
     trained = train_epoch(task, state, int(rng.integers(config.epochs)), plateaus=0, on_batch=lambda now: None)

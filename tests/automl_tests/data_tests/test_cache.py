@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from automl.data.cache import PixelCache, load_rgb
 from automl.data.competition import Competition
 from automl.data.layouts import read_competition
 from automl.errors import DataError, StorageError
-from tests.automl_tests.data_tests.small_competitions import competition_of
+from tests.automl_tests.data_tests.small_competitions import competition_of, put_csv
+from tests.automl_tests.data_tests.test_archives import put_zip
 
 
 def put_gradients(root: Path, n_train: int, *, size: tuple[int, int] = (40, 30)) -> Competition:
@@ -208,6 +210,66 @@ def test_a_cache_folder_that_is_a_file_is_a_storage_error(tmp_path: Path) -> Non
     (tmp_path / "cache").write_text("x")
     with pytest.raises(StorageError, match="cannot be written"):
         PixelCache(put_gradients(tmp_path, 2), tmp_path / "cache").pixels("train", 16)
+
+
+def test_test_images_that_nobody_can_read_are_zeros_and_never_opened(tmp_path: Path) -> None:
+    competition = put_gradients(tmp_path, 3)
+    competition.test_paths[0].write_bytes(b"no image")
+    competition = replace(competition, unreadable_test=(0,))
+    pixels = PixelCache(competition, tmp_path / "cache").pixels("test", 16)
+    assert pixels[0].max() == 0
+    assert pixels[1, 0, 0].tolist() == [4, 8, 7]
+    competition.test_paths[0].unlink()
+    os.mkfifo(competition.test_paths[0])
+    decoded: list[tuple[int, int]] = []
+    PixelCache(competition, tmp_path / "cache").pixels("test", 16, on_progress=lambda *done: decoded.append(done))
+    assert decoded == []  # its change makes no other file either
+
+
+def test_rows_that_become_unreadable_make_another_file(tmp_path: Path) -> None:
+    competition = put_gradients(tmp_path, 3)
+    assert PixelCache(competition, tmp_path / "cache").pixels("test", 16)[0].max() > 0
+    without = replace(competition, unreadable_test=(0,))
+    assert PixelCache(without, tmp_path / "cache").pixels("test", 16)[0].max() == 0
+    assert PixelCache(without, tmp_path / "cache").pixels("train", 16)[1, 0, 0, 0] == 1
+
+
+def test_images_in_an_archive_are_decoded_again_when_the_archive_changes(tmp_path: Path) -> None:
+    put_gradients(tmp_path, 3)
+    contents = [(tmp_path / "train" / f"{number}.png").read_bytes() for number in range(3)]
+    put_zip(tmp_path / "a.zip", {"train/0.png": contents[0], "train/1.png": contents[1]})
+    competition = competition_of(tmp_path, ["a.zip/train/0.png", "a.zip/train/1.png"], [])
+    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[:, 0, 0, 0].tolist() == [0, 1]
+    put_zip(tmp_path / "a.zip", {"train/0.png": contents[2], "train/1.png": contents[1], "train/2.png": b""})
+    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[:, 0, 0, 0].tolist() == [2, 1]
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(DataError, match=r"2 of 2 images are gone: a\.zip/train/0\.png, "):
+        PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+
+
+def test_an_image_in_files_by_colour_is_decoded_again_when_one_of_them_changes(tmp_path: Path) -> None:
+    for number, colour in enumerate(("red", "green", "blue")):
+        Image.new("L", (16, 16), number).save(tmp_path / f"x_{colour}.png")
+    competition = competition_of(tmp_path, ["x_{red,green,blue}.png"], [])
+    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[0, 0, 0].tolist() == [0, 1, 2]
+    Image.new("L", (16, 16), 77).save(tmp_path / "x_blue.png")
+    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[0, 0, 0].tolist() == [0, 1, 77]
+    (tmp_path / "x_blue.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 1 images are gone: x_\{red,green,blue\}\.png"):
+        PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+
+
+def test_rows_of_a_table_are_cached_and_the_table_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = ",".join(f"pixel{number}" for number in range(16))
+    put_csv(tmp_path / "train.csv", header, *(",".join([str(row)] * 16) for row in range(50)))
+    competition = competition_of(tmp_path, [f"train.csv/{row}" for row in range(50)], ["train.csv/3"])
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        Path, "open", lambda path, *given, plain=Path.open: (opened.append(path), plain(path, *given))[1]
+    )
+    pixels = PixelCache(competition, tmp_path / "cache").pixels("train", 4)
+    assert pixels[:, 0, 0, 0].tolist() == list(range(50))
+    assert len([path for path in opened if path.name == "train.csv"]) <= 1
 
 
 def test_the_cache_holds_what_the_one_loader_loads(real_data: Path, tmp_path: Path) -> None:

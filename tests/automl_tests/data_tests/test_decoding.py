@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
+from automl.data import encoded
 from automl.data.cache import load_rgb
-from automl.data.decoding import size_of
+from automl.data.decoding import decode, look, size_of
 from automl.errors import DataError
+from tests.automl_tests.data_tests.small_competitions import put_csv
+from tests.automl_tests.data_tests.test_archives import put_zip
 
 RNG = np.random.default_rng(0)
 PHOTO = np.kron(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((20, 20, 1), dtype=np.uint8))  # (120, 160, 3)
@@ -61,6 +64,7 @@ def gray_and_alpha() -> Image.Image:
         ("gray16.png", Image.fromarray(np.full((4, 8), 257 * 90, np.uint16)), {}, (90, 90, 90), (90, 90, 90)),
         ("gray16.tif", Image.fromarray(np.full((4, 8), 65535, np.uint16)), {}, (255, 255, 255), (255, 255, 255)),
         ("unit float.tif", Image.fromarray(np.full((4, 8), 0.4, np.float32)), {}, (102, 102, 102), (102, 102, 102)),
+        ("cmyk.jpg", Image.new("CMYK", (8, 4), (0, 255, 255, 0)), {"quality": 100}, (255, 0, 0), (255, 0, 0)),
         ("bmp.bmp", Image.new("RGB", (8, 4), (1, 2, 3)), {}, (1, 2, 3), (1, 2, 3)),
         ("a png by name.jpg", Image.new("RGB", (8, 4), (9, 8, 7)), {"format": "PNG"}, (9, 8, 7), (9, 8, 7)),
     ],
@@ -191,3 +195,160 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DataError, match=r"cannot be decoded: (No such file|Is a directory)"):
         load_rgb(tmp_path / name)
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.jpg cannot be decoded: the file is empty"):
+        decode(tmp_path / "a.jpg")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    for read in (load_rgb, size_of, look):
+        with pytest.raises(DataError, match=r"a\.jpg is neither a file nor a folder"):
+            read(tmp_path / "a.jpg")
+
+
+def test_a_member_of_an_archive_is_decoded_as_the_file_would_be(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", Image.fromarray(PHOTO))
+    put_zip(tmp_path / "train.zip", {"train/a.jpg": path.read_bytes(), "train/b.jpg": b"<html>"})
+    member = tmp_path / "train.zip" / "train" / "a.jpg"
+    assert np.array_equal(load_rgb(member), load_rgb(path))
+    assert size_of(member) == (160, 120)
+    assert look(member).digest == look(path).digest
+    with pytest.raises(DataError, match=r"train\.zip/train/b\.jpg cannot be decoded: it is no image"):
+        load_rgb(tmp_path / "train.zip" / "train" / "b.jpg")
+    with pytest.raises(DataError, match=r"train\.zip has no member train/c\.jpg"):
+        load_rgb(tmp_path / "train.zip" / "train" / "c.jpg")
+
+
+def test_a_file_for_each_colour_becomes_one_image_in_which_yellow_is_red_and_green(tmp_path: Path) -> None:
+    levels = {"red": 100, "green": 10, "blue": 30, "yellow": 200}
+    for colour, level in levels.items():
+        Image.new("L", (8, 4), level).save(tmp_path / f"x_{colour}.png")
+    four, three = tmp_path / "x_{blue,green,red,yellow}.png", tmp_path / "x_{red,green,blue}.png"
+    assert load_rgb(four)[0, 0].tolist() == [200, 110, 30]
+    assert load_rgb(three)[0, 0].tolist() == [100, 10, 30]
+    assert size_of(four) == (8, 4)
+    seen = look(four)
+    assert (seen.kind, seen.size) == ("4 files by colour", (8, 4))
+    assert seen.n_bytes == sum((tmp_path / f"x_{colour}.png").stat().st_size for colour in levels)
+    Image.new("L", (8, 4), 255).save(tmp_path / "x_red.png")
+    assert load_rgb(four)[0, 0].tolist() == [255, 110, 30]
+    assert look(four).digest != seen.digest
+
+
+def test_colours_of_which_one_is_missing_or_of_another_size_are_refused_by_name(tmp_path: Path) -> None:
+    for colour in ("red", "green"):
+        Image.new("L", (8, 4)).save(tmp_path / f"x_{colour}.png")
+    with pytest.raises(DataError, match=r"x_blue\.png cannot be decoded: No such file"):
+        load_rgb(tmp_path / "x_{red,green,blue}.png")
+    Image.new("L", (9, 4)).save(tmp_path / "x_blue.png")
+    with pytest.raises(DataError, match=r"differ in size: red 8x4, green 8x4, blue 9x4"):
+        load_rgb(tmp_path / "x_{red,green,blue}.png")
+
+
+def test_a_row_of_a_table_of_pixels_is_an_image(tmp_path: Path) -> None:
+    header = ",".join(["label", *(f"pixel{number}" for number in range(16))])
+    put_csv(tmp_path / "train.csv", header, ",".join(["7", *["9"] * 16]), ",".join(["1", *map(str, range(16))]))
+    assert load_rgb(tmp_path / "train.csv" / "1")[..., 1].tolist() == np.arange(16).reshape(4, 4).tolist()
+    assert size_of(tmp_path / "train.csv" / "0") == (4, 4)
+    seen = look(tmp_path / "train.csv" / "0")
+    assert (seen.kind, seen.n_bytes, seen.image.mode) == ("row of a table of pixels", 16, "RGB")
+    with pytest.raises(DataError, match=r"train\.csv has no row 2 of pixels, but 2 in all"):
+        load_rgb(tmp_path / "train.csv" / "2")
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "options", "kind"),
+    [
+        ("a.jpg", Image.fromarray(PHOTO), {}, "JPEG"),
+        ("a.JPEG", Image.fromarray(PHOTO).convert("L"), {}, "gray JPEG"),
+        ("a.jpg", Image.fromarray(PHOTO).convert("CMYK"), {}, "CMYK JPEG"),
+        ("a.jpg", Image.fromarray(PHOTO), {"exif": turned(6)}, "rotated JPEG"),
+        ("a.png", Image.fromarray(PHOTO), {"exif": turned(3)}, "rotated PNG"),
+        ("a.jpg", Image.fromarray(PHOTO), {"exif": turned(1)}, "JPEG"),
+        ("a.jpg", Image.fromarray(PHOTO), {"format": "MPO"}, "JPEG"),
+        ("a.png", Image.fromarray(PHOTO).convert("P"), {}, "palette PNG"),
+        ("a.png", half_transparent(), {}, "RGBA PNG"),
+        ("a.png", gray_and_alpha(), {}, "gray and alpha PNG"),
+        ("a.png", Image.new("1", (4, 4)), {}, "1-bit PNG"),
+        ("a.png", Image.fromarray(np.full((4, 8), 257, np.uint16)), {}, "16-bit gray PNG"),
+        ("a.tif", Image.fromarray(np.full((4, 8), 0.5, np.float32)), {}, "float TIFF"),
+        ("a.gif", Image.fromarray(PHOTO), {}, "GIF"),
+        (
+            "a.gif",
+            Image.fromarray(PHOTO),
+            {"save_all": True, "append_images": [Image.new("RGB", (160, 120))]},
+            "animated GIF",
+        ),
+        (
+            "a.tif",
+            Image.fromarray(PHOTO),
+            {"save_all": True, "append_images": [Image.new("L", (9, 9))]},
+            "multi-page TIFF",
+        ),
+        ("a.webp", Image.fromarray(PHOTO), {}, "WebP"),
+        ("a.jpg", Image.fromarray(PHOTO), {"format": "PNG"}, "PNG named .jpg"),
+        ("a", Image.fromarray(PHOTO), {"format": "PNG"}, "PNG"),
+    ],
+)
+def test_a_look_tells_the_kind_of_file_and_gives_the_pixels_that_decoding_gives(
+    tmp_path: Path, name: str, image: Image.Image, options: dict[str, object], kind: str
+) -> None:
+    path = saved(tmp_path / name, image, **options)
+    seen = look(path)
+    assert seen.kind == kind
+    assert np.array_equal(np.asarray(seen.image), load_rgb(path))
+    assert seen.size == seen.image.size
+    assert (seen.n_bytes, len(seen.digest)) == (path.stat().st_size, 32)
+
+
+def test_a_look_tells_the_whole_size_of_an_image_that_it_decodes_smaller(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", Image.fromarray(PHOTO), exif=turned(6))
+    seen = look(path, min_side=16)
+    assert (seen.size, seen.image.size) == ((120, 160), (30, 40))
+    assert np.array_equal(np.asarray(seen.image), load_rgb(path, min_side=16))
+
+
+def test_sixteen_bit_colour_is_called_so(tmp_path: Path) -> None:
+    raw = b"\0" + np.array([[[1, 2, 3]]], dtype=">u2").tobytes()
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(p)) + t + p + struct.pack(">I", zlib.crc32(t + p)) for t, p in parts]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    assert look(tmp_path / "a.png").kind == "16-bit RGB PNG"
+
+
+def test_a_gif_whose_later_frames_are_cut_off_gives_its_first(tmp_path: Path) -> None:
+    frames = [Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(3)]
+    path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    whole = load_rgb(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    assert np.array_equal(load_rgb(path), whole)
+    assert look(path).kind == "animated GIF"
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("limit", [1000, 160 * 120 - 1])
+def test_of_a_tiff_in_several_sizes_the_largest_that_is_not_too_large_is_taken(
+    tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Image.fromarray(PHOTO)
+    smaller = [first.resize((10, 10)), first.resize((80, 60)), first.resize((20, 15))]
+    path = saved(tmp_path / "a.tiff", first, save_all=True, append_images=smaller)
+    assert size_of(path) == (160, 120)
+    monkeypatch.setattr(encoded, "MAX_PIXELS", limit)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit // 4)  # Pillow itself refuses at twice of it
+    expected = (20, 15) if limit == 1000 else (80, 60)
+    assert size_of(path) == look(path).size == expected
+    assert np.array_equal(load_rgb(path), np.asarray(smaller[2 if limit == 1000 else 1]))
+    monkeypatch.setattr(encoded, "MAX_PIXELS", 299)
+    with pytest.raises(DataError, match=r"a\.tiff has more than"):
+        load_rgb(path)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 
 from automl.data.competition import Competition
 from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
 from automl.errors import DataError, StorageError, UsageError
+from automl.tasks import Task
 from tests.automl_tests.data_tests.small_competitions import competition_of
 
 
@@ -74,6 +79,139 @@ def test_a_class_that_loses_its_groups_to_a_rare_one_is_rare_as_well() -> None:
     folds = make_folds(leaf)
     assert rare_classes(leaf, folds) == ("class 1", "class 2")
     assert folds[2:6].tolist() == [-1] * 4
+
+
+def test_grouped_folds_are_as_even_as_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.choice(200, 3000, p=rng.dirichlet(np.full(200, 0.5)))
+    targets = np.where(rng.random(3000) < 0.4, groups % 6, rng.integers(0, 6, 3000))
+    leaf = competition(targets.tolist(), groups=groups.tolist())
+    reference = np.zeros(3000, dtype=np.int64)
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    for fold, (_, validation) in enumerate(splitter.split(targets, targets, groups)):
+        reference[validation] = fold
+    hot = np.eye(6, dtype=np.int64)[targets]
+    assert unevenness(hot, make_folds(leaf)) <= unevenness(hot, reference)
+
+
+def test_a_pair_of_copies_does_not_cost_a_small_class_its_validation() -> None:
+    # Class 2 has five images, two of which are copies; class 3 has nothing but copies of one image.
+    targets = [0] * 20 + [1] * 20 + [2] * 5 + [3] * 5
+    groups = [*range(40), 40, 40, 41, 42, 43, *[44] * 5]
+    leaf = competition(targets, groups)
+    assert rare_classes(leaf, make_folds(leaf)) == ("class 2", "class 3")
+    copies = replace(leaf, grouped_by="duplicates")
+    folds = make_folds(copies)
+    assert rare_classes(copies, folds) == ("class 3",)
+    assert len(set(folds[40:45].tolist())) == 4 and folds[40] == folds[41]
+
+
+def labelled(
+    n: int, positives: Sequence[int], *, seed: int = 0, groups: NDArray[np.int64] | None = None
+) -> Competition:
+    """A multi-label competition in which each label has so many images."""
+    rng = np.random.default_rng(seed)
+    targets = np.zeros((n, len(positives)), dtype=np.int64)
+    for label, count in enumerate(positives):
+        targets[rng.permutation(n)[:count], label] = 1
+    return replace(
+        competition([0] * n),
+        task=Task.MULTILABEL,
+        classes=tuple(f"label {index}" for index in range(len(positives))),
+        targets=targets,
+        groups=groups,
+        grouped_by=None if groups is None else "patient",
+    )
+
+
+def valued(values: NDArray[np.float64], groups: NDArray[np.int64] | None = None) -> Competition:
+    scales = tuple((float(column.min()), float(column.max())) for column in values.T)
+    names = tuple(f"value {index}" for index in range(len(scales)))
+    leaf = competition([0] * len(values))
+    return replace(leaf, task=Task.REGRESSION, classes=names, targets=values, scales=scales, groups=groups)
+
+
+def unevenness(hot: NDArray[np.int64], folds: NDArray[np.int64], n_folds: int = 5) -> float:
+    """Root mean square over folds and labels of the deviation from a fair share, in fair shares."""
+    counts = np.stack([hot[folds == fold].sum(axis=0) for fold in range(n_folds)])
+    fair = counts.sum(axis=0) / n_folds
+    return float(np.sqrt(np.mean(((counts - fair) / fair) ** 2)))
+
+
+def test_each_fold_has_its_share_of_each_label() -> None:
+    many = labelled(1000, [500, 200, 55, 30, 12, 7, 5], seed=1)
+    folds = make_folds(many)
+    counts = np.stack([many.targets[folds == fold].sum(axis=0) for fold in range(5)])
+    assert np.abs(counts - many.targets.sum(axis=0) / 5).max() <= 1.0
+    assert np.bincount(folds).tolist() == [200] * 5
+    assert rare_classes(many, folds) == ()
+    at_random = np.random.default_rng(0).permutation(np.arange(1000) % 5)
+    assert unevenness(many.targets, folds) < unevenness(many.targets, at_random) / 2
+
+
+def test_labels_with_fewer_images_than_folds_are_dealt_out_as_far_as_they_go_and_named() -> None:
+    many = labelled(100, [50, 3, 1, 0])
+    folds = make_folds(many)
+    assert sorted(set(folds.tolist())) == [0, 1, 2, 3, 4]
+    assert len(set(folds[many.targets[:, 1] > 0].tolist())) == 3
+    assert rare_classes(many, folds) == ("label 1", "label 2", "label 3")
+
+
+def test_images_without_any_label_fill_the_folds() -> None:
+    many = labelled(103, [5])
+    assert sorted(np.bincount(make_folds(many)).tolist()) == [20, 20, 21, 21, 21]
+
+
+def test_groups_of_multi_label_images_never_straddle_folds_and_labels_stay_even() -> None:
+    groups = np.random.default_rng(0).integers(0, 300, 1500)
+    many = labelled(1500, [600, 300, 100, 40], groups=groups)
+    folds = make_folds(many)
+    assert all(len(set(folds[groups == group].tolist())) == 1 for group in np.unique(groups))
+    share_of_group = np.random.default_rng(1).integers(0, 5, 300)
+    assert unevenness(many.targets, folds) < 0.03 < unevenness(many.targets, share_of_group[groups])
+
+
+def test_each_fold_has_its_share_of_low_and_high_values() -> None:
+    values = np.random.default_rng(0).gamma(2.0, 10.0, (203, 1))
+    popular = valued(values)
+    folds = make_folds(popular)
+    hot = np.eye(10, dtype=np.int64)[popular.strata]
+    counts = np.stack([hot[folds == fold].sum(axis=0) for fold in range(5)])
+    assert np.abs(counts - hot.sum(axis=0) / 5).max() <= 1.0
+    assert sorted(np.bincount(folds).tolist()) == [40, 40, 41, 41, 41]
+    assert rare_classes(popular, folds) == ()
+
+
+def test_every_value_is_validated_even_where_a_range_has_fewer_images_than_folds() -> None:
+    folds = make_folds(valued(np.arange(12.0)[:, None]))
+    assert sorted(np.bincount(folds).tolist()) == [2, 2, 2, 3, 3]
+
+
+def test_groups_of_values_never_straddle_folds() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 400)
+    folds = make_folds(valued(rng.random((400, 3)), groups))
+    assert all(len(set(folds[groups == group].tolist())) == 1 for group in range(40))
+    assert np.bincount(folds).min() >= 70
+
+
+@pytest.mark.parametrize("kind", ["labels", "values", "groups"])
+def test_folds_of_every_kind_follow_the_seed(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    leaf = {
+        "labels": labelled(200, [90, 40, 8]),
+        "values": valued(rng.random((200, 2))),
+        "groups": competition(rng.integers(0, 3, 200).tolist(), groups=rng.integers(0, 50, 200).tolist()),
+    }[kind]
+    assert np.array_equal(make_folds(leaf, seed=3), make_folds(leaf, seed=3))
+    assert not np.array_equal(make_folds(leaf, seed=3), make_folds(leaf, seed=4))
+
+
+def test_too_few_images_or_groups_are_refused_whatever_the_task() -> None:
+    with pytest.raises(DataError, match="there are 4 images for 5 folds"):
+        make_folds(labelled(4, [2]))
+    with pytest.raises(DataError, match="there are 3 groups for 5 folds"):
+        make_folds(valued(np.arange(12.0)[:, None], np.arange(12) % 3))
 
 
 @pytest.mark.parametrize(

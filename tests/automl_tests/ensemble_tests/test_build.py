@@ -14,7 +14,8 @@ import pytest
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
 from automl.data.competition import SubmissionKind
 from automl.ensemble.build import Candidate
-from automl.ensemble.choose import Looking, blends_ranks, choose
+from automl.ensemble.choose import Looking, choose
+from automl.ensemble.deciding import blends_ranks
 from automl.ensemble.pool import read_pool
 from automl.ensemble.predict import predict_oof
 from automl.ensemble.submission import check_submission
@@ -22,6 +23,7 @@ from automl.ensemble.tta import GROUPS
 from automl.ensemble.weights import ranks_of
 from automl.errors import NoUsableModelError, UsageError
 from automl.metrics import METRICS
+from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import (
     N_TEST,
     N_TRAIN,
@@ -200,14 +202,20 @@ def test_a_trial_that_shares_too_few_rows_is_left_out(copied: TrainedStudy, tmp_
     assert any(note.startswith(f"trial {odd} is left out") for note in result.notes)
 
 
-def test_ranks_are_averaged_only_where_the_user_named_a_ranking_metric_of_two_classes() -> None:
+def test_ranks_are_averaged_only_where_columns_are_independent_and_the_user_named_a_ranking_metric() -> None:
     competition = competition_of(SubmissionKind.PROBABILITY)
     ranking = replace(competition, metric=METRICS["roc_auc"], metric_given=True)
     assert blends_ranks(ranking)
     assert not blends_ranks(competition)
     assert not blends_ranks(replace(ranking, metric_given=False))
-    assert not blends_ranks(replace(ranking, classes=("a", "b", "c")))
-    assert not blends_ranks(replace(ranking, submission=competition_of(SubmissionKind.LABEL).submission))
+    three = replace(ranking, classes=("a", "b", "c"))
+    assert not blends_ranks(three)
+    assert blends_ranks(replace(three, task=Task.MULTILABEL))
+    assert not blends_ranks(replace(three, task=Task.MULTILABEL, metric=METRICS["log_loss"]))
+    for kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING):
+        decided = replace(ranking, submission=competition_of(kind).submission)
+        assert not blends_ranks(decided)
+        assert not blends_ranks(replace(decided, task=Task.MULTILABEL))
 
 
 def test_a_rank_blend_is_scored_on_ranks(study: TrainedStudy) -> None:

@@ -47,7 +47,7 @@ def test_views_are_averaged_over_views_and_folds(study: TrainedStudy) -> None:
     expected_oof, expected_test = np.zeros_like(member.oof), np.zeros_like(member.test)
     for fold in (0, 1):
         files = study.files.trial(member.number)
-        model = load_trained(member.config, files, fold, n_classes=2, device="cpu")
+        model = load_trained(member.config, files, fold, competition=study.competition, device="cpu")
         rows = np.flatnonzero(study.folds == fold)
         for view in views:
             look = {"image_size": SIDE, "device": "cpu", "view": view.apply}

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
+from automl.decisions import Scorer
+from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.greedy import greedy_weights
-from automl.ensemble.weights import blend, blend_weights, bootstrap_scores, ranks_of, stratified_splits
-from automl.metrics import METRICS, Metric
-from tests.automl_tests.ensemble_tests.worlds import one_family_probs
+from automl.ensemble.objectives import class_log_likelihood, objective_for, scored_by
+from automl.ensemble.weights import blend, blend_weights, ranks_of
+from automl.resampling import stratified_splits
+from tests.automl_tests.ensemble_tests.worlds import one_family_probs, scorer_of
 
-LOG_LOSS, ACCURACY, AUC = METRICS["log_loss"], METRICS["accuracy"], METRICS["roc_auc"]
+LOG_LOSS, ACCURACY, AUC = (scorer_of(name) for name in ("log_loss", "accuracy", "roc_auc"))
 
 
 def test_a_blend_averages_probabilities_and_not_logits() -> None:
@@ -65,11 +68,11 @@ def test_ranks_of_two_classes_sum_to_one_in_each_row() -> None:
     n_models=st.integers(1, 9),
     n_rows=st.integers(1, 60),
     max_members=st.integers(1, 6),
-    metric=st.sampled_from(list(METRICS.values())),
+    metric=st.sampled_from([LOG_LOSS, ACCURACY, AUC, scorer_of("balanced_accuracy"), scorer_of("f1_macro")]),
 )
 @settings(max_examples=25, deadline=None)
 def test_weights_are_not_negative_sum_to_one_and_few(
-    seed: int, n_models: int, n_rows: int, max_members: int, metric: Metric
+    seed: int, n_models: int, n_rows: int, max_members: int, metric: Scorer
 ) -> None:
     rng = np.random.default_rng(seed)
     targets = rng.integers(2, size=n_rows)
@@ -83,7 +86,7 @@ def test_weights_are_not_negative_sum_to_one_and_few(
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY], ids=lambda metric: metric.name)
 @pytest.mark.parametrize("n_models", [2, 4, 12])
-def test_a_member_whose_rows_are_shuffled_gets_no_weight(metric: Metric, n_models: int) -> None:
+def test_a_member_whose_rows_are_shuffled_gets_no_weight(metric: Scorer, n_models: int) -> None:
     rng = np.random.default_rng(1)
     targets = rng.integers(3, size=600)
     probs = one_family_probs(targets, 3, rng, n_models=n_models, skill=2.0)
@@ -160,7 +163,7 @@ def test_every_row_is_blended_with_weights_that_never_saw_it() -> None:
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY], ids=lambda metric: metric.name)
-def test_a_pool_of_noise_does_not_look_better_than_noise(metric: Metric) -> None:
+def test_a_pool_of_noise_does_not_look_better_than_noise(metric: Scorer) -> None:
     """Greedy weights flatter themselves on the rows they were fitted on; the score shown does not."""
     shown, flattered = [], []
     for seed in range(12):
@@ -168,7 +171,9 @@ def test_a_pool_of_noise_does_not_look_better_than_noise(metric: Metric) -> None
         targets = rng.permutation(np.arange(100) % 2)
         probs = rng.dirichlet(np.ones(2) * 5, (15, 100))
         shown.append(blend_weights(probs, targets, metric).score)
-        weights = greedy_weights(probs, targets, metric, max_members=5, seed=0)
+        weights = greedy_weights(
+            probs, targets, objective_for(metric, n_rows=10_000, n_classes=2), max_members=5, seed=0
+        )
         flattered.append(metric(targets, blend(probs, weights)))
     honest = np.log(2) if metric is LOG_LOSS else 0.5
     towards_better = 1 if metric.greater_is_better else -1
@@ -198,7 +203,7 @@ def test_greedy_selection_with_replacement_finds_uneven_weights() -> None:
     poor = one_family_probs(targets, 3, rng, n_models=1, skill=0.7)
     good = one_family_probs(targets, 3, rng, n_models=1, skill=1.2)
     probs = np.concatenate([poor, good])
-    weights = greedy_weights(probs, targets, LOG_LOSS, max_members=2, seed=0)
+    weights = greedy_weights(probs, targets, class_log_likelihood, max_members=2, seed=0)
     shares = np.linspace(0, 1, 101)
     best_share = shares[np.argmin([LOG_LOSS(targets, blend(probs, np.array([1 - share, share]))) for share in shares])]
     assert 0.55 < best_share < 0.95
@@ -210,17 +215,18 @@ def test_a_selection_ends_where_it_was_best() -> None:
     targets = np.zeros(100, dtype=np.int64)
     true_probs = np.repeat([[0.6, 0.9], [0.9, 0.6]], 50, axis=1)
     probs = np.stack([true_probs, 1 - true_probs], axis=2)
-    assert greedy_weights(probs, targets, LOG_LOSS, max_members=2, seed=0).tolist() == [0.5, 0.5]
+    assert greedy_weights(probs, targets, class_log_likelihood, max_members=2, seed=0).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(("n_rows", "objective"), [(1200, LOG_LOSS), (3600, ACCURACY)], ids=["few", "many"])
-def test_selection_by_labels_goes_by_log_loss_on_few_rows(n_rows: int, objective: Metric) -> None:
+def test_selection_by_labels_goes_by_log_loss_on_few_rows(n_rows: int, objective: Scorer) -> None:
     rng = np.random.default_rng(4)
     targets = rng.integers(3, size=n_rows)
     probs = np.concatenate([one_family_probs(targets, 3, rng, n_models=5, skill=skill) for skill in (1.2, 1.0)])
     chosen = blend_weights(probs, targets, ACCURACY)
     assert chosen.kind == "greedy"
-    assert np.array_equal(chosen.weights, greedy_weights(probs, targets, objective, max_members=5, seed=0))
+    goes_by = class_log_likelihood if objective is LOG_LOSS else scored_by(objective)
+    assert np.array_equal(chosen.weights, greedy_weights(probs, targets, goes_by, max_members=5, seed=0))
 
 
 def test_splits_deal_out_each_class_evenly_and_each_group_whole() -> None:

@@ -16,8 +16,9 @@ from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig,
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, save_competition
 from automl.data.folds import make_folds, save_folds
+from automl.decisions import Facts, Scorer
 from automl.ensemble.build import Candidate, EnsembleResult, build_ensemble
-from automl.metrics import METRICS
+from automl.metrics import metric_named
 from automl.tasks import Task
 from automl.training.trial import run_trial
 
@@ -43,10 +44,21 @@ def competition_of(
         groups=None,
         test_ids=ids,
         test_paths=tuple(Path("/nowhere") / f"{image_id}.png" for image_id in ids),
-        metric=METRICS["log_loss"],
+        metric=metric_named("log_loss"),
         metric_given=False,
         submission=SubmissionTemplate(header=header, id_column=id_column, kind=kind, ids=ids),
     )
+
+
+def scorer_of(
+    name: str,
+    *,
+    task: Task = Task.MULTICLASS,
+    prior: tuple[float, ...] = (0.5, 0.5),
+    scales: tuple[tuple[float, float], ...] | None = None,
+) -> Scorer:
+    """The metric of that name, as a competition of that task would score by it."""
+    return Scorer(metric_named(name), Facts(task=task, prior=prior, always_labelled=False, scales=scales))
 
 
 def one_family_probs(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
 from automl.config import CLASS_SAMPLINGS
-from automl.training.balance import EXPONENTS, class_counts, class_weights, epoch_rows
+from automl.training.balance import EXPONENTS, class_counts, class_weights, epoch_rows, tenths_of
 
 COUNTS = (90, 9, 1)
 TARGETS = np.repeat(np.arange(3), COUNTS)
@@ -107,3 +107,18 @@ def test_a_rarer_class_never_weighs_less_and_effective_weights_lie_nearer_to_one
     assert (np.diff(balanced) <= 1e-9).all()
     assert (np.diff(effective) <= 1e-9).all()
     assert effective[0] / effective[-1] <= balanced[0] / balanced[-1] * (1 + 1e-9)
+
+
+def test_labels_are_counted_where_an_image_has_several_or_none() -> None:
+    labels = np.array([[1, 0, 1], [0, 0, 0], [1, 0, 0]])
+    assert class_counts(labels, 3).tolist() == [2, 0, 1]
+
+
+def test_a_tenth_is_where_the_mean_of_the_places_lies_and_the_scales_ends_belong_to_it() -> None:
+    places = np.array([[0.0, 0.0], [0.05, 0.04], [0.1, 0.3], [0.95, 1.0], [1.0, 1.0]], dtype=np.float32)
+    assert tenths_of(places).tolist() == [0, 0, 2, 9, 9]
+
+
+@pytest.mark.parametrize("kind", ["balanced", "effective"])
+def test_without_any_image_nothing_weighs(kind: str) -> None:
+    assert class_weights(kind, np.zeros(3, dtype=np.int64)).tolist() == [0.0, 0.0, 0.0]

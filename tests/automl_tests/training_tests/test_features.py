@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from automl.config import LossConfig, ModelConfig, TransferConfig
 from automl.data.transforms import resize_batch
+from automl.tasks import Task
 from automl.training import features
 from automl.training.features import FeatureCache, cache_features
 from automl.training.freezing import set_trainable
@@ -27,7 +28,7 @@ SIZE = 32
 
 def network(backbone: str = "test_resnet", *, loss: str = "cross_entropy", **model: Any) -> Network:
     torch.manual_seed(0)
-    link = link_of(LossConfig(name=loss), 3)
+    link = link_of(LossConfig(name=loss), Task.MULTICLASS, 3)
     config = ModelConfig(backbone=backbone, pretrained=False, **model)
     return build_model(config, n_classes=3, weights_dir=None, link=link)
 

@@ -16,6 +16,7 @@ from automl.config import LossConfig, ModelConfig, TrialConfig
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, save_folds
 from automl.errors import AutomlError, StorageError, UsageError
+from automl.tasks import Task
 from automl.training.checkpoints import model_bytes
 from automl.training.inherit import inherit_weights, inherited_model, weights_to_inherit
 from automl.training.links import link_of
@@ -26,9 +27,9 @@ from tests.automl_tests.training_tests.worlds import config_of
 N_CLASSES = 3
 
 
-def network(config: TrialConfig, seed: int = 1, n_classes: int = N_CLASSES) -> Network:
+def network(config: TrialConfig, seed: int = 1, n_classes: int = N_CLASSES, task: Task = Task.MULTICLASS) -> Network:
     torch.manual_seed(seed)
-    model = build_model(config.model, n_classes=n_classes, weights_dir=None, link=link_of(config.loss, n_classes))
+    model = build_model(config.model, n_classes=n_classes, weights_dir=None, link=link_of(config.loss, task, n_classes))
     model.load_state_dict(
         {name: torch.randn(tensor.shape).to(tensor.dtype) for name, tensor in model.state_dict().items()}
     )
@@ -270,3 +271,64 @@ def test_damaged_weights_are_a_storage_error(content: bytes, other: StudyFiles, 
     source = add_trial(other, configured())
     TrialFiles(source).weights(0).write_bytes(content)
     assert "cannot be loaded" in str(refused(StorageError, source, ours, folds))
+
+
+# ---- Labels and values ----------------------------------------------------------------------------------------------
+
+
+def of_task(competition: Competition, root: Path, task: Task, **changes: Any) -> Competition:
+    """The same images at another place, with labels or values made of their classes."""
+    columns = np.eye(3, dtype=np.int64)[competition.targets] | (np.arange(60) % 7 == 0)[:, None]
+    values = {"targets": columns * 2.5, "scales": ((0.0, 2.5),) * 3}
+    own = {"targets": columns} if task is Task.MULTILABEL else values
+    return replace(elsewhere(competition, root), task=task, **{**own, **changes})
+
+
+def study_of(competition: Competition, root: Path, folds: Any) -> StudyFiles:
+    files = StudyFiles(root)
+    save_competition(competition, files.competition)
+    save_folds(folds, competition, files.folds)
+    return files
+
+
+@pytest.mark.parametrize("task", [Task.MULTILABEL, Task.REGRESSION])
+def test_the_same_images_elsewhere_are_known_by_their_labels_and_values(
+    task: Task, tmp_path: Path, ours: Competition, folds: Any
+) -> None:
+    mine = of_task(ours, tmp_path / "mine", task)
+    source = add_trial(study_of(of_task(ours, tmp_path / "copy", task), tmp_path / "study", folds), configured())
+    inherit_weights(network(configured(), task=task), source, fold=0, competition=mine, folds=folds)
+    error = refused(UsageError, source, mine, np.roll(folds, 1))
+    assert "has seen what is validated here" in str(error)
+
+
+@pytest.mark.parametrize("task", [Task.MULTILABEL, Task.REGRESSION])
+def test_other_labels_or_values_of_images_of_the_same_names_are_another_competition(
+    task: Task, tmp_path: Path, ours: Competition, folds: Any
+) -> None:
+    mine = of_task(ours, tmp_path / "mine", task)
+    copy = of_task(ours, tmp_path / "copy", task, targets=mine.targets[::-1].copy())
+    source = add_trial(study_of(copy, tmp_path / "study", folds), configured())
+    weights_to_inherit(source, fold=0, competition=mine, folds=np.roll(folds, 1))
+
+
+@pytest.mark.parametrize(("theirs", "is_taken_over"), [
+    ({}, True),
+    ({"loss": "bce"}, True),
+    ({"scales": ((0.0, 100.0),) * 3}, False),
+    ({"classes": ("x", "y", "z")}, False),
+    ({"task": Task.MULTILABEL, "scales": None}, False),
+])  # fmt: skip
+def test_a_head_of_values_is_inherited_where_its_scales_are_the_same(
+    theirs: dict[str, Any], is_taken_over: bool, tmp_path: Path, ours: Competition, folds: Any
+) -> None:
+    changes, loss = dict(theirs), theirs.get("loss", "cross_entropy")
+    changes.pop("loss", None)
+    task = changes.pop("task", Task.REGRESSION)
+    mine = of_task(ours, tmp_path / "mine", Task.REGRESSION)
+    shifted = of_task(ours, tmp_path / "copy", task)
+    other = replace(shifted, targets=shifted.targets[::-1].copy(), **changes)
+    source = add_trial(study_of(other, tmp_path / "study", folds), configured(loss=loss))
+    model = network(configured(), task=Task.REGRESSION)
+    said = inherit_weights(model, source, fold=0, competition=mine, folds=folds)
+    assert ("head" in said) == is_taken_over

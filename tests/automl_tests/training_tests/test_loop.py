@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from automl.artifacts import StudyFiles
 from automl.config import OptimConfig
+from automl.tasks import Task
 from automl.training.checkpoints import TrainingState
 from automl.training.gradients import DeadEnd, accumulate_gradients, micro_batch_sizes
 from automl.training.loop import train_fold
@@ -29,7 +30,7 @@ def plain_state(*, capacity: int = 10**6, batch_size: int = 20, optim: OptimConf
 
 
 def accumulate(state: TrainingState, n_images: int = 21) -> float:
-    loss_of = build_loss(config_of().loss, n_classes=3)
+    loss_of = build_loss(config_of().loss, task=Task.MULTICLASS, n_classes=3)
     batch = batch_of(state, IMAGES[:n_images], TARGETS[:n_images])
     return accumulate_gradients(state, batch, loss_of=loss_of, device="cpu")
 

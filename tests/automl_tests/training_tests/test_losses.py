@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from automl.config import FOCAL_LOSSES, LOSSES, RANK_LOSSES, LossConfig
+from automl.tasks import Task
 from automl.training.links import link_of
 from automl.training.losses import Loss, build_loss
 from automl.training.mixing import as_shares
@@ -30,11 +31,11 @@ def config_named(name: str, *, gamma: float = 2.0, smoothing: float = 0.0, weigh
 
 def built(name: str, *, gamma: float = 2.0, smoothing: float = 0.0, weights: str = "none") -> Loss:
     config = config_named(name, gamma=gamma, smoothing=smoothing, weights=weights)
-    return build_loss(config, n_classes=N_CLASSES, class_counts=COUNTS)
+    return build_loss(config, task=Task.MULTICLASS, n_classes=N_CLASSES, class_counts=COUNTS)
 
 
 def outputs_for(name: str, *, n: int = 8, scale: float = 3.0) -> Tensor:
-    n_outputs = link_of(config_named(name), N_CLASSES).n_outputs
+    n_outputs = link_of(config_named(name), Task.MULTICLASS, N_CLASSES).n_outputs
     return torch.randn(n, n_outputs, generator=torch.Generator().manual_seed(0)) * scale
 
 
@@ -88,7 +89,7 @@ def test_focal_loss_with_gamma_zero_is_cross_entropy(logits: Tensor, shares: Ten
 def test_focal_loss_is_the_formula_of_the_paper() -> None:
     logits = torch.log(torch.tensor([[0.9, 0.1], [0.4, 0.6]]))
     expected = -((0.1**2) * math.log(0.9) + (0.4**2) * math.log(0.6)) / 2
-    found = build_loss(config_named("focal"), n_classes=2)(logits, torch.tensor([0, 1]))
+    found = build_loss(config_named("focal"), task=Task.MULTICLASS, n_classes=2)(logits, torch.tensor([0, 1]))
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -125,7 +126,9 @@ def test_bce_and_cross_entropy_have_gradients_of_one_scale(logits: Tensor, targe
 def test_focal_bce_is_torchvisions(logits: Tensor, present: Tensor, gamma: float, alpha: float | None) -> None:
     config = LossConfig(name="focal_bce", focal_gamma=gamma, focal_alpha=alpha)
     expected = sigmoid_focal_loss(logits, present, alpha=-1 if alpha is None else alpha, gamma=gamma).sum(1).mean()
-    assert torch.allclose(build_loss(config, n_classes=N_CLASSES)(logits, present), expected, rtol=1e-4)
+    assert torch.allclose(
+        build_loss(config, task=Task.MULTICLASS, n_classes=N_CLASSES)(logits, present), expected, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -147,13 +150,15 @@ def test_the_ordinal_loss_asks_of_each_threshold_whether_the_class_is_above(targ
 def test_the_ordinal_target_of_shares_is_what_lies_above_the_threshold() -> None:
     logits = torch.tensor([[0.3, -0.7]])
     expected = F.binary_cross_entropy_with_logits(logits, torch.tensor([[0.8, 0.3]]), reduction="sum")
-    found = build_loss(config_named("ordinal"), n_classes=3)(logits, torch.tensor([[0.2, 0.5, 0.3]]))
+    found = build_loss(config_named("ordinal"), task=Task.MULTICLASS, n_classes=3)(
+        logits, torch.tensor([[0.2, 0.5, 0.3]])
+    )
     assert torch.allclose(found, expected)
 
 
 def test_smooth_l1_is_the_distance_to_the_expected_class() -> None:
     values, shares = torch.tensor([[1.5], [4.0]]), torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
-    found = build_loss(config_named("smooth_l1"), n_classes=3)(values, shares)
+    found = build_loss(config_named("smooth_l1"), task=Task.MULTICLASS, n_classes=3)(values, shares)
     assert found.item() == pytest.approx((0.5 * 0.5**2 + (3.5 - 0.5)) / 2)
 
 
@@ -166,7 +171,7 @@ def test_a_loss_is_least_where_its_link_tells_the_truth(name: str) -> None:
         optimizer.zero_grad()
         built(name)(outputs, torch.arange(N_CLASSES)).backward()
         optimizer.step()
-    probs = link_of(config_named(name), N_CLASSES).probs(outputs.detach())
+    probs = link_of(config_named(name), Task.MULTICLASS, N_CLASSES).probs(outputs.detach())
     assert torch.diagonal(probs).min() > 0.7
 
 
@@ -285,10 +290,10 @@ def test_balanced_and_effective_weights_differ(logits: Tensor, targets: Tensor) 
 def test_a_class_without_images_makes_no_loss_infinite(logits: Tensor, shares: Tensor) -> None:
     for kind in ("balanced", "effective"):
         config = replace(config_named("cross_entropy"), class_weights=kind)
-        loss_of = build_loss(config, n_classes=N_CLASSES, class_counts=np.array([5, 0, 3, 0, 1]))
+        loss_of = build_loss(config, task=Task.MULTICLASS, n_classes=N_CLASSES, class_counts=np.array([5, 0, 3, 0, 1]))
         assert torch.isfinite(loss_of(logits, shares))
 
 
 def test_weights_without_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="counts"):
-        build_loss(config_named("bce", weights="balanced"), n_classes=N_CLASSES)
+        build_loss(config_named("bce", weights="balanced"), task=Task.MULTICLASS, n_classes=N_CLASSES)

@@ -17,7 +17,9 @@ from torch import nn
 
 from automl.artifacts import StudyFiles
 from automl.config import ModelConfig
+from automl.data.competition import load_competition
 from automl.errors import StorageError, UnfitEnvironmentError, UsageError
+from automl.tasks import Task
 from automl.training import weights
 from automl.training.links import link_of
 from automl.training.models import Normalisation, build_model, load_trained, placed, require_sizes_fit
@@ -248,32 +250,34 @@ def test_pixels_are_normalised_as_the_backbone_was_pretrained() -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no safetensors at all"])
-def test_trained_weights_that_are_gone_or_damaged_are_a_storage_error(content: bytes | None, tmp_path: Path) -> None:
+def test_trained_weights_that_are_gone_or_damaged_are_a_storage_error(
+    content: bytes | None, tmp_path: Path, shapes: StudyFiles
+) -> None:
     files = StudyFiles(tmp_path).trial(0)
     if content is not None:
         files.root.mkdir(parents=True)
         files.weights(0).write_bytes(content)
     with pytest.raises(StorageError, match="cannot be loaded"):
-        load_trained(config_of(), files, 0, n_classes=3, device="cpu")
+        load_trained(config_of(), files, 0, competition=load_competition(shapes.competition), device="cpu")
 
 
-def test_trained_weights_of_another_network_are_a_storage_error(tmp_path: Path) -> None:
+def test_trained_weights_of_another_network_are_a_storage_error(tmp_path: Path, shapes: StudyFiles) -> None:
     files = StudyFiles(tmp_path).trial(0)
     save_weights(files.weights(0), n_classes=4)
     with pytest.raises(StorageError, match="cannot be loaded"):
-        load_trained(config_of(), files, 0, n_classes=3, device="cpu")
+        load_trained(config_of(), files, 0, competition=load_competition(shapes.competition), device="cpu")
 
 
-def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path) -> None:
+def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path, shapes: StudyFiles) -> None:
     files = StudyFiles(tmp_path).trial(0)
     model = ModelConfig(
         backbone="test_resnet", pretrained=False, cut=1, attention="se", pooling="gem", hidden=(8, 4), dropout=0.2
     )
     config = replace(config_of(), model=model)
-    network = build_model(model, n_classes=3, weights_dir=None, link=link_of(config.loss, 3)).eval()
+    network = build_model(model, n_classes=3, weights_dir=None, link=link_of(config.loss, Task.MULTICLASS, 3)).eval()
     files.root.mkdir(parents=True)
     save_file(network.state_dict(), files.weights(0))
-    again = load_trained(config, files, 0, n_classes=3, device="cpu")
+    again = load_trained(config, files, 0, competition=load_competition(shapes.competition), device="cpu")
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(again(images), network(images))
     assert again.link == network.link

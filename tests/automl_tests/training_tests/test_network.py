@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from automl.config import LossConfig, ModelConfig
 from automl.errors import UnfitEnvironmentError, UsageError
 from automl.space import describe, load_space
+from automl.tasks import Task
 from automl.training.bodies import stage_ends
 from automl.training.links import link_of
 from automl.training.models import build_model
@@ -258,7 +259,7 @@ def test_names_that_the_backbone_does_not_decay_are_prefixed() -> None:
 
 
 def test_the_link_decides_how_many_outputs_there_are() -> None:
-    link = link_of(LossConfig(), 7)
+    link = link_of(LossConfig(), Task.MULTICLASS, 7)
     config = ModelConfig(backbone="test_resnet", pretrained=False)
     network = build_model(config, n_classes=7, weights_dir=None, link=link)
     assert network.link is link

@@ -107,7 +107,7 @@ def test_the_saved_weights_give_the_saved_probabilities(
 ) -> None:
     study, _, _ = undisturbed
     competition, files = load_competition(study.competition), study.trial(0)
-    model = load_trained(RICH, files, 0, n_classes=len(CLASSES), device="cpu")
+    model = load_trained(RICH, files, 0, competition=competition, device="cpu")
     pixels = PixelCache(competition, study.cache).pixels("test", 32)
     probs = predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu")
     assert np.array_equal(probs, read_arrays(files.test)["probs"])

@@ -19,6 +19,7 @@ from torch.distributed import FileStore
 from automl.artifacts import StudyFiles
 from automl.config import OptimConfig, TransferConfig, TrialConfig
 from automl.errors import UnfitEnvironmentError
+from automl.tasks import Task
 from automl.training.checkpoints import TrainingState
 from automl.training.gradients import DeadEnd, accumulate_gradients
 from automl.training.loop import FoldTask, TrainedEpoch, train_epoch
@@ -72,7 +73,7 @@ class Scenes:
 
     def accumulate(self, state: TrainingState, n_images: int) -> dict[str, Any]:
         images = IMAGES[share_of(n_images, self.ranks.rank, self.ranks.n_ranks)]
-        loss_of = build_loss(config_of().loss, n_classes=3)
+        loss_of = build_loss(config_of().loss, task=Task.MULTICLASS, n_classes=3)
         batch = batch_of(state, images, TARGETS[:n_images], self.ranks)
         try:
             loss = accumulate_gradients(state, batch, loss_of=loss_of, device="cpu", peers=self.ranks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,13 @@ from automl.config import (
 )
 from automl.data.competition import (
     Competition,
-    SubmissionKind,
     SubmissionTemplate,
-    Task,
     load_competition,
     save_competition,
 )
 from automl.data.folds import make_folds, save_folds
 from automl.metrics import metric_named
+from automl.tasks import Task
 from automl.training.averaging import WeightAverage, decay_of
 from automl.training.checkpoints import TrainingState
 from automl.training.gradients import Batch
@@ -44,48 +44,39 @@ from automl.training.resizing import batch_size_of_epoch, count_steps
 from automl.training.seeding import seed_everything
 from automl.training.sharing import Alone, Peers, share_of
 from runners.base import JobStopped
-
-SIDE = 24
-CLASSES = ("disc", "frame", "stripes")
-
-
-def shape_image(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A disc, a frame or stripes in a random colour on a noisy ground."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2 + rng.uniform(-2, 2, size=(2, 1, 1))
-    mask = (
-        rows**2 + columns**2 < 50,
-        (np.maximum(abs(rows), abs(columns)) < 9) & (np.maximum(abs(rows), abs(columns)) > 6),
-        rows % 6 < 3,
-    )[label]
-    image = rng.integers(0, 60, size=(SIDE, SIDE, 3))
-    image[mask] = rng.integers(120, 255, size=3)
-    return image.astype(np.uint8)
+from tests.automl_tests.training_tests.pictures import CLASSES as CLASSES
+from tests.automl_tests.training_tests.pictures import SHAPES, World
+from tests.automl_tests.training_tests.pictures import SIDE as SIDE
+from tests.automl_tests.training_tests.pictures import shape_image as shape_image
 
 
-def write_study(root: Path, *, n_train: int = 60, n_test: int = 7, metric: str = "accuracy") -> StudyFiles:
+def write_study(
+    root: Path, world: World = SHAPES, *, n_train: int = 60, n_test: int = 7, metric: str | None = None
+) -> StudyFiles:
     """A study's folder as the search leaves it to a trial: competition.json, folds.csv, images beside them."""
     rng = np.random.default_rng(0)
     images = root / "images"
     images.mkdir(parents=True)
-    targets = np.arange(n_train + n_test) % len(CLASSES)
+    targets = world.targets(n_train + n_test, rng)
     paths = []
-    for number, label in enumerate(targets):
+    for number, target in enumerate(targets):
         paths.append(images / f"{number}.png")
-        Image.fromarray(shape_image(int(label), rng)).save(paths[-1])
+        Image.fromarray(world.image(target, rng)).save(paths[-1])
     test_ids = tuple(path.stem for path in paths[n_train:])
     competition = Competition(
         root=images,
-        task=Task.MULTICLASS,
-        classes=CLASSES,
+        task=world.task,
+        classes=world.classes,
         image_ids=tuple(path.stem for path in paths[:n_train]),
         image_paths=tuple(paths[:n_train]),
-        targets=targets[:n_train].astype(np.int64),
+        targets=targets[:n_train],
         groups=None,
         test_ids=test_ids,
         test_paths=tuple(paths[n_train:]),
-        metric=metric_named(metric),
+        metric=metric_named(metric or world.metric),
         metric_given=True,
-        submission=SubmissionTemplate(header=("id", "label"), id_column=0, kind=SubmissionKind.LABEL, ids=test_ids),
+        submission=SubmissionTemplate(header=("id", "label"), id_column=0, kind=world.kind, ids=test_ids),
+        scales=world.scales,
     )
     study = StudyFiles(root / "study")
     save_competition(competition, study.competition)
@@ -161,7 +152,7 @@ class PlainNet(nn.Module):
         super().__init__()
         self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
         self.num_classes = n_classes
-        self.link = link_of(LossConfig(), n_classes)
+        self.link = link_of(LossConfig(), Task.MULTICLASS, n_classes)
         self.body = nn.Conv2d(3, 4, 3, stride=2)
         self.neck = nn.Identity()
         self.head = nn.Linear(4, n_classes)
@@ -210,19 +201,21 @@ def state_of(model: nn.Module, config: TrialConfig) -> TrainingState:
     )
 
 
-def seeded_model(config: TrialConfig) -> nn.Module:
+def seeded_model(config: TrialConfig, world: World = SHAPES) -> nn.Module:
     """The config's network with reproducible weights."""
     seed_everything(1)
-    link = link_of(config.loss, len(CLASSES))
-    return build_model(config.model, n_classes=len(CLASSES), weights_dir=None, link=link)
+    n_classes = len(world.classes)
+    link = link_of(config.loss, world.task, n_classes)
+    return build_model(config.model, n_classes=n_classes, weights_dir=None, link=link)
 
 
-def task_of(study: StudyFiles, config: TrialConfig, **changes: Any) -> FoldTask:
+def task_of(study: StudyFiles, config: TrialConfig, world: World = SHAPES, **changes: Any) -> FoldTask:
     """A fold of 48 training and 12 validation rows over pixels that are made here."""
     rng = np.random.default_rng(3)
     competition = load_competition(study.competition)
-    images = np.stack([shape_image(int(label), rng) for label in competition.targets])
+    images = np.stack([world.image(target, rng) for target in competition.targets])
 
+    @cache
     def pixels(image_size: int) -> NDArray[np.uint8]:
         return np.stack([np.asarray(Image.fromarray(image).resize((image_size, image_size))) for image in images])
 
@@ -241,8 +234,10 @@ def task_of(study: StudyFiles, config: TrialConfig, **changes: Any) -> FoldTask:
     )
 
 
-def trained(study: StudyFiles, config: TrialConfig, model: nn.Module | None = None) -> TrainingState:
+def trained(
+    study: StudyFiles, config: TrialConfig, model: nn.Module | None = None, *, world: World = SHAPES
+) -> TrainingState:
     """The state after all of the config's epochs on `task_of` its fold."""
-    state = state_of(model or seeded_model(config), config)
-    train_fold(task_of(study, config), state, on_epoch=lambda: None, on_batch=lambda now: None)
+    state = state_of(model or seeded_model(config, world), config)
+    train_fold(task_of(study, config, world), state, on_epoch=lambda: None, on_batch=lambda now: None)
     return state

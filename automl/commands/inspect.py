@@ -1,0 +1,88 @@
+"""`automl inspect` and `automl check`: what a folder means, and whether a file would be accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.commands.asking import NOTHING, asking
+from automl.commands.exits import reported
+from automl.commands.flags import DEFAULT_WORKDIR, HERE, Folder, StudyName, Workdir
+from automl.data.asked import Asked
+from automl.errors import DataError, StorageError, printable
+
+if TYPE_CHECKING:
+    from automl.artifacts import StudyFiles
+
+
+@reported
+@asking
+def inspect(
+    folder: Folder = HERE,
+    asked: Asked = NOTHING,
+    names_only: Annotated[
+        bool, typer.Option("--names-only", help="Do not open the images; answers within seconds.")
+    ] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write a page with figures and sample images too.")] = False,
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+) -> None:
+    """Show what a competition's folder was understood to be, from what, and what follows for a search."""
+    from automl.data.layouts import read_competition
+    from automl.workdir import study_files
+
+    if names_only:
+        for line in read_competition(folder, asked).evidence:
+            typer.echo(line)
+        return
+    _look(folder, asked, study_files(workdir, study or folder.resolve().name), html=html)
+
+
+def _look(folder: Path, asked: Asked, files: StudyFiles, *, html: bool) -> None:
+    from automl.data.refining import refined
+    from automl.inspect_page import write_inspection
+    from automl.inspection import described, inspect_competition
+    from automl.preparation import look_at
+    from automl.workdir import shown
+    from runners.devices import cpu_count
+
+    competition, survey = look_at(folder, asked, cache=files.cache, n_threads=cpu_count(), note=typer.echo)
+    usable = refined(competition, survey, skip_broken=True)
+    inspection = inspect_competition(competition, survey)
+    for line in [*usable.evidence[len(competition.evidence) :], *described(inspection)]:
+        typer.echo(printable(line))
+    if html:
+        write_inspection(inspection, files.inspection)
+        typer.echo(f"wrote {shown(files.inspection)}")
+
+
+@reported
+@asking
+def check(
+    file: Annotated[Path, typer.Argument(help="The submission.")],
+    folder: Folder = HERE,
+    asked: Asked = NOTHING,
+) -> None:
+    """Say what the competition would refuse in a submission, whoever wrote it, before the competition does."""
+    from automl.data.layouts import read_competition
+    from automl.ensemble.guard import problems, remarks
+
+    competition = read_competition(folder, asked)
+    content = _content(file)
+    found = problems(competition, content)
+    for line in remarks(competition, content) if not found else []:
+        typer.echo(printable(f"remark: {line}"))
+    for line in found[1:]:
+        typer.echo(printable(f"problem: {line}"))
+    if found:
+        raise DataError(f"{file} would be refused: {found[0]}", hint="compare it with the sample submission")
+    typer.echo(f"{file} would be accepted: {len(competition.submission.ids)} rows")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}", hint="name the submission's file") from error

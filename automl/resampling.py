@@ -1,0 +1,72 @@
+"""Rows dealt into splits, and rows drawn again: how a score that is fitted to rows is judged on others.
+
+Groups stay whole in both. Not responsible for: the folds of a study (automl.data.folds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+N_SPLITS = 5
+N_RESAMPLES = 200
+
+
+def stratified_splits(targets: NDArray[Any], groups: NDArray[Any] | None, *, seed: int) -> Rows:
+    """The split, 0 to N_SPLITS - 1, of each row: each class is dealt out evenly, each group whole.
+
+    Labels (n, n_classes) count as their rarest one, values (n, n_targets) as their sum.
+    """
+    unit_of_row = _units(len(targets), groups)
+    _, first_rows = np.unique(unit_of_row, return_index=True)
+    shuffled = np.random.default_rng(seed).permutation(len(first_rows))
+    by_class = shuffled[np.argsort(_strata(targets)[first_rows][shuffled], kind="stable")]
+    split_of_unit = np.empty(len(first_rows), dtype=np.int64)
+    split_of_unit[by_class] = np.arange(len(first_rows)) % N_SPLITS
+    return split_of_unit[unit_of_row]
+
+
+def resamples(n: int, groups: NDArray[Any] | None, *, seed: int, n_resamples: int = N_RESAMPLES) -> Iterator[Rows]:
+    """Rows of n, drawn with replacement group by group, ascending."""
+    unit_of_row = _units(n, groups)
+    n_units = int(unit_of_row.max()) + 1
+    rng = np.random.default_rng(seed)
+    for _ in range(n_resamples):
+        times_drawn = np.bincount(rng.integers(n_units, size=n_units), minlength=n_units)
+        yield np.repeat(np.arange(n), times_drawn[unit_of_row])
+
+
+def some_units(n: int, groups: NDArray[Any] | None, *, n_rows: int, seed: int) -> Rows:
+    """About n_rows of n rows, in whole groups, ascending; all of them where there are no more."""
+    if n <= n_rows:
+        return np.arange(n)
+    unit_of_row = _units(n, groups)
+    order = np.random.default_rng(seed).permutation(int(unit_of_row.max()) + 1)
+    sizes = np.bincount(unit_of_row)[order]
+    chosen = order[: max(1, int(np.searchsorted(np.cumsum(sizes), n_rows, side="right")))]
+    rows: Rows = np.flatnonzero(np.isin(unit_of_row, chosen))
+    return rows
+
+
+def _units(n: int, groups: NDArray[Any] | None) -> Rows:
+    if groups is None:
+        return np.arange(n)
+    units: Rows = np.unique(groups, return_inverse=True)[1]
+    return units
+
+
+def _strata(targets: NDArray[Any]) -> NDArray[Any]:
+    if targets.ndim == 1:
+        return targets
+    if np.issubdtype(targets.dtype, np.floating):
+        sums: NDArray[Any] = targets.sum(axis=1)
+        return sums
+    counts = (targets > 0).sum(axis=0)
+    rarity = np.where(targets > 0, counts, len(targets) + 1)
+    strata: NDArray[Any] = np.where((targets > 0).any(axis=1), rarity.argmin(axis=1), targets.shape[1])
+    return strata

@@ -1,0 +1,116 @@
+"""Which rule a metric calls for, and how it is fitted: to frequencies, or to targets.
+
+f1                          one threshold                       matched: share of the second class
+f{beta}_macro, multi-label  a threshold for each class          matched: shares of the classes; expected F, beta not 1
+f{beta}_micro, multi-label  one threshold for all classes       matched: number of labels; expected F, beta not 1
+f{beta}_samples, the same   one threshold for all classes       matched: expected F
+f{beta}_macro, balanced     weights on the classes              matched: a power of the prior
+qwk                         cut points on the expected number   matched: shares of the classes
+
+All others need no more than the plain rule; with one class each F-micro and F-samples are the accuracy. A user's own
+metric of labels (n, n_classes) gets a threshold for each class. Not responsible for: whether a rule is any good
+(automl.decisions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.rules.boundaries import boundary
+from automl.rules.class_weights import expected_best, prior_corrected, searched_weights
+from automl.rules.cut_points import matched_cut_points, searched_cut_points
+from automl.rules.kinds import NEVER, ClassWeightsRule, Facts, Rule, ThresholdRule, ThresholdsRule
+from automl.rules.thresholds import (
+    MAX_SEARCHED_CLASSES,
+    best_threshold,
+    expected_thresholds,
+    matched_thresholds,
+    searched_thresholds,
+)
+from automl.scores.metric import Metric
+from automl.tasks import Task
+
+
+class Fitting(NamedTuple):
+    """How a rule is fitted.
+
+    Attributes:
+        matched: to probs (n, n_classes) alone.
+        searched: to targets and probs; None where that is not done.
+    """
+
+    matched: Callable[[NDArray[Any]], Rule]
+    searched: Callable[[NDArray[Any], NDArray[Any]], Rule] | None
+
+
+def fitting_of(metric: Metric, facts: Facts, *, seed: int = 0) -> Fitting | None:
+    """How the metric's rule is fitted; None where the plain rule is all it needs."""
+    if facts.task is Task.MULTILABEL:
+        return _labels(metric, facts) if metric.needs == "labels" else None
+    if not facts.task.one_class_each:
+        return None
+    if metric.name == "qwk":
+        return _cut_points(facts, seed)
+    if metric.name == "f1":
+        return _threshold(facts)
+    if metric.name == "balanced_accuracy" or metric.average == "macro":
+        return _class_weights(metric, facts)
+    return None
+
+
+def _labels(metric: Metric, facts: Facts) -> Fitting:
+    average = metric.average or "macro"
+
+    def fit(probs: NDArray[Any]) -> ThresholdsRule:
+        if metric.beta == 1.0 and average != "samples":
+            thresholds = matched_thresholds(probs, facts.shares, pooled=average == "micro")
+        else:
+            thresholds = expected_thresholds(probs, beta=metric.beta, average=average)
+        return _thresholds(thresholds, facts)
+
+    def search(targets: NDArray[Any], probs: NDArray[Any]) -> ThresholdsRule:
+        start = np.asarray(fit(probs).thresholds)
+        return _thresholds(searched_thresholds(probs, targets, start, beta=metric.beta, average=average), facts)
+
+    is_searched = metric.average is not None and len(facts.prior) <= MAX_SEARCHED_CLASSES
+    return Fitting(fit, search if is_searched else None)
+
+
+def _thresholds(thresholds: NDArray[np.float64], facts: Facts) -> ThresholdsRule:
+    """A label that training never showed is never given."""
+    allowed = np.where(facts.shares > 0, thresholds, NEVER)
+    return ThresholdsRule(tuple(allowed.tolist()), facts.always_labelled)
+
+
+def _cut_points(facts: Facts, seed: int) -> Fitting:
+    def search(targets: NDArray[Any], probs: NDArray[Any]) -> Rule:
+        return searched_cut_points(probs, targets, matched_cut_points(probs, facts.shares), seed=seed)
+
+    return Fitting(lambda probs: matched_cut_points(probs, facts.shares), search)
+
+
+def _threshold(facts: Facts) -> Fitting:
+    def fit(probs: NDArray[Any]) -> ThresholdRule:
+        n_below = len(probs) * (1.0 - facts.prior[1])
+        return ThresholdRule(boundary(np.sort(probs[:, 1]), n_below, top=1.0, never=NEVER))
+
+    def search(targets: NDArray[Any], probs: NDArray[Any]) -> ThresholdRule:
+        return ThresholdRule(best_threshold(probs[:, 1], targets == 1, fit(probs).threshold, beta=1.0))
+
+    return Fitting(fit, search)
+
+
+def _class_weights(metric: Metric, facts: Facts) -> Fitting:
+    def fit(probs: NDArray[Any]) -> ClassWeightsRule:
+        if metric.average is None:
+            return prior_corrected(probs, facts.shares)
+        return expected_best(probs, facts.shares, beta=metric.beta)
+
+    def search(targets: NDArray[Any], probs: NDArray[Any]) -> ClassWeightsRule:
+        return searched_weights(probs, facts.shares, lambda labels: metric.score(targets, labels), fit(probs))
+
+    return Fitting(fit, search)

@@ -1,0 +1,165 @@
+"""Thresholds on the probability of a label: one for each class, or one for all.
+
+Three origins. Matched: labels as frequent as in training, which is where precision equals recall and therefore close to
+the best F1. Expected: the best F-beta if the probabilities were true, for a beta at which precision and recall are not
+worth the same, and for the mean over rows, where a label pays in rows that have few. Searched: the best on given
+targets. Not responsible for: applying them (automl.rules.kinds).
+
+Source: Lipton, Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure", for the
+threshold F* / 2; Ye, Chai, Lee and Chieu 2012, "Optimizing F-measure: A Tale of Two Approaches", for expected F.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.resampling import some_units
+from automl.rules.boundaries import between, boundary
+from automl.rules.kinds import NEVER
+from automl.scores.labels import f_beta
+from automl.scores.metric import Average
+
+Floats = NDArray[np.float64]
+
+MAX_CELLS = 20_000_000  # rows times classes that are looked at for thresholds of each class: 5,000 of 4,000 classes
+MAX_POOLED_CELLS = 4_000_000  # the same for one threshold, which needs fewer rows
+N_LEVELS = 20  # F-scores tried for the rows' mean
+MAX_SEARCHED_CLASSES = 60  # above, thresholds take minutes to find, and fit noise
+FACTORS = (0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 3.0)  # of a class's labels, tried in turn
+N_PASSES = 2
+
+
+def matched_thresholds(probs: NDArray[Any], prior: Floats, *, pooled: bool = False) -> Floats:
+    """(n_classes,) under which each label is as frequent in these rows as the prior says; all labels together, pooled.
+
+    Pooled serves where F itself is pooled: there thousands of rare classes, each with a threshold of its own from a
+    handful of rows, lose more than they gain.
+    """
+    sample = _sample(probs, MAX_POOLED_CELLS if pooled else MAX_CELLS)
+    if pooled:
+        values, n_below = np.sort(sample, axis=None), sample.size * (1.0 - float(prior.mean()))
+        return np.full(len(prior), boundary(values, n_below, top=1.0, never=NEVER))
+    columns = np.sort(sample, axis=0).T
+    return np.array(
+        [
+            boundary(values, len(values) * (1.0 - share), top=1.0, never=NEVER)
+            for values, share in zip(columns, prior, strict=True)
+        ]
+    )
+
+
+def expected_thresholds(probs: NDArray[Any], *, beta: float, average: Average) -> Floats:
+    """(n_classes,) with the best F-beta that these rows would have if their probabilities were true.
+
+    A label pays while its probability is at least F / (1 + beta^2), F being the score reached; from F = 0 on this is
+    repeated until F stays, which is its maximum (Dinkelbach 1967, for a ratio of two sums). The rows' mean is no such
+    ratio, but its best threshold has the same form, so that levels of F are tried there.
+    """
+    sample = _sample(probs, MAX_CELLS if average == "macro" else MAX_POOLED_CELLS)
+    if average == "samples":
+        levels = np.arange(1, N_LEVELS + 1) / N_LEVELS / (1.0 + beta**2)
+        scores = [_expected_f(sample, level, beta=beta, axis=1).mean() for level in levels]
+        return np.full(probs.shape[1], levels[int(np.argmax(scores))])
+    axis = 0 if average == "macro" else None
+    scores_reached = _expected_f(sample, 0.0, beta=beta, axis=axis)
+    while True:
+        better = _expected_f(sample, scores_reached / (1.0 + beta**2), beta=beta, axis=axis)
+        if not (better > scores_reached + 1e-12).any():
+            return np.broadcast_to(scores_reached / (1.0 + beta**2), probs.shape[1:]).copy()
+        scores_reached = np.maximum(better, scores_reached)
+
+
+def searched_thresholds(
+    probs: NDArray[Any], targets: NDArray[Any], start: Floats, *, beta: float, average: Average
+) -> Floats:
+    """(n_classes,) with the best F-beta on these rows' targets (n, n_classes), found from other thresholds.
+
+    The exact best of each class with a macro average, otherwise one class after the other.
+    """
+    if average == "macro":
+        columns = zip(probs.T, targets.T, start.tolist(), strict=True)
+        return np.array([best_threshold(*column, beta=beta) for column in columns])
+    return _one_after_the_other(probs, targets > 0, start, beta=beta, average=average)
+
+
+def best_threshold(probs: NDArray[Any], targets: NDArray[Any], start: float, *, beta: float) -> float:
+    """The threshold on probs (n,) with the best F-beta on targets (n,) of 0 and 1; the other one where none is 1."""
+    order = np.argsort(probs, kind="stable")
+    values, hits = np.asarray(probs, dtype=np.float64)[order], np.asarray(targets)[order] > 0
+    if not hits.any():
+        return start
+    true_positives = np.cumsum(hits[::-1])[::-1]  # if cut below each value
+    scores = f_beta(true_positives, np.arange(len(values), 0, -1), hits.sum(), beta=beta)
+    scores[1:][values[1:] == values[:-1]] = -1.0  # no cut goes through a tie
+    return between(values, int(scores.argmax()), top=1.0, never=NEVER)
+
+
+def _sample(probs: NDArray[Any], max_cells: int) -> NDArray[Any]:
+    """As many rows, always the same ones, as have no more cells."""
+    n_rows = max(1, max_cells // probs.shape[1])
+    return probs[some_units(len(probs), None, n_rows=n_rows, seed=0)] if len(probs) > n_rows else probs
+
+
+def _expected_f(probs: NDArray[Any], threshold: Any, *, beta: float, axis: int | None) -> Floats:
+    chosen = probs >= threshold
+    hits = np.where(chosen, probs, 0.0).sum(axis=axis)
+    return f_beta(np.asarray(hits), chosen.sum(axis=axis), np.asarray(probs.sum(axis=axis)), beta=beta)
+
+
+def _one_after_the_other(
+    probs: NDArray[Any], truth: NDArray[np.bool_], start: Floats, *, beta: float, average: Average
+) -> Floats:
+    """Coordinate ascent on the score itself, the rows' counts brought up to date with each change of a class."""
+    thresholds, labels = start.copy(), probs >= start
+    counts = _Counts(truth, labels, beta, average)
+    columns = [np.sort(column) for column in probs.T]
+    best = counts.score
+    for column in list(range(len(start))) * N_PASSES:
+        for candidate in _candidates(columns[column], thresholds[column]):
+            score = counts.score_with(column, probs[:, column] >= candidate)
+            if score > best + 1e-9:
+                best, thresholds[column] = score, candidate
+        counts.set_labels(column, probs[:, column] >= thresholds[column])
+    return thresholds
+
+
+def _candidates(values: Floats, threshold: float) -> list[float]:
+    """Thresholds that give a class more or fewer labels than it has."""
+    n_labels = len(values) - int(np.searchsorted(values, threshold, side="left"))
+    wanted = [len(values) - factor * max(n_labels, 1) for factor in FACTORS]
+    return [boundary(values, max(n_below, 0.5), top=1.0, never=NEVER) for n_below in wanted]
+
+
+class _Counts:
+    """The rows' labels: rightly predicted, predicted, true, each (n,)."""
+
+    def __init__(self, truth: NDArray[np.bool_], labels: NDArray[np.bool_], beta: float, average: Average) -> None:
+        self.truth, self.labels = truth, labels
+        self.n_right, self.n_predicted = (truth & labels).sum(axis=1), labels.sum(axis=1)
+        self.n_true = truth.sum(axis=1)
+        self.beta, self.average = beta, average
+
+    @property
+    def score(self) -> float:
+        return self._score(self.n_right, self.n_predicted)
+
+    def score_with(self, column: int, labels: NDArray[np.bool_]) -> float:
+        """The score if one class had other labels (n,)."""
+        return self._score(*self._with(column, labels))
+
+    def set_labels(self, column: int, labels: NDArray[np.bool_]) -> None:
+        """Give one class other labels (n,)."""
+        self.n_right, self.n_predicted = self._with(column, labels)
+        self.labels[:, column] = labels
+
+    def _with(self, column: int, labels: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
+        change = labels.astype(np.int64) - self.labels[:, column]
+        return self.n_right + change * self.truth[:, column], self.n_predicted + change
+
+    def _score(self, n_right: NDArray[Any], n_predicted: NDArray[Any]) -> float:
+        if self.average == "micro":
+            return float(f_beta(n_right.sum(), n_predicted.sum(), self.n_true.sum(), beta=self.beta))
+        return float(f_beta(n_right, n_predicted, self.n_true, beta=self.beta).mean())

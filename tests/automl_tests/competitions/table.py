@@ -1,0 +1,37 @@
+"""The README's table of what is recognised, from the miniatures that prove it."""
+
+from __future__ import annotations
+
+from automl.data.known import known_competition
+from tests.automl_tests.competitions.everything import ALL
+from tests.automl_tests.competitions.miniatures import Miniature
+
+HEADER = ("competition", "labels and images", "task: submission", "metric", "to say where its name is not known")
+KINDS = {
+    ".dcm": "DICOM",
+    ".hdf5": "HDF5",
+    ".npy": "NumPy arrays",
+    ".tfrec": "TFRecord",
+    ".parquet": "parquet",
+    ".bson": "BSON",
+    ".json": "arrays in JSON",
+}
+
+
+def table() -> str:
+    """One line for each competition of the reference, in Markdown."""
+    rows = [HEADER, ("---",) * len(HEADER), *[_row(one) for one in ALL]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(one: Miniature) -> tuple[str, ...]:
+    known = known_competition(one.slug)
+    if not one.readable:
+        said = f"not read: {KINDS[one.refused]}, to be converted to images"
+    else:
+        said = ", ".join(_flag(need) for need in one.needs)
+    return one.slug, one.layout, f"{one.task}: {one.submission}", known.metric, said
+
+
+def _flag(need: str) -> str:
+    return f"`{need}`" if need.startswith("--") else f"`{need}` in automl.toml"

@@ -1,0 +1,267 @@
+"""Labels and values go through the whole of training: they are learned, resumed, sampled, mixed, swept and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from automl.artifacts import StudyFiles, read_arrays, read_json
+from automl.config import (
+    AugmentConfig,
+    LossConfig,
+    OptimConfig,
+    TransferConfig,
+    TrialConfig,
+)
+from automl.data.cache import PixelCache
+from automl.data.competition import Competition, load_competition
+from automl.tasks import Task
+from automl.training.batches import batches_of_epoch, loss_of_fold, rows_of_epoch
+from automl.training.fold import Setting, prepare_fold
+from automl.training.gradients import accumulate_gradients
+from automl.training.inference import predict_probs
+from automl.training.lr_sweep import sweep
+from automl.training.models import load_trained
+from automl.training.objectives import OBJECTIVES
+from automl.training.optim import set_lr
+from automl.training.steps import take_step
+from automl.training.trial import run_trial
+from runners.base import JobStopped
+from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World
+from tests.automl_tests.training_tests.test_trial import contents
+from tests.automl_tests.training_tests.worlds import (
+    ScriptedContext,
+    config_of,
+    payload_of,
+    seeded_model,
+    state_of,
+    task_of,
+    trained,
+    write_study,
+)
+
+WORLDS = {world.task: world for world in (SHAPES, PATCHES, GLOWS)}
+EVERY_LOSS = [(task, name) for task in WORLDS for name in OBJECTIVES[task]]
+NEW = [Task.MULTILABEL, Task.REGRESSION]
+WHOLE: dict[str, Any] = {"batch_size": 48, "augment": "none"}  # one step an epoch, of images as they are
+EVERYTHING = config_of(
+    sizes="24-32",
+    epochs=3,
+    dropout=0.2,
+    augment=AugmentConfig(policy="heavy", mixup_alpha=0.4, cutmix_alpha=1.0, mix_off_fraction=0.3),
+    loss=LossConfig(name="focal", focal_gamma=1.0, class_weights="balanced", label_smoothing=0.1),
+    optim=OptimConfig(optimizer="sam", lr=3e-3, schedule="plateau"),
+    transfer=TransferConfig(freeze_epochs=1, layer_decay=0.9),
+    class_sampling="sqrt",
+    ema_horizon=0.2,
+    epoch_choice="best",
+)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[Task, StudyFiles]:
+    """One of each kind, for tests that only read it."""
+    return {task: write_study(tmp_path_factory.mktemp(task.value), world) for task, world in WORLDS.items()}
+
+
+def loss_named(name: str, **changes: Any) -> LossConfig:
+    return LossConfig(name=name, focal_gamma=1.0 if name.startswith("focal") else None, **changes)
+
+
+# ---- Learning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY_LOSS)
+def test_one_step_with_each_loss_lowers_it(task: Task, name: str, studies: dict[Task, StudyFiles]) -> None:
+    config = config_of(loss=loss_named(name), optim=OptimConfig(optimizer="sgd", lr=1e-3, clip_norm=0.1), **WHOLE)
+    state = state_of(seeded_model(config, WORLDS[task]), config)
+    fold = task_of(studies[task], config, WORLDS[task])
+    set_lr(state.optimizer, config.optim.lr)
+    (batch,) = batches_of_epoch(fold, state, 0, fold.train_rows, seed=0, features=None)
+
+    def gradients() -> float:
+        return accumulate_gradients(state, batch, loss_of=loss_of_fold(fold), device="cpu")
+
+    before = gradients()
+    take_step(state, config.optim, again=gradients)
+    assert gradients() < before
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY_LOSS if pair[0] in NEW])
+def test_what_is_learned_with_each_loss_scores_better_than_the_prior(
+    task: Task, name: str, studies: dict[Task, StudyFiles]
+) -> None:
+    world, competition = WORLDS[task], load_competition(studies[task].competition)
+    config = config_of(loss=loss_named(name), optim=OptimConfig(lr=1e-2), augment="none", epochs=8)
+    state = trained(studies[task], config, world=world)
+    targets = competition.targets[48:60]
+    constant = competition.scorer(targets, np.tile(competition.prior, (len(targets), 1)))
+    learned = state.history[-1].score
+    assert learned > 0.8 if task is Task.MULTILABEL else learned < 0.6 * constant
+    assert competition.scorer.better(learned, constant)
+
+
+@pytest.mark.parametrize("task", NEW)
+def test_the_outputs_begin_at_the_frequencies_of_training(task: Task, studies: dict[Task, StudyFiles]) -> None:
+    config = config_of(loss=loss_named("bce"), optim=OptimConfig(lr=1e-2))
+    setting = Setting.opened(payload_of(studies[task], config), ScriptedContext())
+    fold, state = prepare_fold(setting, 0)
+    bias = state.model.get_submodule("head.fc").get_parameter("bias")
+    expected = setting.competition.shares[fold.train_rows].mean(axis=0)
+    assert np.allclose(bias.sigmoid().detach().numpy(), expected, atol=1e-5)
+
+
+def test_labels_are_predicted_each_by_itself_and_values_as_places(studies: dict[Task, StudyFiles]) -> None:
+    for task in NEW:
+        model = seeded_model(config_of(), WORLDS[task])
+        n_outputs = len(WORLDS[task].classes)
+        outputs = torch.linspace(-200, 200, 3 * n_outputs).reshape(3, n_outputs)
+        probs = model.link.probs(outputs)  # type: ignore[union-attr, operator]
+        assert torch.equal(probs, 1 / (1 + torch.exp(-outputs)))
+        assert probs.min() >= 0
+        assert probs.max() <= 1
+
+
+# ---- Whole trials ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=NEW, ids=str)
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, StudyFiles, ScriptedContext]]:
+    """A trial with every trick at once, from beginning to end."""
+    world, context = WORLDS[request.param], ScriptedContext()
+    study = write_study(tmp_path_factory.mktemp("undisturbed"), world)
+    answer = run_trial(payload_of(study, EVERYTHING), context)
+    assert answer["outcome"] == "completed", answer
+    yield world, study, context
+
+
+def test_a_trial_leaves_probabilities_that_come_back_from_its_weights(
+    undisturbed: tuple[World, StudyFiles, ScriptedContext],
+) -> None:
+    world, study, _ = undisturbed
+    competition, files = load_competition(study.competition), study.trial(0)
+    oof, test = read_arrays(files.oof), read_arrays(files.test)["probs"]
+    assert oof["probs"].shape == (len(oof["rows"]), len(world.classes))
+    assert test.shape == (7, len(world.classes))
+    assert (test >= 0).all()
+    assert (test <= 1).all()
+    assert not np.allclose(test.sum(axis=1), 1, atol=0.01)
+    answer = read_json(files.result)["answer"]
+    assert competition.scorer(competition.targets[oof["rows"]], oof["probs"]) == answer["score"]
+    model = load_trained(EVERYTHING, files, 0, competition=competition, device="cpu")
+    pixels = PixelCache(competition, study.cache).pixels("test", 32)
+    assert np.array_equal(predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu"), test)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_stopped_trial_goes_on_bit_for_bit(
+    step: int, undisturbed: tuple[World, StudyFiles, ScriptedContext], tmp_path: Path
+) -> None:
+    world, study, context = undisturbed
+    again, resumed = write_study(tmp_path, world), ScriptedContext()
+    with pytest.raises(JobStopped):
+        run_trial(payload_of(again, EVERYTHING), ScriptedContext(stop_at_step=step))
+    run_trial(payload_of(again, EVERYTHING), resumed)
+    assert resumed.reports == context.reports
+    assert contents(again.trial(0)) == contents(study.trial(0))
+
+
+@pytest.mark.parametrize(("task", "name"), [(Task.MULTILABEL, "ordinal"), (Task.REGRESSION, "ordinal")])
+def test_a_trial_whose_loss_has_no_meaning_is_refused(task: Task, name: str, studies: dict[Task, StudyFiles]) -> None:
+    payload = payload_of(studies[task], config_of(loss=loss_named(name)), trial=9)
+    answer = run_trial(payload, ScriptedContext())
+    assert (answer["outcome"], answer["exit_code"]) == ("refused", 2)
+    assert answer["problem"] == f"loss = '{name}' cannot be trained where the task is {task.value}"
+
+
+@pytest.mark.parametrize("task", NEW)
+def test_a_range_test_of_learning_rates_sees_losses_fall(task: Task, studies: dict[Task, StudyFiles]) -> None:
+    config = config_of(optim=OptimConfig(lr=1e-3), loss=loss_named("focal", class_weights="balanced"))
+    answer = sweep({**payload_of(studies[task], config), "cache": str(studies[task].cache)}, ScriptedContext())
+    assert answer["outcome"] == "completed"
+    assert min(answer["losses"]) < 0.8 * answer["losses"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", NEW)
+def test_a_trial_on_two_devices_is_that_of_one(task: Task, tmp_path: Path) -> None:
+    config = config_of(
+        backbone="test_efficientnet_ln",  # without batch norm, which treats the parts of a batch in another way
+        augment="medium",
+        loss=LossConfig(class_weights="balanced"),
+        transfer=TransferConfig(freeze_epochs=1),
+        class_sampling="balanced",
+    )
+    probs, scores = [], []
+    for device in ("cpu", "cpu+cpu"):
+        study = write_study(tmp_path / device, WORLDS[task])
+        context = ScriptedContext(device=device, n_threads=2)
+        scores.append(run_trial(payload_of(study, config), context)["score"])
+        probs.append(read_arrays(study.trial(0).oof)["probs"])
+    assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+    assert np.allclose(probs[0], probs[1], atol=1e-4)
+
+
+# ---- What an epoch shows and what counts -----------------------------------------------------------------------------
+
+
+def train_losses(studies: dict[Task, StudyFiles], task: Task, *configs: TrialConfig) -> list[float]:
+    return [trained(studies[task], config, world=WORLDS[task]).history[0].train_loss for config in configs]
+
+
+@pytest.mark.parametrize("task", NEW)
+@pytest.mark.parametrize("weights", ["balanced", "effective"])
+def test_class_weights_change_what_counts(task: Task, weights: str, studies: dict[Task, StudyFiles]) -> None:
+    plain, weighed = (config_of(loss=LossConfig(class_weights=kind), epochs=1, **WHOLE) for kind in ("none", weights))
+    losses = train_losses(studies, task, plain, weighed)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def shown(study: StudyFiles, world: World, sampling: str) -> tuple[Competition, NDArray[np.int64]]:
+    """The competition, and the rows of an epoch."""
+    fold = task_of(study, config_of(class_sampling=sampling), world)
+    return fold.competition, rows_of_epoch(fold, np.random.default_rng(0))
+
+
+def test_balanced_sampling_shows_images_of_the_rarest_label_as_often_as_others(
+    studies: dict[Task, StudyFiles],
+) -> None:
+    shares = {}
+    for sampling in ("natural", "sqrt", "balanced"):
+        competition, rows = shown(studies[Task.MULTILABEL], PATCHES, sampling)
+        shares[sampling] = np.bincount(competition.strata[rows], minlength=4) / len(rows)
+    assert np.allclose(shares["balanced"], 0.25, atol=0.025)
+    assert shares["natural"].max() > shares["sqrt"].max() > shares["balanced"].max()
+
+
+def test_balanced_sampling_shows_rare_values_more_often(studies: dict[Task, StudyFiles]) -> None:
+    spread = {}
+    for sampling in ("natural", "sqrt", "balanced"):
+        competition, rows = shown(studies[Task.REGRESSION], GLOWS, sampling)
+        tenths = (competition.shares[rows].mean(axis=1) * 10).astype(int)
+        counts = np.bincount(tenths)
+        spread[sampling] = counts.max() / counts[counts > 0].min()
+    assert spread["natural"] > spread["sqrt"] > spread["balanced"]
+    assert spread["balanced"] <= 2
+
+
+def test_mixed_labels_and_values_lie_between_those_of_the_two(studies: dict[Task, StudyFiles]) -> None:
+    for task in NEW:
+        config = config_of(augment=AugmentConfig(policy="none", mixup_alpha=0.4), batch_size=48)
+        fold = task_of(studies[task], config, WORLDS[task])
+        state = state_of(seeded_model(config, WORLDS[task]), config)
+        (mixed,) = batches_of_epoch(fold, state, 0, fold.train_rows, seed=0, features=None)
+        plain = replace(fold, config=config_of(augment="none", batch_size=48))
+        (whole,) = batches_of_epoch(plain, state, 0, fold.train_rows, seed=0, features=None)
+        assert mixed.targets.shape == whole.targets.shape == (48, len(WORLDS[task].classes))
+        assert torch.allclose(mixed.targets.mean(dim=0), whole.targets.mean(dim=0), atol=1e-6)
+        assert not torch.allclose(mixed.targets, whole.targets, atol=0.01)
