@@ -22,6 +22,7 @@ from automl.data.decoding import decode
 from automl.data.survey import ImageFacts
 from automl.errors import DataError
 from automl.inspection import Inspection, Told, rows_to_show
+from automl.suggestions import suggestions_of
 
 TRAIN, TEST = "#2166ac", "#d6604d"
 SHOWN_SIDE = 96
@@ -70,7 +71,7 @@ def _understood(competition: Competition) -> str:
 
 
 def _suggested(inspection: Inspection) -> str:
-    rows = [(f"<code>{html.escape(what)}</code>", html.escape(why)) for what, why in inspection.suggestions]
+    rows = [(f"<code>{html.escape(what)}</code>", html.escape(why)) for what, why in suggestions_of(inspection)]
     return f"<h2>What is suggested, and why</h2>{_table(('suggestion', 'reason'), rows)}"
 
 

@@ -1,13 +1,12 @@
-"""What is worth knowing of a competition's images before anything is trained, and what follows for a search.
+"""What is worth knowing of a competition's images before anything is trained.
 
-Every suggestion rests on something that was measured on these images. The questions that need a classifier are asked of
-thumbnails of 8 x 8 pixels: what such a one can tell apart, a network can as well; what it cannot, a network may.
-Not responsible for: reading the folder (automl.data) or showing what was found (automl.inspect_page).
+The questions that need a classifier are asked of thumbnails of 8 x 8 pixels: what such a one can tell apart, a network
+can as well; what it cannot, a network may. Not responsible for: what follows for a search (automl.suggestions), or
+showing what was found (automl.inspect_page).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,8 +23,6 @@ from automl.data.duplicates import Duplicates, find_duplicates
 from automl.data.survey import ImageFacts, Survey
 from automl.tasks import Task
 
-SIZES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384)  # 384: more pays for a few competitions only, and dearly
-FIRST_STAGE = 0.6  # of the last size; about the quarter to half of the pixels of fast.ai's progressive resizing
 MAX_ASKED = 2_000  # images of a kind in a question
 MIN_ASKED = 40  # below that an area under the curve says nothing
 SEEN_SIDE = 8
@@ -60,13 +57,6 @@ class Told(NamedTuple):
         return f"{self.auc:.2f} +- {self.error:.2f}"
 
 
-class Suggestion(NamedTuple):
-    """Something to do, as it would be typed, and what speaks for it."""
-
-    what: str
-    why: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inspection:
     """What was found; a question that too few images could answer is None.
@@ -88,16 +78,11 @@ class Inspection:
     mirrored: Told | None
     turned: Told | None
 
-    @property
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        """What to search, and why."""
-        return tuple(_suggestions(self))
-
 
 def inspect_competition(competition: Competition, survey: Survey, *, seed: int = 0) -> Inspection:
     """What the survey of a competition's images tells; the same every time."""
     rng = np.random.default_rng(seed)
-    train, test = _readable(survey.train), _readable(survey.test)
+    train, test = readable_rows(survey.train), readable_rows(survey.test)
     some_train, some_test = _some(train, rng), _some(test, rng)
     seen = _seen(survey.train, some_train)
     return Inspection(
@@ -124,11 +109,11 @@ def described(inspection: Inspection) -> list[str]:
         *_told_line("leak", "labels by width, height and bytes alone", inspection.label_in_files),
         *_told_line("mirror", "images and their mirror images", inspection.mirrored),
         *_told_line("turn", "images and themselves turned by 90 degrees", inspection.turned),
-        *(f"suggestion: {what} ({why})" for what, why in inspection.suggestions),
     ]
 
 
-def _readable(facts: ImageFacts) -> NDArray[np.int64]:
+def readable_rows(facts: ImageFacts) -> NDArray[np.int64]:
+    """Rows of the images that can be decoded."""
     return np.flatnonzero(facts.widths > 0)
 
 
@@ -211,7 +196,7 @@ def _error_of_auc(auc: float, n_one: int, n_other: int) -> float:
 def _size_lines(survey: Survey) -> list[str]:
     lines = []
     for name, facts in (("training", survey.train), ("test", survey.test)):
-        rows = _readable(facts)
+        rows = readable_rows(facts)
         if len(rows):
             low, middle, high = (_quantile(facts, rows, part) for part in (0.0, 0.5, 1.0))
             lines.append(f"sizes: {name} images from {low} to {high} px, {middle} in the middle")
@@ -239,74 +224,10 @@ def _told_line(noun: str, kinds: str, told: Told | None) -> list[str]:
     return [f"{noun}: {kinds} {verdict} (AUC {told})"]
 
 
-def _suggestions(inspection: Inspection) -> list[Suggestion]:
-    return [
-        *_of_sizes(inspection),
-        *_of_augmentation(inspection),
-        *_of_balance(inspection),
-        *_of_shift(inspection),
-    ]
-
-
-def _of_sizes(inspection: Inspection) -> list[Suggestion]:
-    facts = inspection.survey.train
-    rows = _readable(facts)
-    if len(rows) == 0:
-        return []
-    side = float(np.median(np.minimum(facts.widths[rows], facts.heights[rows])))
-    last = max((size for size in SIZES if size <= side), default=SIZES[0])
-    first = min(SIZES, key=lambda size: abs(size - FIRST_STAGE * last))
-    sizes = f"{first}-{last},{last}" if first < last else f"{last}"
-    why = f"the shorter side of the median image has {side:.0f} px"
-    return [Suggestion(f"--choices resize={sizes}", why)]
-
-
-def _of_augmentation(inspection: Inspection) -> list[Suggestion]:
-    competition, mirrored, turned = inspection.competition, inspection.mirrored, inspection.turned
-    if mirrored is None or turned is None:
-        return []
-    if not competition.flips:
-        return [Suggestion("--choices augment=none,light,photometric", "a mirrored image may have another label")]
-    if mirrored.is_slight:
-        why = f"mirror images look unlike these (AUC {mirrored}): something has a side, as text and digits have"
-        return [Suggestion("--no-flips, unless you know better", why)]
-    if not turned.is_slight:
-        why = f"turned images look like these (AUC {turned}): nothing is up"
-        return [Suggestion("--choices augment=dihedral,light", why)]
-    few = len(competition.image_ids) < 2_000
-    policies = "light,medium,heavy" if few else "light,medium"
-    why = f"images have an up (AUC {turned}) but no side (AUC {mirrored})"
-    return [Suggestion(f"--choices augment={policies}", f"{why}; there are {len(competition.image_ids)} of them")]
-
-
-def _of_balance(inspection: Inspection) -> list[Suggestion]:
-    numbers = [n_images for _, n_images in inspection.counts if n_images]
-    if inspection.competition.task is Task.REGRESSION or not numbers or max(numbers) < 10 * min(numbers):
-        return []
-    why = f"the most frequent class has {max(numbers)} images, the rarest {min(numbers)}"
-    return [Suggestion("--space recipe, which asks class_sampling and class_weights", why)]
-
-
-def _of_shift(inspection: Inspection) -> list[Suggestion]:
-    found = []
-    shifts: Sequence[tuple[str, Told | None]] = (
-        ("files", inspection.shift_in_files),
-        ("pixels", inspection.shift_in_pixels),
-    )
-    for name, told in shifts:
-        if told is not None and told.is_clear:
-            why = f"{name} tell training from test images (AUC {told})"
-            found.append(Suggestion("trust the validation score less", why))
-    if inspection.label_in_files is not None and inspection.label_in_files.is_clear:
-        why = f"they tell the label (AUC {inspection.label_in_files}), perhaps by how the images were collected"
-        found.append(Suggestion("look at sizes and bytes of the files", why))
-    return found
-
-
 def rows_to_show(inspection: Inspection, *, n_classes: int, n_images: int) -> list[tuple[str, list[int]]]:
     """Names of classes with rows of some of their images: the most frequent and the rarest classes."""
     competition = inspection.competition
-    readable = set(_readable(inspection.survey.train).tolist())
+    readable = set(readable_rows(inspection.survey.train).tolist())
     order = sorted(range(len(inspection.counts)), key=lambda index: -inspection.counts[index][1])
     chosen = order if len(order) <= n_classes else [*order[: n_classes // 2], *order[-(n_classes // 2) :]]
     return [

@@ -186,7 +186,9 @@ def _freeze(request: SearchRequest, competition: Competition, study: SearchStudy
     else:
         folds = make_folds(competition, seed=request.seed)
         if rare := rare_classes(competition, folds):
-            note(f"too few images to be validated, so used for training only: {listed(rare)}")
+            several = competition.task == "multilabel"
+            fate = "be in every fold" if several else "be validated, so used for training only"
+            note(f"too few images to {fate}: {listed(rare)}")
         save_folds(folds, competition, files.folds)
     save_competition(competition, files.competition)
     cache = PixelCache(competition, files.cache)

@@ -62,5 +62,7 @@ def _print_ensemble(result: EnsembleResult) -> None:
             f"{member.backbone}, {member.image_size} px"
         )
     typer.echo(f"ensemble {result.score:.4f} +- {result.score_error:.4f}, cross-fitted on rows out of fold")
+    if result.decided:
+        typer.echo(result.decided)
     typer.echo(f"best single trial {result.best_single_score:.4f} (trial {result.best_single_number})")
     typer.echo(f"wrote {shown(result.submission)}")

@@ -45,6 +45,7 @@ def _look(folder: Path, asked: Asked, files: StudyFiles, *, html: bool) -> None:
     from automl.inspect_page import write_inspection
     from automl.inspection import described, inspect_competition
     from automl.preparation import look_at
+    from automl.suggestions import suggestions_of
     from automl.workdir import shown
     from runners.devices import cpu_count
 
@@ -53,6 +54,8 @@ def _look(folder: Path, asked: Asked, files: StudyFiles, *, html: bool) -> None:
     inspection = inspect_competition(competition, survey)
     for line in [*usable.evidence[len(competition.evidence) :], *described(inspection)]:
         typer.echo(printable(line))
+    for what, why in suggestions_of(inspection):
+        typer.echo(printable(f"suggestion: {what} ({why})"))
     if html:
         write_inspection(inspection, files.inspection)
         typer.echo(f"wrote {shown(files.inspection)}")

@@ -6,6 +6,7 @@ Not responsible for: finding out what a folder means (automl.data.layouts) or de
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class Competition:
             whose probability is submitted, ORDINAL classes are in their order. The targets' names with REGRESSION.
         image_ids: (n,) as the labels write them.
         image_paths: (n,) below root; addresses in the sense of automl.data.addresses, which need not be files.
-        targets: (n,) class indices, int64; (n, n_classes) of 0 and 1, int64, with MULTILABEL; (n, n_classes) values,
+        targets: (n,) class indices, int64; (n, n_classes) of 0 and 1, int8, with MULTILABEL; (n, n_classes) values,
             float64, with REGRESSION.
         groups: (n,) group numbers, or None; images of one group never straddle folds.
         test_ids: (n_test,) ids of the test images, in the row order of the sample submission.
@@ -146,8 +147,8 @@ class Competition:
     def fingerprint(self) -> str:
         """Of ids, labels, file names, task, metric, groups' origin and flips; a study is bound to it."""
         names = [path.relative_to(self.root).as_posix() for path in (*self.image_paths, *self.test_paths)]
-        labels = [str(target) for target in self.targets.tolist()]
-        rest = [self.task.value, self.metric.name, str(self.metric.weights), str(self.flips), str(self.grouped_by)]
+        labels = [hashlib.blake2b(np.ascontiguousarray(self.targets).tobytes(), digest_size=16).hexdigest()]
+        rest = [self.task.value, self.metric.identity, str(self.metric.weights), str(self.flips), str(self.grouped_by)]
         missing = [str(row) for row in self.unreadable_test]
         return digest_of([*self.classes, *self.image_ids, *labels, *self.test_ids, *names, *rest, *missing])
 
@@ -228,7 +229,7 @@ def _written_targets(competition: Competition) -> list[Any]:
 def _read_targets(written: Sequence[Any], task: Task, *, n_classes: int) -> NDArray[Any]:
     if task is not Task.MULTILABEL:
         return np.asarray(written, dtype=np.float64 if task is Task.REGRESSION else np.int64)
-    targets = np.zeros((len(written), n_classes), dtype=np.int64)
+    targets = np.zeros((len(written), n_classes), dtype=np.int8)  # of thousands of labels, int64 would be gigabytes
     for row, labels in enumerate(written):
         targets[row, labels] = 1
     return targets

@@ -75,10 +75,10 @@ def label_set_targets(labels: Labels, sample: Sample) -> Targets:
     if len(labels.columns) > 1:
         require_zeros_and_ones(labels)
         classes = labels.columns
-        array = np.array([[cell in ONES for cell in row] for row in labels.cells], dtype=np.int64)
+        array = np.array([[cell in ONES for cell in row] for row in labels.cells], dtype=np.int8)
     else:
         classes = _label_order(labels_in(labels.texts), sample)
-        array = np.zeros((len(labels.ids), len(classes)), dtype=np.int64)
+        array = np.zeros((len(labels.ids), len(classes)), dtype=np.int8)
         index_of = {label: index for index, label in enumerate(classes)}
         for row, text in zip(array, labels.texts, strict=True):
             row[[index_of[label] for label in text.split()]] = 1

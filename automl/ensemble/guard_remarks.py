@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from automl.data.competition import Competition, SubmissionKind
 from automl.data.tables import Table, find_tables, read_header, read_table
+from automl.data.templates import is_sample_name
 from automl.ensemble.guard_file import Row, SubmissionFile
 from automl.ensemble.guard_values import number_in, targets_of
 from automl.errors import DataError, listed
@@ -29,7 +30,7 @@ def remarks_on(competition: Competition, file: SubmissionFile) -> list[str]:
             found += _about_constancy(rows)
         case _ if competition.submission.cells is None:
             found += [*_about_classes(competition, rows), *_about_constancy(rows)]
-            found += _about_short_rankings(competition, rows)
+            found += [*_about_short_rankings(competition, rows), *_about_blanks(competition, rows)]
         case _:
             found += _about_constancy(rows)
     return found
@@ -48,24 +49,27 @@ def _about_order(competition: Competition, file: SubmissionFile) -> Iterable[str
 
 
 def _about_sample(competition: Competition, file: SubmissionFile) -> Iterable[str]:
-    """Whether it is the sample itself, or another table of the competition's folder."""
+    """Whether it is the sample itself."""
     own = {row.values[file.positions[competition.submission.id_column]]: row.values for row in file.rows}
     id_column = competition.submission.id_column
-    for table in _tables_like(competition):
+    for table in _samples(competition):
         alike = (_is_alike(own.get(row[id_column]), row, file) for row in table.rows)
         if len(table.rows) == len(own) and all(alike):
             yield f"all values are those of {table.name}: the sample itself is handed in"
 
 
-def _tables_like(competition: Competition) -> Iterable[Table]:
-    """Tables of the folder with the sample's header; none where the folder is gone."""
+def _samples(competition: Competition) -> Iterable[Table]:
+    """Sample submissions of the folder that have the header; none where the folder is gone.
+
+    Not other tables: the file that is looked at may itself lie in the folder.
+    """
     if not competition.root.is_dir():
         return
     try:
         tables = find_tables(competition.root)
     except DataError:
         return
-    for path in tables.values():
+    for path in (path for name, path in tables.items() if is_sample_name(name)):
         try:
             if read_header(path) == competition.submission.header:
                 yield read_table(path)
@@ -116,6 +120,14 @@ def _about_certainty(competition: Competition, rows: Rows) -> Iterable[str]:
 def _about_constancy(rows: Rows) -> Iterable[str]:
     if len(rows) > 1 and all(values == rows[0][1] for _, values in rows):
         yield f"all {len(rows)} rows hold the same: {listed(rows[0][1])}"
+
+
+def _about_blanks(competition: Competition, rows: Rows) -> Iterable[str]:
+    """Empty lists of labels, which scorers read as no label at all."""
+    lines = [row.line for row, values in rows if not "".join(values).strip()]
+    if lines and competition.scorer.facts.always_labelled:
+        alike = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
+        yield f"line {lines[0]} has no label, but every training image has one{alike}"
 
 
 def _about_classes(competition: Competition, rows: Rows) -> Iterable[str]:

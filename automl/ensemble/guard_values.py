@@ -59,8 +59,7 @@ def _check_of(competition: Competition) -> Check:
         case SubmissionKind.RANKING:
             return _Names(competition, at_most=max(1, competition.submission.n_ranked), may_be_empty=False)
         case SubmissionKind.LABELS if not long:
-            may_be_empty = not competition.scorer.facts.always_labelled
-            return _Names(competition, at_most=competition.n_classes, may_be_empty=may_be_empty)
+            return _Names(competition, at_most=competition.n_classes, may_be_empty=True)
         case SubmissionKind.LABEL if not long:
             return _Label(competition)
         case _:
@@ -152,7 +151,7 @@ class _Names:
         for text in values:
             tokens = text.split()
             if not tokens and not self._may_be_empty:
-                found.add("empty", f"line {row.line} has no label, but every training image has one")
+                found.add("empty", f"line {row.line} has no label")
             if len(tokens) > self._at_most:
                 found.add("many", f"line {row.line} has {len(tokens)} labels, not at most {self._at_most}")
             if len(set(tokens)) < len(tokens):

@@ -15,7 +15,7 @@ from automl.rules.boundaries import boundary
 from automl.rules.class_weights import restoring_weights
 from automl.rules.cut_points import matched_cut_points, searched_cut_points
 from automl.rules.kinds import ClassWeightsRule, CutPointsRule, ThresholdRule, ThresholdsRule
-from automl.rules.thresholds import best_threshold, searched_thresholds
+from automl.rules.thresholds import best_threshold, expected_thresholds, searched_thresholds
 from automl.scores.metric import Average
 from automl.tasks import Task
 
@@ -319,6 +319,10 @@ def test_the_searched_threshold_of_a_class_is_the_best_there_is() -> None:
         best = max(metric.score(targets[:, None], probs[:, None] >= t) for t in np.linspace(0, 1, 21))
         assert metric.score(targets[:, None], probs[:, None] >= found) == pytest.approx(best)
     assert best_threshold(np.array([0.2, 0.3]), np.zeros(2), 0.7, beta=1.0) == 0.7
+    tied = np.array(
+        [0.5, 0.5, 0.5, 0.5, 0.5, 0.9]
+    )  # all of the tie is worse than none of it, part of it is not to be had
+    assert best_threshold(tied, np.array([0, 0, 0, 0, 1, 1]), 0.7, beta=1.0) == pytest.approx(0.7)
 
 
 def test_metrics_that_need_no_decision_get_the_plain_rule_and_score() -> None:
@@ -365,3 +369,32 @@ def test_deciding_uses_no_targets_when_trials_are_scored() -> None:
     first: Rule = matched_rule(metric, facts, probs)
     Scorer(metric, facts)(1 - targets, probs)
     assert matched_rule(metric, facts, probs) == first
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0, 3.0])
+def test_no_threshold_expects_more_than_the_one_that_is_found(beta: float) -> None:
+    """Expected F of every cut through 60 probabilities, by the definition."""
+
+    def expected(chosen: np.ndarray, some: np.ndarray) -> float:
+        return float((1 + beta**2) * some[chosen].sum() / (chosen.sum() + beta**2 * some.sum()))
+
+    probs = np.random.default_rng(0).beta(0.5, 1.0, (30, 2))
+    for average, columns in (("micro", [probs]), ("macro", [probs[:, [0]], probs[:, [1]]])):
+        found = expected_thresholds(probs, beta=beta, average=average)  # type: ignore[arg-type]
+        for threshold, some in zip(found, columns, strict=False):
+            best = max(expected(some >= cut, some) for cut in some.ravel())
+            assert expected(some >= threshold, some) == pytest.approx(best)
+
+
+def test_a_metric_that_falls_is_decided_the_other_way_round() -> None:
+    targets, probs = labels_with_probs(3000, LABEL_PRIOR)
+    f1_macro, facts = METRICS["f1_macro"], facts_of(Task.MULTILABEL, LABEL_PRIOR)
+    lost = Metric(
+        name="mine.py:lost",
+        function=lambda truth, labels: 1 - f1_macro.score(truth, labels),
+        greater_is_better=False,
+        needs="labels",
+    )
+    decision = choose_rule(lost, facts, targets, probs)
+    assert decision.kind == "matched"  # and never searched, as nothing is known of the function
+    assert decision.score < 1 - f1_macro(targets, probs)

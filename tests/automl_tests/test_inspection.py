@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from automl.data.competition import Competition
 from automl.data.survey import THUMBNAIL_SIDE, ImageFacts, Survey
 from automl.inspection import Inspection, described, inspect_competition, rows_to_show
+from automl.suggestions import suggestions_of
 from automl.tasks import Task
 
 from .data_tests.small_competitions import competition_of
@@ -79,7 +80,7 @@ def inspected(train: ImageFacts, test: ImageFacts | None = None, **changes: Any)
 
 
 def suggested(inspection: Inspection) -> str:
-    return "\n".join(what for what, _ in inspection.suggestions)
+    return "\n".join(what for what, _ in suggestions_of(inspection))
 
 
 def test_images_of_one_kind_cannot_be_told_apart() -> None:

@@ -153,6 +153,24 @@ def test_a_chain_of_look_alikes_that_swallows_the_data_is_cut_down_to_exact_copi
     assert (short.clusters, short.n_chained) == ((tuple(range(100, 108)),), 0)
 
 
+def test_a_test_image_in_a_chain_is_no_copy_unless_it_is_an_exact_one() -> None:
+    start, end = (np.asarray(photo(seed, 32, 32)).astype(float) for seed in (0, 1))
+    others = [np.asarray(photo(seed, 32, 32)) for seed in range(2, 102)]
+    film = [(start + 0.4 * (end - start) * step / 39).astype(np.uint8) for step in range(40)]
+    between = (start + 0.4 * (end - start) * 20.5 / 39).astype(np.uint8)
+    test = np.stack([film[20], between])
+    long = find_duplicates(Survey(train=facts(np.stack([*others, *film])), test=facts(test)))
+    assert (long.n_chained, long.shared, long.n_exact_shared) == (40, ((120, 0),), 1)
+    short = find_duplicates(Survey(train=facts(np.stack([*others, *film[18:23]])), test=facts(test)))
+    assert [test_row for _, test_row in short.shared] == [0, 1]
+
+
+def test_the_same_pattern_in_another_light_is_another_image() -> None:
+    dark = np.stack([np.asarray(photo(seed, 32, 32)) // 3 for seed in range(30)])
+    assert look_alikes(np.concatenate([dark, dark[:1] + 10])).tolist() == [[0, 30]]
+    assert look_alikes(np.concatenate([dark, dark[:1] + 100])).tolist() == []
+
+
 def test_copies_with_other_labels_are_told_whatever_the_task() -> None:
     duplicates = Duplicates(clusters=((0, 2), (1, 3, 4)), n_exact=0, shared=(), n_exact_shared=0, n_chained=0)
     assert duplicates.conflicting(np.array([0, 1, 0, 1, 2])) == (1, 3, 4)

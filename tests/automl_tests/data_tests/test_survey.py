@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -141,6 +142,16 @@ def test_a_changed_image_is_looked_at_again(tmp_path: Path) -> None:
     assert survey_images(leaf, tmp_path / "cache").train.widths.tolist() == [300, 50]
     leaf.image_paths[0].unlink()
     assert list(survey_images(leaf, tmp_path / "cache").train.problems) == [0]
+
+
+def test_an_image_changed_to_one_of_as_many_bytes_is_looked_at_again(tmp_path: Path) -> None:
+    leaf = put(tmp_path / "c", a__bmp=photo(40, 30))
+    path = leaf.image_paths[0]
+    before, n_bytes, changed = survey_images(leaf, tmp_path / "cache"), path.stat().st_size, path.stat().st_mtime_ns
+    photo(40, 30).transpose(Image.Transpose.ROTATE_180).save(path)
+    os.utime(path, ns=(changed, changed + 1_000_000_000))
+    assert path.stat().st_size == n_bytes
+    assert survey_images(leaf, tmp_path / "cache").train.content != before.train.content
 
 
 def test_a_damaged_survey_is_made_again(tmp_path: Path) -> None:

@@ -187,6 +187,10 @@ def expected_of_unseen(competition: Competition, by_rank: bool) -> np.ndarray:
 def test_ranks_are_of_the_images_that_can_be_seen(tmp_path: Path) -> None:
     world = made_world("independent probabilities", tmp_path)
     unseen = replace(world.competition, unreadable_test=(0,))
+    with np.load(world.files.trial(0).test) as arrays:
+        probs = arrays["probs"]
+    probs[0] = 1.0  # would rank above all others
+    write_arrays(world.files.trial(0).test, probs=probs)
     assert world.build(tmp_path / "s.csv", competition=unseen, candidates=world.candidates[:1]).by_rank
     for column in values_of(tmp_path / "s.csv", unseen).T:
         assert column[0] == 0.5

@@ -117,7 +117,6 @@ SPOILT = [
     ("grades", b"1,1", b"1,1.0", "line 3 has the label '1.0', which is written '1'"),
     ("grades", b"1,1", b"1,0.7", "line 3 has the label '0.7', which is not one of the classes"),
     # lists of labels
-    ("tags", b"2,cat", b"2,", "line 4 has no label, but every training image has one"),
     ("tags", b"2,cat", b"2,cat cow", "line 4 has the label 'cow', which is not one of the classes"),
     ("tags", b"2,cat", b"2,cat cat", "line 4 names 'cat' more than once"),
     ("tags", b"cat dog", b"cat,dog", "line 2 has 3 values, not 2"),
@@ -204,6 +203,12 @@ def test_what_is_accepted_but_strange_is_remarked(name: str, content: bytes, rem
     assert any(remark in line for line in found), found
 
 
+def test_a_missing_label_is_remarked_where_every_training_image_has_one() -> None:
+    content = VALID["tags"].replace(b"2,cat", b"2,")
+    assert problems(form("tags"), content) == []
+    assert "line 4 has no label, but every training image has one" in remarks(form("tags"), content)
+
+
 def test_a_sound_file_is_not_remarked_on() -> None:
     assert remarks(form("probability"), b"id,label\n3,0.252345678\n1,0.934567812\n2,0.5\n") == []
     assert remarks(form("label"), LABEL) == []
@@ -212,13 +217,16 @@ def test_a_sound_file_is_not_remarked_on() -> None:
     assert remarks(by_order, b"id,label\n3,0.252345678\n1,1\n2,0.5\n") == []
 
 
-def test_the_sample_itself_is_recognised_whatever_its_name(tmp_path: Path) -> None:
+def test_the_sample_itself_is_recognised(tmp_path: Path) -> None:
     competition = replace(form("probability"), root=tmp_path)
     (tmp_path / "train.csv").write_bytes(b"id,label\n8,0\n9,1\n7,0\n")
-    (tmp_path / "example.csv").write_bytes(b"id,label\n3,0.5\n1,0.50\n2,5e-1\n")
-    assert any("those of example.csv" in line for line in remarks(competition, b"id,label\n3,.5\n1,0.5\n2,0.5\n"))
-    assert not any("example.csv" in line for line in remarks(competition, b"id,label\n3,.5\n1,0.5\n2,0.51\n"))
-    assert not any("train.csv" in line for line in remarks(competition, PROBABILITY))
+    (tmp_path / "sample_submission_v2.csv").write_bytes(b"id,label\n3,0.5\n1,0.50\n2,5e-1\n")
+    assert any(
+        "those of sample_submission_v2.csv" in line for line in remarks(competition, b"id,label\n3,.5\n1,0.5\n2,0.5\n")
+    )
+    assert not any("sample_submission_v2" in line for line in remarks(competition, b"id,label\n3,.5\n1,0.5\n2,0.51\n"))
+    (tmp_path / "mine.csv").write_bytes(PROBABILITY)
+    assert not any("those of" in line for line in remarks(competition, PROBABILITY))
 
 
 def test_the_guard_reads_nothing_into_a_file_of_another_kind() -> None:

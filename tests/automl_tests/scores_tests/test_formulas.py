@@ -230,3 +230,8 @@ def test_f1_is_that_of_the_second_class() -> None:
 
 def test_balanced_accuracy_ignores_classes_that_are_only_predicted() -> None:
     assert METRICS["balanced_accuracy"].score(np.array([0, 0, 1]), np.array([0, 4, 1])) == 0.75
+
+
+def test_macro_f_of_classes_leaves_out_those_that_occur_nowhere() -> None:
+    assert METRICS["f1_macro"].score(np.array([0, 2]), np.array([0, 2])) == 1.0
+    assert METRICS["f1_macro"].score(np.array([0, 2]), np.array([0, 5])) == pytest.approx(1 / 3)
