@@ -14,12 +14,12 @@ from typing import Any
 
 from automl.artifacts import StudyFiles, read_json, write_json
 from automl.config import OptimConfig, TrialConfig
-from automl.data.asked import Asked
 from automl.data.competition import save_competition
 from automl.data.folds import load_folds, make_folds, save_folds
 from automl.errors import ERROR_OF_EXIT_CODE, AutomlError, StorageError, UsageError
 from automl.lr_plot import write_lr_page
 from automl.preparation import prepare_competition
+from automl.reading.asked import Asked
 from automl.space import Space
 from automl.training.lr_range import falling_range, smoothed, suggest_lr
 from automl.training.lr_task import sweep

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from automl.artifacts import write_bytes
 from automl.data.competition import Competition
-from automl.data.decoding import decode
 from automl.data.survey import ImageFacts
 from automl.errors import DataError
+from automl.files.decoding import decode
 from automl.inspection import Inspection, Told, rows_to_show
 from automl.suggestions import suggestions_of
 

@@ -1,6 +1,6 @@
 """A competition ready to be trained on: its folder read, its images looked at once, duplicates held together.
 
-Not responsible for: what a folder means (automl.data.layouts) or what is seen in an image (automl.data.survey).
+Not responsible for: what a folder means (automl.reading.layouts) or what is seen in an image (automl.data.survey).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from automl.data.asked import Asked
 from automl.data.competition import Competition
-from automl.data.layouts import read_competition
 from automl.data.refining import refined
 from automl.data.survey import Survey, survey_images
+from automl.reading.asked import Asked
+from automl.reading.layouts import read_competition
 
 Note = Callable[[str], None]
 TOLD_EVERY_S = 10.0

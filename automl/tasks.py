@@ -1,6 +1,6 @@
 """What is predicted for an image.
 
-Not responsible for: finding out which of them a competition is (automl.data.meaning).
+Not responsible for: finding out which of them a competition is (automl.reading.meaning).
 """
 
 from __future__ import annotations

@@ -16,13 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles, read_json
 from automl.config import TrialConfig
-from automl.data.asked import Asked
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
 from automl.deadline import Deadline, duration
 from automl.errors import NoUsableModelError, StorageError, listed
 from automl.preparation import prepare_competition
+from automl.reading.asked import Asked
 from automl.search import SearchLoop, search
 from automl.space import Space, describe
 from automl.study import ENDED, SearchStudy, Terms, best_trials, open_study, read_study

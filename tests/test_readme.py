@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from automl.cli import app
+from automl.commands.asking import FLAGS
 from automl.config import (
     ATTENTIONS,
     AUGMENT_POLICIES,
@@ -23,6 +25,8 @@ from automl.config import (
     POOLINGS,
     SCHEDULES,
 )
+from automl.metrics import METRICS, metric_named
+from automl.reading.asked import Asked, asked_here
 from automl.space import describe, load_space
 
 from .conftest import automl_here
@@ -46,7 +50,12 @@ def folder(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def own_space() -> str:
-    (program,) = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)
+    return program_with("def suggest(")
+
+
+def program_with(text: str) -> str:
+    """The one Python program of the README that holds this text."""
+    (program,) = [program for program in re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL) if text in program]
     return str(program)
 
 
@@ -60,12 +69,24 @@ def test_the_readme_shows_the_commands_that_there_are() -> None:
     assert shown == {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
 
 
-QUICK = [command for command in COMMANDS if shlex.split(command)[1] in ("spaces", "status", "report", "ensemble")]
+QUICK = [
+    command
+    for command in COMMANDS
+    if shlex.split(command)[1] in ("inspect", "check", "spaces", "status", "report", "ensemble")
+]
+HERE = {
+    "--top 5": "--top 2",
+    "--top 3": "--top 1",
+    "path/to/competition": ".",
+    "automl_runs/leaves": "automl_runs/digits",
+}
 
 
 @pytest.mark.parametrize("command", QUICK)
 def test_a_command_of_the_readme_runs_as_it_stands(command: str, folder: Path) -> None:
-    finished = run(shlex.split(command.replace("--top 5", "--top 2").replace("--top 3", "--top 1")), folder)
+    for shown, here in HERE.items():
+        command = command.replace(shown, here)
+    finished = run(shlex.split(command), folder)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout
 
@@ -76,6 +97,7 @@ def test_the_flags_of_a_search_of_the_readme_are_understood(command: str, folder
     words = [word.replace("path/to/competition", ".") for word in shlex.split(command)]
     (tmp_path / "path" / "to" / "weights").mkdir(parents=True)
     (tmp_path / "leaves.py").write_text(own_space())
+    (tmp_path / "my_metric.py").write_text(program_with("def score("))
     shutil.copytree(folder / "automl_runs" / "digits" / "trials" / "00000", tmp_path / "automl_runs/pets/trials/00017")
     finished = automl_here(tmp_path, *words[1:])
     if "--gpus" in words:
@@ -110,6 +132,30 @@ def test_the_readme_explains_every_word_that_a_space_may_say() -> None:
     assert set(words_of_the_vocabulary()) - explained <= {"natural", "backbone", "mix_alpha"}
 
 
+def test_the_metric_of_the_readme_scores(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "my_metric.py").write_text(program_with("def score("))
+    finished = automl_here(tmp_path, "inspect", str(folder), "--names-only", "--metric", "my_metric.py:score")
+    assert finished.exit_code == 0, finished.stderr
+    targets = np.array([0, 1, 1, 2])
+    assert metric_named(f"{tmp_path}/my_metric.py:score")(targets, np.eye(3)[targets]) == 1.0
+
+
+def test_the_settings_of_the_readme_are_understood(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.+?)```", README, flags=re.DOTALL)
+    (tmp_path / "automl.toml").write_text(text)
+    said = asked_here(Asked(), tmp_path)
+    assert (said.metric, said.group, said.flips) == ("weighted_log_loss", "PatientID", False)
+    assert said.metric_weights == (("any", 2.0),)
+
+
+def test_the_readme_names_every_metric_and_every_flag_that_says_what_a_folder_does_not() -> None:
+    section = README.partition("## Point it at a competition")[2].partition("## Search")[0]
+    for name in METRICS:
+        assert re.search(rf"`{re.escape(name)}`|`f[0-9.]+_", section), name
+    for flag in FLAGS:
+        assert flag in section or f"--{flag.replace('_', '-')}" in section, flag
+
+
 def test_the_dashboard_command_of_the_readme_prints_its_address(folder: Path) -> None:
     with dashboard(folder) as line:
         assert "http://127.0.0.1:" in line
@@ -139,7 +185,7 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 
 
 def test_every_help_page_explains_each_of_its_flags() -> None:
-    for command in ("search", "find-lr", "ensemble", "status", "spaces", "dashboard", "report"):
+    for command in (shlex.split(command)[1] for command in COMMANDS):
         page = subprocess.run([BIN / "automl", command, "--help"], capture_output=True, text=True, check=True).stdout
         options = page.partition("Options:")[2]
         for line in options.splitlines():

@@ -1,6 +1,6 @@
 """The flags by which a user says what a folder does not tell, for every command that reads a competition.
 
-Not responsible for: what follows from them (automl.data.layouts), nor for automl.toml (automl.data.asked).
+Not responsible for: what follows from them (automl.reading.layouts), nor for automl.toml (automl.reading.asked).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from automl.data.asked import Asked, asked_here
+from automl.reading.asked import Asked, asked_here
 from automl.tasks import Task
 
 R = TypeVar("R")

@@ -27,8 +27,8 @@ from automl.commands.flags import (
     existing_folder,
     first_device,
 )
-from automl.data.asked import Asked
 from automl.errors import UnfitEnvironmentError
+from automl.reading.asked import Asked
 
 if TYPE_CHECKING:
     from automl.find_lr import LrFinding

@@ -10,8 +10,8 @@ import typer
 from automl.commands.asking import NOTHING, asking
 from automl.commands.exits import reported
 from automl.commands.flags import DEFAULT_WORKDIR, HERE, Folder, StudyName, Workdir
-from automl.data.asked import Asked
 from automl.errors import DataError, StorageError, printable
+from automl.reading.asked import Asked
 
 if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
@@ -30,7 +30,7 @@ def inspect(
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Show what a competition's folder was understood to be, from what, and what follows for a search."""
-    from automl.data.layouts import read_competition
+    from automl.reading.layouts import read_competition
     from automl.workdir import study_files
 
     if names_only:
@@ -69,8 +69,8 @@ def check(
     asked: Asked = NOTHING,
 ) -> None:
     """Say what the competition would refuse in a submission, whoever wrote it, before the competition does."""
-    from automl.data.layouts import read_competition
     from automl.ensemble.guard import problems, remarks
+    from automl.reading.layouts import read_competition
 
     competition = read_competition(folder, asked)
     content = _content(file)

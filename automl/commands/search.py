@@ -35,8 +35,8 @@ from automl.commands.flags import (
     number_to_keep,
 )
 from automl.commands.screens import open_screen, say_nothing
-from automl.data.asked import Asked
 from automl.errors import UsageError
+from automl.reading.asked import Asked
 
 if TYPE_CHECKING:
     from automl.placement import Placement

@@ -1,7 +1,7 @@
 """Every image decoded once per size, in a file that all trials and processes map into memory.
 
 The files may be deleted at any time; they are then built again. Not responsible for: how a file is decoded
-(automl.data.decoding) or varied in training (automl.data.transforms).
+(automl.files.decoding) or varied in training (automl.data.transforms).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from automl.artifacts import digest_of
-from automl.data.addresses import files_behind
 from automl.data.competition import Competition
-from automl.data.decoding import decode, load_rgb, size_of
 from automl.errors import DataError, StorageError, listed
+from automl.files.addresses import files_behind
+from automl.files.decoding import decode, load_rgb, size_of
 
 __all__ = ["PixelCache", "load_rgb"]
 

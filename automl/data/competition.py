@@ -1,6 +1,6 @@
 """A competition as the rest of the product sees it: paths, labels and the submission's form, never pixels.
 
-Not responsible for: finding out what a folder means (automl.data.layouts) or decoding images (automl.data.cache).
+Not responsible for: finding out what a folder means (automl.reading.layouts) or decoding images (automl.data.cache).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Competition:
         classes: (n_classes,) in the column order of the sample submission; with two classes the second is the one
             whose probability is submitted, ORDINAL classes are in their order. The targets' names with REGRESSION.
         image_ids: (n,) as the labels write them.
-        image_paths: (n,) below root; addresses in the sense of automl.data.addresses, which need not be files.
+        image_paths: (n,) below root; addresses in the sense of automl.files.addresses, which need not be files.
         targets: (n,) class indices, int64; (n, n_classes) of 0 and 1, int8, with MULTILABEL; (n, n_classes) values,
             float64, with REGRESSION.
         groups: (n,) group numbers, or None; images of one group never straddle folds.

@@ -17,8 +17,8 @@ from automl.artifacts import write_table
 from automl.data.competition import Competition
 from automl.data.duplicates import GROUPED_BY
 from automl.data.stratification import deal_out
-from automl.data.tables import read_table
 from automl.errors import DataError, StorageError, UsageError
+from automl.files.tables import read_table
 from automl.tasks import Task
 
 N_FOLDS = 5

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from automl.artifacts import Arrays, digest_of, read_arrays, write_bytes
-from automl.data.addresses import files_behind
 from automl.data.competition import Competition
-from automl.data.decoding import look
 from automl.errors import DataError, StorageError
+from automl.files.addresses import files_behind
+from automl.files.decoding import look
 
 Progress = Callable[[int, int], None]
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.data.tables import Table, find_tables, read_header, read_table
-from automl.data.templates import is_sample_name
 from automl.ensemble.guard_file import Row, SubmissionFile
 from automl.ensemble.guard_values import number_in, targets_of
 from automl.errors import DataError, listed
+from automl.files.tables import Table, find_tables, read_header, read_table
+from automl.reading.templates import is_sample_name
 
 MIN_DIGITS = 8  # Source: mle-bench's graders ask for sums within 1e-6; a float32 has no more than nine
 Rows = list[tuple[Row, list[str]]]

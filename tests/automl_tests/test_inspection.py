@@ -18,7 +18,7 @@ from automl.inspection import Inspection, described, inspect_competition, rows_t
 from automl.suggestions import suggestions_of
 from automl.tasks import Task
 
-from .data_tests.small_competitions import competition_of
+from .small_competitions import competition_of
 
 N = 300
 Draw = Callable[[np.random.Generator], NDArray[np.float64]]

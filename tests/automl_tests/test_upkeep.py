@@ -11,10 +11,10 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles, write_arrays, write_bytes
-from automl.data.asked import Asked
 from automl.data.competition import Competition
-from automl.data.layouts import read_competition
 from automl.metrics import metric_named
+from automl.reading.asked import Asked
+from automl.reading.layouts import read_competition
 from automl.upkeep import StudyKeeper, Upkeep
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
 from tests.automl_tests.ensemble_tests.forms import competition_of_form

@@ -20,11 +20,11 @@ import torch
 
 from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
-from automl.data.asked import Asked
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, save_competition
 from automl.data.folds import make_folds, save_folds
-from automl.data.layouts import read_competition
+from automl.reading.asked import Asked
+from automl.reading.layouts import read_competition
 from automl.training.trial import run_trial
 from tests.benchmarks.recipe_table import Result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.automl_tests.data_tests.small_competitions import put_table_competition
+from tests.automl_tests.small_competitions import put_table_competition
 from tests.soak.processes import marked, wait_until
 
 SERIES = iter(range(10_000))

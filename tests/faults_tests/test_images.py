@@ -12,7 +12,7 @@ from PIL import Image
 from automl.config import AUGMENT_POLICIES, AugmentConfig
 from automl.data.cache import PixelCache
 from automl.data.transforms import build_transform
-from tests.automl_tests.data_tests.small_competitions import competition_of
+from tests.automl_tests.small_competitions import competition_of
 
 from .programs import ROOT
 

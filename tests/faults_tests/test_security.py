@@ -18,7 +18,7 @@ from automl.report import write_report
 from automl.study import TERMS as TERMS_ATTRIBUTE
 from automl.study import terms_of
 from runners.inline import InlineRunner
-from tests.automl_tests.data_tests.small_competitions import put_csv, put_images
+from tests.automl_tests.small_competitions import put_csv, put_images
 from tests.soak import driver
 from tests.soak.space import TERMS
 

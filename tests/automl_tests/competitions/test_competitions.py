@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.data.asked import Asked
 from automl.data.competition import Competition
 from automl.data.folds import make_folds
-from automl.data.known import KNOWN, known_competition
-from automl.data.layouts import read_competition
 from automl.data.refining import refined
 from automl.data.survey import survey_images
 from automl.decisions import choose_rule
@@ -22,6 +19,9 @@ from automl.ensemble import guard
 from automl.ensemble.submission import write_submission
 from automl.errors import DataError
 from automl.metrics import metric_named
+from automl.reading.asked import Asked
+from automl.reading.known import KNOWN, known_competition
+from automl.reading.layouts import read_competition
 from automl.tasks import Task
 from tests.automl_tests.competitions.by_document import furniture_of
 from tests.automl_tests.competitions.checker import agreement, complaints

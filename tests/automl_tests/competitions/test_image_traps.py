@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.layouts import read_competition
 from automl.data.refining import refined
 from automl.data.survey import survey_images
 from automl.ensemble.submission import write_submission
 from automl.errors import DataError
+from automl.reading.layouts import read_competition
 from tests.automl_tests.competitions.miniatures import Folder
 from tests.automl_tests.competitions.painting import encoded
 from tests.automl_tests.competitions.plain_folder import TEST, TRAIN, fill, pixels_of

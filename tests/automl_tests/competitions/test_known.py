@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from automl.data.known import KNOWN, known_competition, known_folder
 from automl.errors import UsageError
+from automl.reading.known import KNOWN, known_competition, known_folder
 from automl.tasks import Task
 
 

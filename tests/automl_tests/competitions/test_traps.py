@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.asked import Asked
 from automl.data.folds import TRAINING_ONLY, make_folds
-from automl.data.layouts import read_competition
 from automl.ensemble import guard
 from automl.ensemble.submission import write_submission
 from automl.errors import DataError
+from automl.reading.asked import Asked
+from automl.reading.layouts import read_competition
 from automl.tasks import Task
 from tests.automl_tests.competitions.checker import complaints
 from tests.automl_tests.competitions.everything import MINIATURES

@@ -16,10 +16,10 @@ from PIL import Image
 
 from automl.data.cache import PixelCache, load_rgb
 from automl.data.competition import Competition
-from automl.data.layouts import read_competition
 from automl.errors import DataError, StorageError
-from tests.automl_tests.data_tests.small_competitions import competition_of, put_csv
-from tests.automl_tests.data_tests.test_archives import put_zip
+from automl.reading.layouts import read_competition
+from tests.automl_tests.files_tests.test_archives import put_zip
+from tests.automl_tests.small_competitions import competition_of, put_csv
 
 
 def put_gradients(root: Path, n_train: int, *, size: tuple[int, int] = (40, 30)) -> Competition:

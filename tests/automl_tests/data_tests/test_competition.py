@@ -18,10 +18,9 @@ from automl.data.competition import (
 )
 from automl.metrics import metric_named
 from automl.tasks import Task
+from tests.automl_tests.small_competitions import competition_of
 
-from .small_competitions import competition_of
-
-LABELS = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 0], [0, 1, 1]])
+LABELS = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 0], [0, 1, 1]], dtype=np.int8)
 VALUES = np.array([[10.0], [20.0], [12.5], [10.0]])
 
 

@@ -13,10 +13,10 @@ from sklearn.datasets import load_digits
 
 from automl.data import look_alikes as look_alikes_module
 from automl.data.duplicates import Duplicates, find_duplicates
-from automl.data.layouts import read_competition
 from automl.data.look_alikes import look_alikes
 from automl.data.survey import ImageFacts, Survey, survey_images
-from tests.automl_tests.data_tests.small_competitions import competition_of
+from automl.reading.layouts import read_competition
+from tests.automl_tests.small_competitions import competition_of
 
 Encoded = tuple[str, bytes]  # suffix and content
 

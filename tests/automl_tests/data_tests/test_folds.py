@@ -15,7 +15,7 @@ from automl.data.competition import Competition
 from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
 from automl.errors import DataError, StorageError, UsageError
 from automl.tasks import Task
-from tests.automl_tests.data_tests.small_competitions import competition_of
+from tests.automl_tests.small_competitions import competition_of
 
 
 def competition(targets: list[int], groups: list[int] | None = None) -> Competition:

@@ -17,7 +17,7 @@ from automl.data.refining import refined
 from automl.data.survey import survey_images
 from automl.errors import DataError
 from automl.tasks import Task
-from tests.automl_tests.data_tests.small_competitions import competition_of
+from tests.automl_tests.small_competitions import competition_of
 
 
 def photo(seed: int, side: int = 48) -> Image.Image:

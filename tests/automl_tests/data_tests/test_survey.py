@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from automl.data.competition import Competition
 from automl.data.survey import Survey, survey_images
 from automl.errors import StorageError
-from tests.automl_tests.data_tests.small_competitions import competition_of
+from tests.automl_tests.small_competitions import competition_of
 
 PATTERN = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 

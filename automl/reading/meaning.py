@@ -1,0 +1,195 @@
+"""What labels and sample submission mean together: task, classes, targets, what is submitted, and the metric.
+
+What the user says goes first, then what is known of the competition, then what is inferred; the evidence says which.
+Not responsible for: reading the labels (automl.reading.layouts), or which images belong together
+(automl.reading.groups).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from automl.data.competition import SubmissionKind
+from automl.errors import DataError, UsageError, listed
+from automl.files.tables import counted
+from automl.metrics import Metric, metric_named
+from automl.reading.asked import Asked
+from automl.reading.known import Known
+from automl.reading.labels import Labels
+from automl.reading.metric_fit import require_fit, weighted
+from automl.reading.submitted import Submitted, Wish, find_submitted, natural_order, shown_values
+from automl.reading.targets import Targets, class_targets, class_texts, label_set_targets, value_targets
+from automl.reading.task_finding import ORDINAL_METRICS, Finding, find_task, grades_in, is_number
+from automl.reading.templates import Sample
+from automl.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What was understood; the fields are those of `Competition` and of its submission template."""
+
+    task: Task
+    classes: tuple[str, ...]
+    targets: NDArray[Any]
+    scales: tuple[tuple[float, float], ...] | None
+    kind: SubmissionKind
+    n_ranked: int
+    metric: Metric
+    metric_given: bool
+    flips: bool
+    evidence: tuple[str, ...]
+
+
+def understand(labels: Labels, sample: Sample, asked: Asked, known: Known | None = None) -> Meaning:
+    """What the labels and the sample submission mean.
+
+    Raises:
+        DataError: labels and sample do not fit each other.
+        UsageError: what was asked fits neither.
+    """
+    told = told_metric(asked, known)
+    metric = metric_named(told[0]) if told else None
+    task, reason = find_task(labels, sample, said=_said_task(asked, known), metric=metric)
+    if task is Task.REGRESSION:
+        targets, submitted = _values(labels, sample)
+    elif task is Task.MULTILABEL:
+        targets, submitted = _label_sets(labels, sample, metric)
+    else:
+        targets, submitted = _classes(labels, sample, _wish(asked, known, metric), ordinal=task is Task.ORDINAL)
+    if task is Task.MULTICLASS and len(targets.classes) == 2:
+        task = Task.BINARY
+    _require_as_asked(asked, task, targets)
+    chosen = weighted(metric or metric_named(_proposed(task, submitted)), targets.classes, asked, known)
+    said_by = told[1] if told else "proposed for such a submission"
+    require_fit(chosen, task, submitted.kind, classes=targets.classes, said_by=said_by)
+    flips = asked.flips if asked.flips is not None else (known.flips if known else True)
+    return Meaning(
+        task=task,
+        classes=targets.classes,
+        targets=targets.array,
+        scales=targets.scales,
+        kind=submitted.kind,
+        n_ranked=submitted.n_ranked,
+        metric=chosen,
+        metric_given=told is not None,
+        flips=flips,
+        evidence=(
+            f"task: {task}, {reason}",
+            *_task_lines(labels, task, targets.classes, chosen),
+            *targets.evidence,
+            *submitted.evidence,
+            f"metric: {chosen.name}, {said_by}",
+            *_flip_lines(asked, known),
+        ),
+    )
+
+
+def told_metric(asked: Asked, known: Known | None) -> tuple[str, str] | None:
+    """The metric that the user or the competition's name tells, and which of them in words."""
+    if asked.metric is not None:
+        return asked.metric, "as asked"
+    return (known.metric, f"known of {known.slug}") if known else None
+
+
+def _require_as_asked(asked: Asked, task: Task, targets: Targets) -> None:
+    """Nothing asked is left undone in silence."""
+    if asked.task is Task.BINARY and task is not Task.BINARY:
+        raise UsageError(
+            f"--task binary was asked, but there are {len(targets.classes)} classes: {listed(targets.classes)}",
+            hint="leave --task out, or name the class that is 0 with --negative",
+        )
+    if asked.negative is not None and not task.one_class_each:
+        raise UsageError(
+            f"--negative {asked.negative} was asked, but with a {task} task there is no such class",
+            hint="leave --negative out, or name another task with --task",
+        )
+
+
+def _said_task(asked: Asked, known: Known | None) -> Finding | None:
+    if asked.task is not None:
+        return asked.task, "as asked"
+    return (known.task, f"known of {known.slug}") if known and known.task else None
+
+
+def _wish(asked: Asked, known: Known | None, metric: Metric | None) -> Wish:
+    return Wish(
+        metric=metric,
+        metric_asked=asked.metric is not None,
+        negative=asked.negative or (known.negative if known else None),
+        negative_asked=asked.negative is not None,
+    )
+
+
+def _values(labels: Labels, sample: Sample) -> tuple[Targets, Submitted]:
+    targets = value_targets(labels, sample)
+    n_targets = counted(len(targets.classes), "target")
+    line = f"submission: a value for each image and each of {n_targets}, from the form of {sample.name}"
+    return targets, Submitted(kind=SubmissionKind.VALUES, classes=targets.classes, evidence=(line,))
+
+
+def _label_sets(labels: Labels, sample: Sample, metric: Metric | None) -> tuple[Targets, Submitted]:
+    targets = label_set_targets(labels, sample)
+    n_classes = len(targets.classes)
+    if len(sample.target_columns) > 1:
+        place = "rows" if sample.cells else "columns"
+        line = f"submission: a probability for each of {n_classes} labels, from the {place} of {sample.name}"
+        return targets, Submitted(kind=SubmissionKind.PROBABILITIES, classes=targets.classes, evidence=(line,))
+    _require_known_labels(targets, sample)
+    if metric is not None and metric.needs == "ranking":
+        line = f"submission: the {metric.n_ranked} most probable labels, because of the metric {metric.name}"
+        kind, n_ranked = SubmissionKind.RANKING, metric.n_ranked
+    else:
+        line = f"submission: all labels of an image with blanks between, from {shown_values(sample)}"
+        kind, n_ranked = SubmissionKind.LABELS, 0
+    return targets, Submitted(kind=kind, classes=targets.classes, n_ranked=n_ranked, evidence=(line,))
+
+
+def _require_known_labels(targets: Targets, sample: Sample) -> None:
+    tokens = {token for value in sample.values for token in value.split()}
+    if tokens and not tokens & set(targets.classes):
+        raise DataError(
+            f"{sample.name} holds {listed(sorted(tokens))} in column {listed(sample.target_columns)}, "
+            f"but the training labels are {listed(targets.classes)}",
+            hint="check that labels and sample submission are of the same competition",
+        )
+
+
+def _classes(labels: Labels, sample: Sample, wish: Wish, *, ordinal: bool) -> tuple[Targets, Submitted]:
+    texts = class_texts(labels)
+    submitted = find_submitted(sample, set(texts), wish)
+    classes = natural_order(submitted.classes) if ordinal and len(sample.target_columns) == 1 else submitted.classes
+    return class_targets(texts, classes, submitted.renamed), submitted
+
+
+def _proposed(task: Task, submitted: Submitted) -> str:
+    """The metric that most competitions of such a form have. Source: reference of competitions, section 2.5 step 8."""
+    match submitted.kind:
+        case SubmissionKind.PROBABILITY:
+            return "roc_auc"
+        case SubmissionKind.PROBABILITIES:
+            return "roc_auc" if task is Task.MULTILABEL else "log_loss"
+        case SubmissionKind.LABEL:
+            return "qwk" if task is Task.ORDINAL else "accuracy"
+        case SubmissionKind.LABELS:
+            return "f1_samples"
+        case SubmissionKind.RANKING:
+            return f"map@{submitted.n_ranked}"
+        case SubmissionKind.VALUES:
+            return "rmse"
+
+
+def _task_lines(labels: Labels, task: Task, classes: tuple[str, ...], metric: Metric) -> list[str]:
+    in_order = task is Task.ORDINAL or metric.name in ORDINAL_METRICS
+    if in_order and not all(is_number(label) for label in classes):
+        return [f"task: the classes in the order {listed(classes, at_most=10)}, from their names"]
+    grades = None if in_order or not task.one_class_each else grades_in(labels)
+    return [f"task: {grades}; --task ordinal would take them in their order"] if grades else []
+
+
+def _flip_lines(asked: Asked, known: Known | None) -> list[str]:
+    if asked.flips is not None:
+        return [] if asked.flips else ["flips: off, as asked"]
+    return [f"flips: off, known of {known.slug}"] if known and not known.flips else []
