@@ -22,11 +22,22 @@ from automl.rules.fitting import fitting_of
 from automl.rules.kinds import Facts, PlainRule, Rule, plain_rule, rule_from_json
 from automl.scores.metric import require_finite
 
-__all__ = ["Decision", "Facts", "PlainRule", "Rule", "Scorer", "choose_rule", "matched_rule", "rule_from_json"]
+__all__ = [
+    "Decision",
+    "Facts",
+    "PlainRule",
+    "Rule",
+    "Scorer",
+    "choose_rule",
+    "is_fitted",
+    "matched_rule",
+    "rule_from_json",
+]
 
 Kind = Literal["plain", "matched", "searched"]
 Fit = Callable[[NDArray[Any], NDArray[Any]], Rule]  # targets, probs -> rule
 
+MIN_ROWS_PER_CLASS = 5  # with fewer, a mean over the classes of these rows says little of that of many rows
 MAX_RESAMPLED_CELLS = 400_000  # a standard error from more rows is only slower
 
 
@@ -77,7 +88,7 @@ class Decision:
     Attributes:
         rule: fitted on all rows.
         kind: "plain", "matched" to the classes' frequencies, or "searched" on targets.
-        score: of rows that were each decided by a rule of this kind fitted without their fifth of the rows.
+        score: of rows that were each decided by a rule of this kind, fitted without their fifth of the rows if at all.
         score_error: its standard error, from resampling rows or groups.
     """
 
@@ -107,36 +118,45 @@ def choose_rule(
 ) -> Decision:
     """The rule that scores best on rows it was not fitted to: plain, matched or searched.
 
-    Each is cross-fitted over five splits of the rows. The matched rule wins only if it is better than the plain one by
-    more than the standard error of the difference, and the searched one only if it is that much better than the winner.
+    What is fitted is cross-fitted over five splits of the rows. Neither the plain nor the matched rule looks at
+    targets, and the better of the two leads; the searched one wins only if it is better than that one by more than the
+    standard error of the difference. With too few rows for so many classes the plain one stays.
     """
     targets, probs = np.asarray(targets), require_finite(probs)
-    fits = _fits(metric, facts, seed)
+    plain = plain_rule(metric, facts)
+    enough = not facts.task.one_class_each or len(targets) >= MIN_ROWS_PER_CLASS * len(facts.prior)
+    fits = _fits(metric, facts, seed) if enough else {}
     splits = stratified_splits(targets, groups, seed=seed)
-    decided = {kind: _cross_fitted(fit, targets, probs, splits) for kind, fit in fits.items()}
+    decided: dict[Kind, NDArray[Any]] = {"plain": plain(probs)}
+    decided |= {kind: _cross_fitted(fit, targets, probs, splits) for kind, fit in fits.items()}
     scores = {kind: metric.score(targets, predictions) for kind, predictions in decided.items()}
     resampled = _resampled_scores(metric, targets, decided, groups, seed)
     winner: Kind = "plain"
     for kind in fits:
         gain = (scores[kind] - scores[winner]) * (1.0 if metric.greater_is_better else -1.0)
-        if gain > (resampled[kind] - resampled[winner]).std():
+        if gain > (0.0 if kind == "matched" else (resampled[kind] - resampled[winner]).std()):
             winner = kind
     return Decision(
-        rule=fits[winner](targets, probs),
+        rule=plain if winner == "plain" else fits[winner](targets, probs),
         kind=winner,
         score=scores[winner],
         score_error=float(resampled[winner].std()),
     )
 
 
+def is_fitted(metric: Metric, facts: Facts) -> bool:
+    """Whether the metric calls for a rule with numbers to be fitted; else the plain rule is all there is."""
+    return fitting_of(metric, facts) is not None
+
+
 def _fits(metric: Metric, facts: Facts, seed: int) -> dict[Kind, Fit]:
-    """The rules that compete, the simplest first."""
-    fits: dict[Kind, Fit] = {"plain": lambda _, __: plain_rule(metric, facts)}
+    """The rules that compete with the plain one, the simpler first."""
     fitting = fitting_of(metric, facts, seed=seed)
-    if fitting is not None:
-        fits["matched"] = lambda _, probs: fitting.matched(probs)
-        if fitting.searched is not None:
-            fits["searched"] = fitting.searched
+    if fitting is None:
+        return {}
+    fits: dict[Kind, Fit] = {"matched": lambda _, probs: fitting.matched(probs)}
+    if fitting.searched is not None:
+        fits["searched"] = fitting.searched
     return fits
 
 

@@ -13,6 +13,8 @@ Anything else that escapes is a bug: exit code 1, with its traceback.
 
 from __future__ import annotations
 
+LONGEST_NAME = 200  # letters; a cell of a table may hold thousands
+
 
 class AutomlError(Exception):
     """What went wrong in one line, and what to do about it in one line.
@@ -81,9 +83,14 @@ ERROR_OF_EXIT_CODE: dict[int, type[AutomlError]] = {
 
 def listed(names: list[str] | tuple[str, ...], *, at_most: int = 3) -> str:
     """The first names and how many more there are, for use inside a problem line."""
-    shown = ", ".join(repr(name) if not name.isprintable() else name for name in names[:at_most])
+    shown = ", ".join(_short(name) if name.isprintable() else repr(_short(name)) for name in names[:at_most])
     rest = len(names) - at_most
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _short(name: str) -> str:
+    """The name, or the beginning of one that would fill a screen."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
 
 def printable(text: str) -> str:

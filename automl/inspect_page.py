@@ -19,17 +19,22 @@ from numpy.typing import NDArray
 from automl.artifacts import write_bytes
 from automl.data.competition import Competition
 from automl.data.survey import ImageFacts
+from automl.data.telling_apart import Told
 from automl.errors import DataError
 from automl.files.decoding import decode
-from automl.inspection import Inspection, Told, rows_to_show
+from automl.files.tables import counted
+from automl.inspection import Inspection, label_of, rows_to_show
 from automl.suggestions import suggestions_of
+from automl.tasks import Task
 
 TRAIN, TEST = "#2166ac", "#d6604d"
 SHOWN_SIDE = 96
 MAX_CLASSES = 12
 MAX_OF_CLASS = 8
-MAX_PAIRS = 12
-MAX_BARS = 60
+MAX_SETS = 12  # of duplicates, and of images in each of them 4
+MAX_OF_SET = 4
+MAX_TARGETS = 12
+MAX_NAMED = 60  # names below bars, and lines of broken images
 MAX_POINTS = 3_000
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -39,7 +44,7 @@ PAGE = """<!doctype html>
 h2{{margin-top:2em}}table{{border-collapse:collapse;font-size:14px}}
 td,th{{padding:4px 12px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd}}
 img{{height:{side}px;margin:0 4px 4px 0;vertical-align:middle}}code{{background:#f3f3f3;padding:1px 4px}}
-ul{{padding-left:1.2em;font-size:14px}}</style></head><body><h1>{title}</h1>
+ul{{padding-left:1.2em;font-size:14px;overflow-wrap:anywhere}}</style></head><body><h1>{title}</h1>
 {sections}</body></html>
 """
 
@@ -76,27 +81,51 @@ def _suggested(inspection: Inspection) -> str:
 
 
 def _balance(inspection: Inspection) -> str:
-    counts = sorted(inspection.counts, key=lambda item: -item[1])
-    shown = counts if len(counts) <= MAX_BARS else [*counts[: MAX_BARS // 2], *counts[-MAX_BARS // 2 :]]
-    names, numbers = zip(*shown, strict=True)
-    title = f"{len(counts)} classes" if len(shown) == len(counts) else f"the ends of {len(counts)} classes"
-    figure = _figure(title, x="", y="training images")
+    """The first figures of the page, which bring plotly along."""
+    competition = inspection.competition
+    if competition.task is Task.REGRESSION:
+        figures = [
+            _histogram(name, values) for name, values in zip(competition.classes, competition.targets.T, strict=True)
+        ]
+        more = f"<p>and {len(figures) - MAX_TARGETS} more targets</p>" if len(figures) > MAX_TARGETS else ""
+        return f"<h2>Values</h2>{_html(figures[0], first=True)}{''.join(map(_html, figures[1:MAX_TARGETS]))}{more}"
+    names, numbers = zip(*sorted(inspection.counts, key=lambda item: -item[1]), strict=True)
+    figure = _figure(f"{len(names)} classes, the most frequent first", x="", y="training images")
     figure.add_bar(x=[html.escape(name) for name in names], y=numbers, marker_color=TRAIN)
-    figure.update_xaxes(type="category")
-    # The first figure of the page brings plotly along.
-    return f"<h2>Class balance</h2>{figure.to_html(full_html=False, include_plotlyjs=True)}"
+    figure.update_xaxes(type="category", showticklabels=len(names) <= MAX_NAMED)
+    several = f"<p>{_labels_of_an_image(competition)}</p>" if competition.task is Task.MULTILABEL else ""
+    return f"<h2>Class balance</h2>{several}{_html(figure, first=True)}"
+
+
+def _histogram(name: str, values: NDArray[np.float64]) -> go.Figure:
+    figure = _figure("", x=html.escape(name), y="training images")
+    figure.add_histogram(x=values, marker_color=TRAIN)
+    return figure
+
+
+def _labels_of_an_image(competition: Competition) -> str:
+    """ "200 images have 1 label, 1300 have 2 labels"."""
+    counts = np.bincount(competition.targets.sum(axis=1))
+    parts = [f"{counts[n]} have {counted(n, 'label')}" for n in np.flatnonzero(counts).tolist()]
+    return "Of the training images " + ", ".join(parts) + "."
 
 
 def _sizes(inspection: Inspection) -> str:
+    shown = [(name, facts, _shown_rows(facts), colour) for name, facts, colour in _splits(inspection)]
+    distinct = {
+        size for _, facts, rows, _ in shown for size in zip(facts.widths[rows], facts.heights[rows], strict=True)
+    }
+    if len(distinct) < 2:
+        return f"<h2>Image sizes</h2>{''.join(f'<p>All images have {w} x {h} px.</p>' for w, h in distinct)}"
     sizes = _figure("width and height", x="width, px", y="height, px")
     ratios = _figure("aspect ratio: width over height, as a share of the images", x="aspect ratio", y="")
-    for name, facts, colour in _splits(inspection):
-        rows = _shown_rows(facts)
+    for name, facts, rows, colour in shown:
         widths, heights = facts.widths[rows], facts.heights[rows]
         marker = {"color": colour, "size": 5, "opacity": 0.5}
         sizes.add_scatter(x=widths, y=heights, mode="markers", name=name, marker=marker)
         _add_shares(ratios, widths / heights, name, colour)
-    return f"<h2>Image sizes</h2>{_html(sizes)}{_html(ratios)}"
+    alike = len({width / height for width, height in distinct}) == 1
+    return f"<h2>Image sizes</h2>{_html(sizes)}{'' if alike else _html(ratios)}"
 
 
 def _colours(inspection: Inspection) -> str:
@@ -117,25 +146,45 @@ def _samples(inspection: Inspection) -> str:
     chosen = rows_to_show(inspection, n_classes=MAX_CLASSES, n_images=MAX_OF_CLASS)
     paths, counts = inspection.competition.image_paths, dict(inspection.counts)
     rows = [
-        (f"{html.escape(name)}<br>{counts[name]} images", "".join(_image(paths[row]) for row in members))
+        (f"{html.escape(name)}<br>{counted(counts[name], 'image')}", "".join(_image(paths[row]) for row in members))
         for name, members in chosen
     ]
-    return f"<h2>Some images of each class</h2>{_table(('class', 'images'), rows)}"
+    regression = inspection.competition.task is Task.REGRESSION
+    title, kind = ("Some images, by their values", "values") if regression else ("Some images of each class", "class")
+    return f"<h2>{title}</h2>{_table((kind, 'images'), rows)}"
 
 
 def _duplicates(inspection: Inspection) -> str:
-    competition, duplicates = inspection.competition, inspection.duplicates
-    pairs = [(competition.image_paths[a], competition.image_paths[b]) for a, b, *_ in duplicates.clusters]
-    shared = [(competition.image_paths[a], competition.test_paths[b]) for a, b in duplicates.shared]
-    parts = []
-    for title, found in (("among the training images", pairs), ("between training and test", shared)):
-        rows = [
-            (_image(one) + _image(other), "<br>".join(_name(path, competition.root) for path in (one, other)))
-            for one, other in found[:MAX_PAIRS]
-        ]
-        heading = f"{len(found)} {title}" + (f", the first {MAX_PAIRS} of them" if len(found) > MAX_PAIRS else "")
-        parts.append(f"<p>{heading}</p>" + (_table(("images", "names"), rows) if rows else ""))
-    return f"<h2>Duplicates</h2>{''.join(parts)}"
+    competition, found = inspection.competition, inspection.duplicates
+    conflicting = set(found.conflicting(competition.targets))
+    sets = sorted(found.clusters, key=lambda rows: rows[0] not in conflicting)  # those that ask for a decision first
+    n_conflicting = sum(rows[0] in conflicting for rows in sets)
+    labelled = f", {n_conflicting} of them with different labels" if n_conflicting else ""
+    among = [
+        [(competition.image_paths[row], f": {label_of(competition, row)}") for row in rows[:MAX_OF_SET]]
+        for rows in sets[:MAX_SETS]
+    ]
+    across = [
+        [(competition.image_paths[row], f": {label_of(competition, row)}"), (competition.test_paths[test_row], "")]
+        for row, test_row in found.shared[:MAX_SETS]
+    ]
+    return (
+        f"<h2>Duplicates</h2><p>{counted(len(sets), 'set')} of copies among the training images{labelled}</p>"
+        f"{_copies(competition, among)}"
+        f"<p>{counted(len(found.shared), 'test image')} with a copy among the training images</p>"
+        f"{_copies(competition, across)}"
+    )
+
+
+def _copies(competition: Competition, sets: Sequence[Sequence[tuple[Path, str]]]) -> str:
+    rows = [
+        (
+            "".join(_image(path) for path, _ in images),
+            "<br>".join(_name(path, competition.root) + html.escape(label) for path, label in images),
+        )
+        for images in sets
+    ]
+    return _table(("images", "names and labels"), rows) if rows else ""
 
 
 def _comparisons(inspection: Inspection) -> str:
@@ -156,8 +205,9 @@ def _comparisons(inspection: Inspection) -> str:
 
 def _broken(inspection: Inspection) -> str:
     problems = [*inspection.survey.train.problems.values(), *inspection.survey.test.problems.values()]
-    listed = _list(problems) if problems else "<p>none</p>"
-    return f"<h2>Images that cannot be decoded</h2>{listed}"
+    more = [f"and {len(problems) - MAX_NAMED} more"] if len(problems) > MAX_NAMED else []
+    shown = _list([*problems[:MAX_NAMED], *more]) if problems else "<p>none</p>"
+    return f"<h2>Images that cannot be decoded</h2>{shown}"
 
 
 def _splits(inspection: Inspection) -> Iterable[tuple[str, ImageFacts, str]]:
@@ -189,8 +239,8 @@ def _add_shares(figure: go.Figure, values: NDArray[np.float64], name: str, colou
     figure.update_layout(barmode="overlay")
 
 
-def _html(figure: go.Figure) -> str:
-    text: str = figure.to_html(full_html=False, include_plotlyjs=False)
+def _html(figure: go.Figure, *, first: bool = False) -> str:
+    text: str = figure.to_html(full_html=False, include_plotlyjs=first, config={"displayModeBar": False})
     return text
 
 

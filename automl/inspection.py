@@ -1,60 +1,27 @@
 """What is worth knowing of a competition's images before anything is trained.
 
-The questions that need a classifier are asked of thumbnails of 8 x 8 pixels: what such a one can tell apart, a network
-can as well; what it cannot, a network may. Not responsible for: what follows for a search (automl.suggestions), or
-showing what was found (automl.inspect_page).
+What can be told apart is asked of thumbnails of 8 x 8 pixels, and of what the files are. Not responsible for: how it is
+asked (automl.data.telling_apart), what follows for a search (automl.suggestions), or showing what was found
+(automl.inspect_page).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from automl.data.competition import Competition
 from automl.data.duplicates import Duplicates, find_duplicates
 from automl.data.survey import ImageFacts, Survey
+from automl.data.telling_apart import Told, told_apart
 from automl.tasks import Task
 
 MAX_ASKED = 2_000  # images of a kind in a question
-MIN_ASKED = 40  # below that an area under the curve says nothing
 SEEN_SIDE = 8
-FOLDS = 5
-RIDGE = 0.01  # of the images; features have spread 1
-CLEAR = 0.7  # area under the curve from which on two kinds are plainly different
-SLIGHT = 0.55
 FILE_FACTS = ("width", "height", "aspect ratio", "bytes for each pixel")
-
-
-class Told(NamedTuple):
-    """How well two kinds of images can be told apart: 0.5 not at all, 1 always.
-
-    Attributes:
-        auc: area under the ROC curve, cross-validated.
-        error: its standard error.
-    """
-
-    auc: float
-    error: float
-
-    @property
-    def is_slight(self) -> bool:
-        """Whether it is beyond chance."""
-        return self.auc >= SLIGHT and self.auc - 2 * self.error > 0.5
-
-    @property
-    def is_clear(self) -> bool:
-        return self.auc >= CLEAR and self.auc - 2 * self.error > SLIGHT
-
-    def __str__(self) -> str:
-        return f"{self.auc:.2f} +- {self.error:.2f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +29,8 @@ class Inspection:
     """What was found; a question that too few images could answer is None.
 
     Attributes:
-        counts: images of each class, in the competition's order; tenths of the scale with REGRESSION.
+        counts: images of each class, in the competition's order; with REGRESSION of each tenth of the images, in the
+            order of their values.
         shift_in_files, shift_in_pixels: training from test images, by what the files are, and by what they show.
         label_in_files: labels by what the files are: width, height, bytes.
         mirrored, turned: images from their mirror images, and from themselves turned by 90 degrees.
@@ -84,31 +52,35 @@ def inspect_competition(competition: Competition, survey: Survey, *, seed: int =
     rng = np.random.default_rng(seed)
     train, test = readable_rows(survey.train), readable_rows(survey.test)
     some_train, some_test = _some(train, rng), _some(test, rng)
-    seen = _seen(survey.train, some_train)
+    seen, units = _seen(survey.train, some_train), _units(competition, some_train, rng)
     return Inspection(
         competition=competition,
         survey=survey,
         duplicates=find_duplicates(survey),
         counts=_counts(competition),
-        shift_in_files=_told(_file_facts(survey.train, some_train), _file_facts(survey.test, some_test)),
-        shift_in_pixels=_told(_flat(seen), _flat(_seen(survey.test, some_test))),
-        label_in_files=_label_told(competition, _file_facts(survey.train, some_train), some_train),
-        mirrored=_told(_flat(seen), _flat(seen[:, :, ::-1]), paired=True),
-        turned=_told(_flat(seen), _flat(np.rot90(seen, axes=(1, 2))), paired=True),
+        shift_in_files=_compared(_file_facts(survey.train, some_train), _file_facts(survey.test, some_test)),
+        shift_in_pixels=_compared(seen, _seen(survey.test, some_test)),
+        label_in_files=_label_told(competition, _file_facts(survey.train, some_train), some_train, units),
+        mirrored=_compared(seen, seen[:, :, ::-1], units),
+        turned=_compared(seen, np.rot90(seen, axes=(1, 2)), units),
     )
 
 
 def described(inspection: Inspection) -> list[str]:
     """The findings as lines for a terminal."""
-    survey = inspection.survey
+    questions = (
+        ("shift", "training and test images by their files", inspection.shift_in_files),
+        ("shift", "training and test images by their pixels", inspection.shift_in_pixels),
+        ("leak", "labels by width, height and bytes alone", inspection.label_in_files),
+        ("mirror", "images and their mirror images", inspection.mirrored),
+        ("turn", "images and themselves turned by 90 degrees", inspection.turned),
+    )
+    open_ones = [kinds for _, kinds, told in questions if told is None]
     return [
-        *_size_lines(survey),
-        *_format_lines(survey),
-        *_told_line("shift", "training and test images by their files", inspection.shift_in_files),
-        *_told_line("shift", "training and test images by their pixels", inspection.shift_in_pixels),
-        *_told_line("leak", "labels by width, height and bytes alone", inspection.label_in_files),
-        *_told_line("mirror", "images and their mirror images", inspection.mirrored),
-        *_told_line("turn", "images and themselves turned by 90 degrees", inspection.turned),
+        *_size_lines(inspection.survey),
+        *_format_lines(inspection.survey),
+        *(f"{noun}: {kinds} {_verdict(told)} (AUC {told})" for noun, kinds, told in questions if told is not None),
+        *([f"not compared, too few or all alike: {'; '.join(open_ones)}"] if open_ones else []),
     ]
 
 
@@ -129,10 +101,6 @@ def _seen(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     return means
 
 
-def _flat(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    return seen.reshape(len(seen), -1)
-
-
 def _file_facts(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """(len(rows), 4) the logarithms of what FILE_FACTS names."""
     widths, heights = facts.widths[rows].astype(np.float64), facts.heights[rows].astype(np.float64)
@@ -141,65 +109,71 @@ def _file_facts(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[np.float6
 
 
 def _counts(competition: Competition) -> tuple[tuple[str, int], ...]:
+    if competition.task is Task.REGRESSION:
+        tenths = _tenths(competition)
+        return tuple((_range_of(competition, rows), len(rows)) for rows in tenths)
     if competition.task is Task.MULTILABEL:
         numbers = competition.targets.sum(axis=0)
-    elif competition.task is Task.REGRESSION:
-        return tuple((f"tenth {tenth + 1}", int((competition.strata == tenth).sum())) for tenth in range(10))
     else:
         numbers = np.bincount(competition.targets, minlength=competition.n_classes)
     return tuple(zip(competition.classes, map(int, numbers), strict=True))
 
 
-def _told(one: NDArray[np.float64], other: NDArray[np.float64], *, paired: bool = False) -> Told | None:
+def _tenths(competition: Competition) -> list[NDArray[np.int64]]:
+    """Rows of the images of each tenth that there is, in the order of their values."""
+    return [np.flatnonzero(competition.strata == tenth) for tenth in np.unique(competition.strata)]
+
+
+def _range_of(competition: Competition, rows: NDArray[np.int64]) -> str:
+    """The values of these images in words; places on the scales where there are several targets."""
+    of_one = len(competition.classes) == 1
+    values = competition.targets[rows, 0] if of_one else competition.shares[rows].mean(axis=1)
+    low, high = float(values.min()), float(values.max())
+    if of_one:
+        return f"{low:g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return f"{low:.2f} to {high:.2f} of the scale"
+
+
+def _units(competition: Competition, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """(len(rows),) what is held out together: images of one group, as a group's own look would be learned."""
+    groups = np.arange(len(rows)) if competition.groups is None else competition.groups[rows]
+    distinct, places = np.unique(groups, return_inverse=True)
+    units: NDArray[np.int64] = rng.permutation(len(distinct))[places]
+    return units
+
+
+def _compared(
+    one: NDArray[np.float64], other: NDArray[np.float64], units: NDArray[np.int64] | None = None
+) -> Told | None:
     """How well the rows of one kind are told from those of another.
 
     Args:
-        paired: row i of both shows the same image, and stays in one fold with it.
+        units: where row i of both is the same image; what of them is held out together.
     """
-    if min(len(one), len(other)) < MIN_ASKED:
-        return None
+    features = np.concatenate([one.reshape(len(one), -1), other.reshape(len(other), -1)])
     is_other = np.repeat([0, 1], [len(one), len(other)])
-    image = np.arange(len(is_other)) % len(one) if paired else np.random.default_rng(0).permutation(len(is_other))
-    return _cross_validated(np.concatenate([one, other]), is_other, image)
+    apart = np.random.default_rng(0).permutation(len(is_other)) if units is None else np.tile(units, 2)
+    return told_apart(features, is_other, apart)
 
 
-def _label_told(competition: Competition, facts: NDArray[np.float64], rows: NDArray[np.int64]) -> Told | None:
+def _label_told(
+    competition: Competition, facts: NDArray[np.float64], rows: NDArray[np.int64], units: NDArray[np.int64]
+) -> Told | None:
     """How well the most frequent class, or the upper half of the values, is told from the rest."""
     strata = competition.strata[rows]
     values, counts = np.unique(strata, return_counts=True)
     commonest = values[counts.argmax()] if len(values) else 0
     is_class = strata >= 5 if competition.task is Task.REGRESSION else strata == commonest
-    if min(is_class.sum(), (~is_class).sum()) < MIN_ASKED or (facts.std(axis=0) < 1e-9).all():
-        return None
-    return _cross_validated(facts, is_class.astype(np.int64), np.random.default_rng(0).permutation(len(rows)))
-
-
-def _cross_validated(features: NDArray[np.float64], is_other: NDArray[np.int64], image: NDArray[np.int64]) -> Told:
-    """Squares of the features are given as well, since a network is no linear model either.
-
-    Ridge regression ranks as logistic regression does, and is solved in one step.
-    """
-    model = make_pipeline(StandardScaler(), Ridge(alpha=RIDGE * len(is_other)))
-    both = np.concatenate([features, features**2], axis=1)
-    order = cross_val_predict(model, both, is_other, groups=image, cv=GroupKFold(FOLDS))
-    auc = float(roc_auc_score(is_other, order))
-    return Told(auc, _error_of_auc(auc, int((is_other == 0).sum()), int((is_other == 1).sum())))
-
-
-def _error_of_auc(auc: float, n_one: int, n_other: int) -> float:
-    """Source: Hanley and McNeil 1982, The Meaning and Use of the Area under a ROC Curve, equation 2."""
-    q1, q2 = auc / (2.0 - auc), 2.0 * auc**2 / (1.0 + auc)
-    variance = auc * (1.0 - auc) + (n_other - 1) * (q1 - auc**2) + (n_one - 1) * (q2 - auc**2)
-    return float(np.sqrt(max(variance, 0.0) / (n_one * n_other)))
+    return told_apart(facts, is_class.astype(np.int64), units)
 
 
 def _size_lines(survey: Survey) -> list[str]:
     lines = []
     for name, facts in (("training", survey.train), ("test", survey.test)):
-        rows = readable_rows(facts)
-        if len(rows):
+        if len(rows := readable_rows(facts)):
             low, middle, high = (_quantile(facts, rows, part) for part in (0.0, 0.5, 1.0))
-            lines.append(f"sizes: {name} images from {low} to {high} px, {middle} in the middle")
+            spread = f"from {low} to {high} px, {middle} in the middle" if low != high else f"of {low} px, all of them"
+            lines.append(f"sizes: {name} images {spread}")
     return lines
 
 
@@ -217,18 +191,20 @@ def _format_lines(survey: Survey) -> list[str]:
     return [f"files: {', '.join(f'{n_images} {kind}' for kind, n_images in ordered)}"] if ordered else []
 
 
-def _told_line(noun: str, kinds: str, told: Told | None) -> list[str]:
-    if told is None:
-        return [f"{noun}: {kinds} cannot be compared, as there are too few or all are alike"]
-    verdict = "clearly differ" if told.is_clear else "differ a little" if told.is_slight else "cannot be told apart"
-    return [f"{noun}: {kinds} {verdict} (AUC {told})"]
+def _verdict(told: Told) -> str:
+    return "clearly differ" if told.is_clear else "differ a little" if told.is_slight else "cannot be told apart"
 
 
 def rows_to_show(inspection: Inspection, *, n_classes: int, n_images: int) -> list[tuple[str, list[int]]]:
-    """Names of classes with rows of some of their images: the most frequent and the rarest classes."""
+    """Names of classes with rows of some of their images: the most frequent and the rarest classes.
+
+    Tenths of values, of which there are no more than ten, are in the order of the values.
+    """
     competition = inspection.competition
     readable = set(readable_rows(inspection.survey.train).tolist())
-    order = sorted(range(len(inspection.counts)), key=lambda index: -inspection.counts[index][1])
+    order = list(range(len(inspection.counts)))
+    if competition.task is not Task.REGRESSION:
+        order.sort(key=lambda index: -inspection.counts[index][1])
     chosen = order if len(order) <= n_classes else [*order[: n_classes // 2], *order[-(n_classes // 2) :]]
     return [
         (inspection.counts[index][0], [row for row in _members(competition, index) if row in readable][:n_images])
@@ -237,8 +213,21 @@ def rows_to_show(inspection: Inspection, *, n_classes: int, n_images: int) -> li
 
 
 def _members(competition: Competition, index: int) -> list[int]:
+    """Rows of the images that one of the inspection's counts counts."""
     targets: NDArray[Any] = competition.targets
+    if competition.task is Task.REGRESSION:
+        rows = _tenths(competition)[index]
+    else:
+        rows = np.flatnonzero(targets[:, index] if competition.task is Task.MULTILABEL else targets == index)
+    members: list[int] = rows.tolist()
+    return members
+
+
+def label_of(competition: Competition, row: int) -> str:
+    """What a training image is labelled with, in words."""
+    target = competition.targets[row]
+    if competition.task is Task.REGRESSION:
+        return ", ".join(f"{value:g}" for value in target)
     if competition.task is Task.MULTILABEL:
-        return np.flatnonzero(targets[:, index]).tolist()
-    of_kind = competition.strata if competition.task is Task.REGRESSION else targets
-    return np.flatnonzero(of_kind == index).tolist()
+        return ", ".join(competition.classes[index] for index in np.flatnonzero(target)) or "no label"
+    return competition.classes[int(target)]

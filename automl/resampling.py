@@ -53,6 +53,13 @@ def some_units(n: int, groups: NDArray[Any] | None, *, n_rows: int, seed: int) -
     return rows
 
 
+def some_rows_of(matrix: NDArray[Any], max_cells: int) -> NDArray[np.float64]:
+    """As many rows of a matrix, always the same ones, as have no more cells; at least one."""
+    rows = some_units(len(matrix), None, n_rows=max(1, max_cells // matrix.shape[1]), seed=0)
+    some = matrix if len(rows) == len(matrix) else matrix[rows]
+    return np.asarray(some, dtype=np.float64)
+
+
 def _units(n: int, groups: NDArray[Any] | None) -> Rows:
     if groups is None:
         return np.arange(n)

@@ -8,19 +8,19 @@ of known good configurations, proposed before the sampler takes over. Not respon
 from __future__ import annotations
 
 import difflib
-import importlib.util
+import importlib
 import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeAlias
 
 from automl.artifacts import TrialFiles, digest_of, read_json
 from automl.config import ModelConfig, TrialConfig
 from automl.dimensions import Dimension, dimensions_of
 from automl.errors import StorageError, UsageError
+from automl.own_code import module_at
 from automl.suggest import CENTRED, Narrowed, Narrowing, Params, Replay, Suggest
 
 __all__ = [
@@ -126,7 +126,7 @@ def load_space(name_or_path: str) -> Space:
         UsageError: there is no such space, or its file defines no `suggest`.
     """
     if name_or_path.endswith(".py"):
-        module = _module_at(Path(name_or_path))
+        module = module_at(Path(name_or_path), hint="give the path of a Python file that defines suggest(trial)")
     elif name_or_path in space_names():
         module = importlib.import_module(f"search_spaces.{name_or_path}")
     else:
@@ -264,16 +264,3 @@ def _assignment(text: str, flag: str) -> tuple[str, str]:
     if not (name and separator and value):
         raise UsageError(f"{flag} {text} is not name=value", hint=f"write for example {flag} optimizer=adamw")
     return name, value
-
-
-def _module_at(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", hint="give the path of a Python file that defines suggest(trial)")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}", hint="mend the file") from error
-    return module

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from automl.inspection import Inspection, Told, readable_rows
+from automl.data.telling_apart import Told
+from automl.files.tables import counted
+from automl.inspection import Inspection, readable_rows
 from automl.tasks import Task
 
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384)  # 384: more pays for a few competitions only, and dearly
@@ -29,11 +31,18 @@ class Suggestion(NamedTuple):
 def suggestions_of(inspection: Inspection) -> list[Suggestion]:
     """What to search, and why."""
     return [
+        *_of_broken(inspection),
         *_of_sizes(inspection),
         *_of_augmentation(inspection),
         *_of_balance(inspection),
         *_of_shift(inspection),
     ]
+
+
+def _of_broken(inspection: Inspection) -> list[Suggestion]:
+    n_broken = len(inspection.survey.train.problems) + len(inspection.survey.test.problems)
+    why = f"{counted(n_broken, 'image')} cannot be decoded, and a search stops at them otherwise"
+    return [Suggestion("--skip-broken, or whole images in their place", why)] if n_broken else []
 
 
 def _of_sizes(inspection: Inspection) -> list[Suggestion]:

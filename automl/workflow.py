@@ -17,10 +17,11 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.artifacts import StudyFiles, read_json
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
+from automl.data.changes import change_since
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
 from automl.deadline import Deadline, duration
-from automl.errors import NoUsableModelError, StorageError, listed
+from automl.errors import AutomlError, NoUsableModelError, StorageError, UsageError, listed
 from automl.preparation import prepare_competition
 from automl.reading.asked import Asked
 from automl.search import SearchLoop, search
@@ -75,6 +76,7 @@ def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Wat
     competition = prepare_competition(
         request.folder, request.asked, cache=request.files.cache, n_threads=request.n_threads, note=note
     )
+    _require_unchanged(request.files, competition)
     require_losses_fit(_losses(request.space), competition.task)
     terms = _terms(request, competition)
     with open_study(request.files, terms, sampler=request.sampler, pruner=request.pruner) as study:
@@ -143,6 +145,21 @@ def _require_enough(trials: Sequence[FrozenTrial], *, top: int, at_least: int, n
         )
 
 
+def _require_unchanged(files: StudyFiles, competition: Competition) -> None:
+    """Say what has changed since the study was begun; where that is not known any more, its terms still tell."""
+    if not files.study_db.exists():
+        return
+    try:
+        begun = load_competition(files.competition)
+    except (AutomlError, KeyError, TypeError, ValueError):  # gone, damaged, or of another version; written again below
+        return
+    if change := change_since(begun, competition):
+        raise UsageError(
+            f"study '{files.root.name}' was begun with another {change}",
+            hint="give the same flags as before to go on with it, or begin another with --study",
+        )
+
+
 def _terms(request: SearchRequest, competition: Competition) -> Terms:
     config = request.space.first_config()
     return Terms(
@@ -193,14 +210,17 @@ def _freeze(request: SearchRequest, competition: Competition, study: SearchStudy
     save_competition(competition, files.competition)
     cache = PixelCache(competition, files.cache)
     image_size = request.space.first_config().resize.image_sizes[0]
-    for split in ("train", "test"):
-        _warm(cache, split, image_size, n_threads=request.n_threads, note=note)
+    n_unreadable = {"train": 0, "test": len(competition.unreadable_test)}
+    for split, n_left_out in n_unreadable.items():
+        _warm(cache, split, image_size, n_left_out=n_left_out, n_threads=request.n_threads, note=note)
 
 
-def _warm(cache: PixelCache, split: Any, image_size: int, *, n_threads: int, note: Note) -> NDArray[np.uint8]:
+def _warm(
+    cache: PixelCache, split: Any, image_size: int, *, n_left_out: int, n_threads: int, note: Note
+) -> NDArray[np.uint8]:
     def say(n_done: int, n_images: int) -> None:
         if n_done == n_images:
-            note(f"decoded {n_images} {split} images at {image_size} px")
+            note(f"decoded {n_images - n_left_out} {split} images at {image_size} px")
 
     return cache.pixels(split, image_size, n_threads=n_threads, on_progress=say)
 

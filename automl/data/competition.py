@@ -121,7 +121,7 @@ class Competition:
         """(n_classes,) the mean share over the training images: what is said of an image that nobody can see."""
         if self.task.one_class_each:
             counts: NDArray[np.int64] = np.bincount(self.targets, minlength=self.n_classes)
-            return counts / len(self.targets)
+            return counts / max(1, len(self.targets))
         mean: NDArray[np.float64] = self.shares.mean(axis=0, dtype=np.float64)
         return mean
 

@@ -19,6 +19,7 @@ from automl.data.competition import Competition
 from automl.data.duplicates import GROUPED_BY, Duplicates, find_duplicates
 from automl.data.survey import Survey
 from automl.errors import DataError, listed
+from automl.files.tables import counted
 from automl.tasks import Task
 
 N_NAMED = 10  # broken images in one line
@@ -109,8 +110,8 @@ def _evidence(competition: Competition, duplicates: Duplicates, held: Clusters) 
     lines = []
     train, test = _names(competition, competition.image_paths), _names(competition, competition.test_paths)
     if duplicates.clusters:
-        copies = f"{duplicates.n_copies} training images are copies of another ({duplicates.n_exact} exact)"
-        lines.append(f"duplicates: {copies}; each stays in one fold with its copies")
+        repeated = counted(duplicates.n_copies, "repeated training image")
+        lines.append(f"duplicates: {repeated} ({duplicates.n_exact} exact); copies stay in one fold")
     if free := sum(len(cluster) for cluster in duplicates.clusters) - sum(len(cluster) for cluster in held):
         lines.append(
             f"duplicates: {free} of these would fill more than a fold with their groups, and are not held together"
@@ -121,7 +122,7 @@ def _evidence(competition: Competition, duplicates: Duplicates, held: Clusters) 
     if duplicates.shared:
         pairs = listed([f"{test[test_row]} is {train[row]}" for row, test_row in duplicates.shared])
         exact = f"({duplicates.n_exact_shared} exact)"
-        lines.append(f"duplicates: {len(duplicates.shared)} test images are also training images {exact}: {pairs}")
+        lines.append(f"duplicates: {counted(len(duplicates.shared), 'test image')} seen in training {exact}: {pairs}")
     if duplicates.n_chained:
         chained = f"{duplicates.n_chained} training images look alike in long chains"
         lines.append(f"duplicates: {chained}; only exact copies among them stay in one fold")
@@ -140,9 +141,9 @@ def _without_broken(competition: Competition, survey: Survey) -> Competition:
     _require_classes_left(competition, kept)
     evidence = list(competition.evidence)
     if train:
-        evidence.append(f"broken: {len(train)} training images are left out: {_reasons(train.values())}")
+        evidence.append(f"broken: {counted(len(train), 'training image')} left out: {_reasons(train.values())}")
     if test:
-        evidence.append(f"broken: {len(test)} test images get the prior: {_reasons(test.values())}")
+        evidence.append(f"broken: {counted(len(test), 'test image')} given the prior: {_reasons(test.values())}")
     return replace(
         competition,
         image_ids=tuple(competition.image_ids[row] for row in kept),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions import Rule, choose_rule, matched_rule
+from automl.decisions import Rule, choose_rule, is_fitted, matched_rule
 from automl.metrics import Metric, metric_named
 from automl.tasks import Task
 
@@ -45,13 +45,13 @@ def decide(competition: Competition, probs: NDArray[Any], rows: NDArray[np.int64
     """The best rule for cross-fitted probabilities (n_rows, n_classes) of those rows of the competition.
 
     Args:
-        scored: these probabilities by the competition's scorer; it stays where the metric does not score decisions, or
-            where the submission asks for others than the metric does.
+        scored: these probabilities by the competition's scorer; it stays where nothing is fitted, or where the
+            submission asks for something else than the metric does.
     """
     metric, facts = deciding_metric(competition), competition.scorer.facts
-    if metric != competition.metric or metric.needs in ("probabilities", "order", "values"):
+    if metric != competition.metric or not is_fitted(metric, facts):
         rule = matched_rule(metric, facts, probs)
-        kind = "plain" if rule.to_json()["rule"] == "plain" else "matched"
+        kind = "matched" if is_fitted(metric, facts) else "plain"
     else:
         groups = None if competition.groups is None else competition.groups[rows]
         decision = choose_rule(metric, facts, competition.targets[rows], probs, groups=groups)
@@ -78,8 +78,8 @@ def blends_ranks(competition: Competition) -> bool:
 
 
 def takes_decisions(competition: Competition) -> bool:
-    """Whether what is handed in depends on a rule that is fitted; else probabilities, lists and values are."""
-    return deciding_metric(competition).needs_labels
+    """Whether what is handed in depends on a rule that is fitted."""
+    return is_fitted(deciding_metric(competition), competition.scorer.facts)
 
 
 def deciding_metric(competition: Competition) -> Metric:
@@ -103,7 +103,7 @@ def deciding_metric(competition: Competition) -> Metric:
 
 def _words(metric: Metric, task: Task, kind: str, *, by_rank: bool) -> str:
     match metric.needs:
-        case "probabilities" | "order":
+        case "probabilities" | "order" if kind == "plain":
             return f"handed in as {'ranks' if by_rank else 'probabilities'}, without a decision"
         case "values":
             return "handed in as values on the scale of the training targets"
@@ -122,4 +122,4 @@ def _words(metric: Metric, task: Task, kind: str, *, by_rank: bool) -> str:
 def _subject(metric: Metric, task: Task) -> str:
     if task is Task.ORDINAL:
         return "cut points"
-    return "thresholds" if task is Task.MULTILABEL or metric.name == "f1" else "weights of the classes"
+    return "thresholds" if task is Task.MULTILABEL or metric.name in ("f1", "pf1") else "weights of the classes"

@@ -16,6 +16,9 @@ from automl.errors import listed
 MAX_FIELD = 2**31 - 1  # a row of thousands of labels is long, but no error
 
 
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row and the number of the line that it begins in, from 1."""
@@ -102,6 +105,12 @@ def id_problems(file: SubmissionFile, template: SubmissionTemplate) -> list[str]
 
 
 def _decoded(content: bytes, problems: list[str]) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        problems.append("it is written in UTF-16: write UTF-8")
+        return content.decode("utf-16", "replace").replace("\r\n", "\n")
+    if content.startswith(b"PK\x03\x04"):
+        problems.append("it is a workbook or an archive, not a CSV: save it as CSV")
+        return ""
     if content.startswith(b"\xef\xbb\xbf"):
         problems.append("it begins with a byte order mark")
         content = content[3:]
@@ -143,11 +152,20 @@ def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
 def _header_problems(header: Sequence[str], expected: Sequence[str]) -> list[str]:
     if tuple(header) == tuple(expected):
         return []
+    if len(header) == 1 < len(expected):
+        separator = next((sign for sign in SEPARATORS if tuple(header[0].split(sign)) == tuple(expected)), None)
+        if separator is not None:
+            return [f"its values are separated by {SEPARATORS[separator]}: write commas"]
     is_index = header[0] not in expected and (not header[0].strip() or header[0].startswith("Unnamed:"))
     extra = [name for name in header[int(is_index) :] if name not in expected]
     missing = [name for name in expected if name not in header]
     repeated = [name for name in dict.fromkeys(header) if list(header).count(name) > 1 and name in expected]
-    problems = []
+    spelled = [(name, meant) for name in extra for meant in missing if _loosely(name) == _loosely(meant)]
+    extra = [name for name in extra if name not in dict(spelled)]
+    missing = [name for name in missing if name not in dict(spelled).values()]
+    problems = [
+        f"the header has the column {_quoted(name)}, which is written {_quoted(meant)}" for name, meant in spelled
+    ]
     if is_index:
         index = _quoted(header[0])
         problems.append(f"the header begins with {index}, the index of a data frame: write it without index")
@@ -161,6 +179,10 @@ def _header_problems(header: Sequence[str], expected: Sequence[str]) -> list[str
     if not problems and first is not None:
         problems.append(f"the header's columns are in another order: {_quoted(first[0])} where {_quoted(first[1])} is")
     return problems
+
+
+def _loosely(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _columns(names: list[str]) -> str:

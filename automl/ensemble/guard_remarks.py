@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from automl.data.competition import Competition, SubmissionKind
+from automl.ensemble.deciding import takes_decisions
 from automl.ensemble.guard_file import Row, SubmissionFile
 from automl.ensemble.guard_values import number_in, targets_of
 from automl.errors import DataError, listed
@@ -25,7 +26,7 @@ def remarks_on(competition: Competition, file: SubmissionFile) -> list[str]:
     found = [*_about_order(competition, file), *_about_sample(competition, file)]
     match competition.submission.kind:
         case SubmissionKind.PROBABILITY | SubmissionKind.PROBABILITIES:
-            found += [*_about_digits(rows), *_about_certainty(competition, rows), *_about_constancy(rows)]
+            found += [*_about_digits(competition, rows), *_about_certainty(competition, rows), *_about_constancy(rows)]
         case SubmissionKind.VALUES:
             found += _about_constancy(rows)
         case _ if competition.submission.cells is None:
@@ -89,7 +90,10 @@ def _is_same_number(first: str, second: str) -> bool:
     return number is not None and number == number_in(second)
 
 
-def _about_digits(rows: Rows) -> Iterable[str]:
+def _about_digits(competition: Competition, rows: Rows) -> Iterable[str]:
+    """Rounded probabilities; a metric that is best served by 0 and 1 needs no digits."""
+    if takes_decisions(competition):
+        return
     most = 0
     for _, values in rows:
         for text in values:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions import Scorer
+from automl.decisions import Scorer, is_fitted
 from automl.tasks import Task
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,8 @@ def objective_for(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
     log_likelihood = likelihood_of(scorer)
     if scorer.name == "log_loss" or (task is Task.MULTILABEL and scorer.name in LOG_LOSSES):
         return log_likelihood
-    overfits = needs in ("label", "labels", "ranking") and n_rows < MIN_ROWS_FOR_LABELS
+    is_discrete = needs in ("label", "labels", "ranking") or is_fitted(scorer.metric, scorer.facts)
+    overfits = is_discrete and n_rows < MIN_ROWS_FOR_LABELS
     slow = n_classes > (2 if needs == "order" else MAX_CLASSES_FOR_LABELS)
     fitted_anew = scorer.metric.average == "macro" or (task is Task.MULTILABEL and needs == "labels")
     return log_likelihood if overfits or slow or fitted_anew else scored_by(scorer)

@@ -26,6 +26,7 @@ from automl.tasks import Task
 
 OVERSHOOT = 1e-6  # a mean of probabilities may leave [0, 1] by rounding alone
 MIDDLE_RANK = 0.5
+WRITTEN = "%.9g"  # a float32 comes back; fewer digits make ties and cost log loss
 
 
 def write_submission(
@@ -162,12 +163,9 @@ def _numbers(competition: Competition, values: NDArray[Any]) -> Iterable[Sequenc
     """The numbers (n, n_columns) of each row, or one for each row of the long form."""
     cells = competition.submission.cells
     if cells is not None:
-        return ([_written(values[image, column])] for image, column in cells)
-    return ([_written(value) for value in row] for row in values)
-
-
-def _written(value: float) -> str:
-    return format(float(value), ".9g")  # a float32 comes back; fewer digits make ties and cost log loss
+        return ([WRITTEN % values[image, column]] for image, column in cells)
+    form = " ".join([WRITTEN] * values.shape[1])
+    return ((form % tuple(row)).split(" ") for row in values.tolist())
 
 
 def _require(holds: bool, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What the name of an image tells: whether it is one, and of which part of the competition.
+"""What the name of a file tells: whether it is an image, and of which part of the competition.
 
 A name is a path from the competition's folder with slashes, whether it leads through folders or through an archive.
 Not responsible for: what is on the disk (automl.files.listing) or what an id names (automl.files.lookups).
@@ -6,10 +6,15 @@ Not responsible for: what is on the disk (automl.files.listing) or what an id na
 
 from __future__ import annotations
 
+import re
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # What macOS and Windows leave behind, and our own runs; hidden names are skipped too.
 SKIPPED_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "automl_runs"})
 ARCHIVE_SUFFIX = ".zip"
+PART_WORD = re.compile(
+    r"(?:^|[^a-zA-Z]|(?<=[a-z])(?=T))((?i:train|test))"
+)  # as in seg_train and ImagesTest, not latest
 
 
 def is_image_name(name: str) -> bool:
@@ -35,14 +40,18 @@ def folder_of(name: str) -> str:
 
 def split_folder(name: str) -> str:
     """The path of the training or test folder that an image lies below, with its slash, or "" where there is none."""
-    folders = name.split("/")[:-1]
-    depth = next((depth for depth, folder in enumerate(folders, 1) if _part_named(folder) != "other"), 0)
-    return "".join(f"{folder}/" for folder in folders[:depth])
+    return "".join(f"{folder}/" for folder in name.split("/")[: _depth_of_part(name)])
 
 
 def part_of(name: str) -> str:
-    """ "train", "test" or "other": by the first folder on the way that begins so."""
-    return next((part for folder in name.split("/")[:-1] if (part := _part_named(folder)) != "other"), "other")
+    """ "train", "test" or "other": by the first folder on the way that begins so, or at the top has such a word."""
+    depth = _depth_of_part(name)
+    return _word_of_part(name.split("/")[depth - 1]) if depth else "other"
+
+
+def is_of_test(name: str) -> bool:
+    """Whether a table or document is called as one of the test: test.csv, sales_test2.csv, but not latest.csv."""
+    return _word_of_part(name) == "test"
 
 
 def below_archive(name: str) -> str:
@@ -52,6 +61,19 @@ def below_archive(name: str) -> str:
     return "/".join(name.split("/")[depth:])
 
 
-def _part_named(folder: str) -> str:
-    lowered = folder.lower()
-    return next((part for part in ("train", "test") if lowered.startswith(part)), "other")
+def _depth_of_part(name: str) -> int:
+    """How many folders lead to the training or test folder and into it; 0 where there is none.
+
+    Below the top the word must come first: a folder such as toy_train is a class there.
+    """
+    at_top = True
+    for depth, folder in enumerate(name.split("/")[:-1], 1):
+        if folder.lower().startswith(("train", "test")) or (at_top and PART_WORD.search(folder)):
+            return depth
+        at_top = at_top and folder.lower().endswith(ARCHIVE_SUFFIX)
+    return 0
+
+
+def _word_of_part(name: str) -> str:
+    match = PART_WORD.search(name)
+    return match[1].lower() if match else "other"

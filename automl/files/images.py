@@ -194,4 +194,4 @@ def _place(names: Sequence[str]) -> str:
     example_of = {folder_of(name): name for name in names}
     folders = sorted({split_folder(name) or name.rpartition("/")[0] for name in example_of.values()})
     shown = [f"{folder.rstrip('/')}/" if folder else "the folder" for folder in folders]
-    return listed(shown) if len(shown) <= 2 else "the folder"
+    return listed(shown) if 1 <= len(shown) <= 2 else "the folder"

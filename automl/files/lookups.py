@@ -39,9 +39,11 @@ class ImageLookup:
     """Finds the image that an id names, in the first of several sets of images that has one.
 
     An id is a path from the competition's folder or in an archive, else a path below the training or test folder, else
-    a file name; each of them with its extension, else without. Unicode forms of one name are the same name. Of several
-    images by one name without extension, the one of the commoner format is taken, a thumbnail before the full image,
-    and a file before a member of an archive. Where there is a file for each colour alone, they are one image.
+    one below any folder, or a file name; each of them with its extension, else without. The first folders of a path
+    that leads to nothing may be those of another machine: the rest is looked for from the competition's folder.
+    Unicode forms of one name are the same name. Of several images by one name without extension, the one of the
+    commoner format is taken, a thumbnail before the full image, and a file before a member of an archive. Where there
+    is a file for each colour alone, they are one image.
     """
 
     def __init__(self, *pools: Iterable[str]) -> None:
@@ -69,6 +71,12 @@ class ImageLookup:
             names, note = pool.find(wanted)
             if names:
                 return names, note
+        while wanted.count("/") > 1 and ".." not in wanted:  # one folder at least must be right
+            wanted = wanted.partition("/")[2]
+            for pool in self._pools:
+                names, note = pool.at_path(wanted)
+                if names:
+                    return names, note
         return [], None
 
 
@@ -93,6 +101,7 @@ class _Pool:
 
     def __init__(self, images: Iterable[str]) -> None:
         self._images = tuple(images)
+        self._index_of_endings: dict[int, _Index] = {}
 
     def find(self, wanted: str) -> tuple[list[str], str | None]:
         """The images by that name, and a note where a choice was made."""
@@ -102,13 +111,26 @@ class _Pool:
                     return _chosen(found, wanted)
         stem = without_suffix(wanted)
         if "/" in stem:
-            return _chosen(self._path_stems[stem] or self._below_stems[stem], wanted)
+            found = self._path_stems[stem] or self._below_stems[stem]
+            return _chosen(found or self._endings(wanted.count("/"))[wanted], wanted)
         found = self._stems[stem]
         thumbnails = self._stems[stem + THUMBNAIL] if self._has_thumbnails and stem else []
         if thumbnails:
             note = f"images: {THUMBNAIL} files taken where there is a full image of the same name" if found else None
             return _chosen(thumbnails, wanted)[0], note
         return _chosen(found or self._colours[stem], wanted)
+
+    def at_path(self, wanted: str) -> tuple[list[str], str | None]:
+        """The images at that path from the competition's folder, with or without extension."""
+        return _chosen(self._paths[wanted] or self._path_stems[without_suffix(wanted)], wanted)
+
+    def _endings(self, n_folders: int) -> _Index:
+        """Images by their names and that many folders before them, with and without extension."""
+        if n_folders not in self._index_of_endings:
+            ends = [("/".join(path.split("/")[-n_folders - 1 :]), image) for path, image in self._composed]
+            bare = [(without_suffix(end), image) for end, image in ends]
+            self._index_of_endings[n_folders] = _Index([*ends, *bare])
+        return self._index_of_endings[n_folders]
 
     @cached_property
     def _has_thumbnails(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import DataError, listed
-from automl.files.images import without_suffix
+from automl.files.image_names import is_of_test, without_suffix
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import counted, read_header, read_table
 from automl.reading.labels import Labels, Source
@@ -137,7 +137,7 @@ def _other_headers(source: Source) -> Mapping[str, tuple[str, ...]]:
     """The columns of the tables that may say something of the training images."""
     headers: dict[str, tuple[str, ...]] = {}
     for name in sorted(source.tables):
-        if is_sample_name(name) or name == source.sample.name or name.lower().startswith("test"):
+        if is_sample_name(name) or name == source.sample.name or is_of_test(name):
             continue
         try:
             header = read_header(source.tables[name])

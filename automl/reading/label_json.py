@@ -7,13 +7,13 @@ image that is missing leads to (automl.reading.label_rows).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from automl.errors import DataError, listed
+from automl.files.image_names import is_of_test
 from automl.files.images import ImageLookup
 from automl.files.tables import Table, counted
 from automl.reading.annotated_images import Annotated, annotated_images
@@ -22,7 +22,6 @@ from automl.reading.label_rows import labels_of_rows
 from automl.reading.labels import Labels, NotOfThisKindError, Source
 
 LABEL_WORDS = ("train", "label", "annot")  # in the name of a file that must be whole
-TEST_NAME = re.compile(r"(?<![a-z])test")  # as in test2019.json, not as in latest.json
 FEW = 0.05  # of the images; where no more of them have several labels, an image has one, and these are no use
 MOST = 0.5  # of the images; a mapping that names fewer of them is of something else
 
@@ -56,7 +55,7 @@ def _names(source: Source) -> list[str]:
     asked = source.labels_name
     if asked is not None and asked in source.documents:
         return [asked]
-    return [name for name in sorted(source.documents) if not TEST_NAME.search(name.lower())]
+    return [name for name in sorted(source.documents) if not is_of_test(name)]
 
 
 def _read(name: str, source: Source) -> Any:

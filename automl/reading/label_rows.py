@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from automl.errors import DataError, listed
 from automl.files.addresses import expanded
@@ -27,6 +28,7 @@ def labels_of_rows(
     Raises:
         DataError: a label or an id is blank, or ids contradict themselves or name no image.
     """
+    table, nothing = _without_nothing(table, id_column, label_columns, lookup)
     if len(label_columns) == 1:
         _require_labels(table, label_columns[0], source)
     row_ids, told_apart = _row_ids(table, id_column, lookup)
@@ -45,12 +47,30 @@ def labels_of_rows(
         others={table.header[column]: tuple(row[column].strip() for row in rows) for column in others},
         evidence=(
             f"labels: {len(image_of)} images, from {place} of {table.name}",
+            *nothing,
             *told_apart,
             *evidence,
             *more,
             *_folder_evidence(cells, tuple(image_of.values())),
         ),
     )
+
+
+def _without_nothing(
+    table: Table, id_column: int, label_columns: tuple[int, ...], lookup: ImageLookup
+) -> tuple[Table, list[str]]:
+    """The table without rows that have neither a label nor an image, as long as these are few."""
+    blank = [
+        number for number, row in enumerate(table.rows) if not any(row[column].strip() for column in label_columns)
+    ]
+    empty = {number for number in blank if not lookup.candidates(table.rows[number][id_column])}
+    if not empty or len(empty) > TOLERATED * len(table.rows) + 1:
+        return table, []
+    kept = [number for number in range(len(table.rows)) if number not in empty]
+    ids = [table.rows[number][id_column].strip() for number in sorted(empty)]
+    line = f"labels: {counted(len(ids), 'row')} of {table.name} with neither label nor image left out: {listed(ids)}"
+    rows, lines = tuple(table.rows[number] for number in kept), tuple(table.lines[number] for number in kept)
+    return replace(table, rows=rows, lines=lines), [line]
 
 
 def _require_labels(table: Table, column: int, source: Source) -> None:

@@ -12,9 +12,11 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from automl.errors import DataError, UsageError, listed
+from automl.files.image_names import is_of_test
 from automl.files.images import ImageLookup
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import Table, read_header, read_table
+from automl.reading.label_lists import sets_of
 from automl.reading.label_rows import labels_of_rows
 from automl.reading.labels import Labels, NotOfThisKindError, Source
 from automl.reading.samples import asked_table
@@ -26,6 +28,7 @@ LABEL_FILE_PATTERNS = (  # of the lowered name, the best first
     "train_labels.csv",
     "labels.csv",
     "train*.csv",
+    "*train*.csv",
     "*labels*.csv",
 )
 LABEL_COLUMN_NAMES = frozenset({"label", "labels", "class", "target", "category"})
@@ -70,7 +73,7 @@ def _label_files(source: Source) -> list[str]:
     if source.asked.labels:
         path = asked_table(source.tables, source.asked.labels, "--labels")
         return [name for name in source.tables if source.tables[name] == path]
-    names = [name for name in sorted(source.tables) if not name.lower().startswith("test")]
+    names = [name for name in sorted(source.tables) if not is_of_test(name)]
     candidates = [name for name in names if not is_sample_name(name) and name != source.sample.name]
     ranked = [name for pattern in LABEL_FILE_PATTERNS for name in candidates if fnmatchcase(name.lower(), pattern)]
     known = [name for name in candidates if name == source.labels_name]
@@ -100,7 +103,8 @@ def _id_column(table: Table, lookup: ImageLookup, source: Source) -> int:
     position = {_plain(name): column for column, name in enumerate(table.header)}
     position |= {name: column for column, name in enumerate(table.header)}
     same = position.get(source.sample.id_column, position.get(_plain(source.sample.id_column)))
-    chosen = same if same is not None and n_named[same] else n_named.index(max(n_named))
+    likelihood = [(n, not _is_row_number(name)) for n, name in zip(n_named, table.header, strict=True)]
+    chosen = same if same is not None and n_named[same] else likelihood.index(max(likelihood))
     is_called = is_label_name(table.name) or table.name == source.labels_name or bool(source.asked.labels)
     least = MOST_PROBED * len(distinct[chosen])
     if not is_called and (n_named[chosen] < least or len(distinct[chosen]) < MOST_PROBED * len(rows)):
@@ -142,12 +146,12 @@ def _said_column(table: Table, source: Source) -> int | None:
                 hint=f"name one of {listed(table.header, at_most=10)}",
             )
         return position[source.asked.label]
-    return position.get(source.label_name or "")
+    return None if source.label_name is None else position.get(source.label_name)
 
 
 def _trained_only(table: Table, columns: list[int], source: Source) -> list[int]:
     """The columns that may hold labels: no row numbers, and nothing that the test rows have too."""
-    columns = [column for column in columns if table.header[column].strip().lower() not in ROW_NUMBER_NAMES]
+    columns = [column for column in columns if not _is_row_number(table.header[column])]
     given: set[str] = set()
     for name in ("test.csv", "test-metadata.csv", "test_metadata.csv"):
         if name in source.tables:
@@ -155,12 +159,18 @@ def _trained_only(table: Table, columns: list[int], source: Source) -> list[int]
     return [column for column in columns if table.header[column] not in given] or columns
 
 
+def _is_row_number(name: str) -> bool:
+    """Whether a column is called as those that pandas writes unasked."""
+    return name.strip().lower() in ROW_NUMBER_NAMES
+
+
 def _holding_classes(table: Table, columns: Sequence[int], source: Source) -> list[int]:
-    """The columns whose every value is one of the sample's columns."""
+    """The columns whose every value is one of the sample's columns, or a list of these."""
     classes = {target.strip() for target in source.sample.target_columns}
     if len(classes) < 2:
         return []
-    return [column for column in columns if {value.strip() for value in table.column(column)} <= classes]
+    values = {column: {value.strip() for value in table.column(column)} for column in columns}
+    return [column for column, held in values.items() if held <= classes or sets_of(held, classes) is not None]
 
 
 def _holding_tokens(table: Table, columns: Sequence[int], source: Source) -> list[int]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from automl.data.competition import Competition
-from automl.errors import DataError
+from automl.errors import DataError, listed
+from automl.files.addresses import expanded
 from automl.files.images import find_images, require_images
 from automl.files.tables import counted, find_documents, find_tables
 from automl.metrics import metric_named
@@ -18,6 +19,7 @@ from automl.reading.asked import Asked
 from automl.reading.groups import find_groups
 from automl.reading.known import Known, known_competition, known_folder
 from automl.reading.label_json import labels_from_json
+from automl.reading.label_sets import in_columns
 from automl.reading.label_tables import labels_from_table
 from automl.reading.labels import Labels, NotOfThisKindError, Source, labels_from_file_names, labels_from_folders
 from automl.reading.long_tables import labels_from_long_table
@@ -95,6 +97,7 @@ def read_competition(root: Path, asked: Asked = NOTHING_ASKED) -> Competition:
             *labels.evidence,
             *test.evidence,
             *_shared_lines(labels, source),
+            *_unused_lines(labels, source),
             *meaning.evidence,
             *groups.evidence,
             *(f"note: {remark}" for remark in (known.remarks if known else ())),
@@ -127,7 +130,7 @@ def _read_labels(source: Source) -> Labels:
     reasons = []
     for reader in LABEL_READERS:
         try:
-            return reader(source)
+            return in_columns(reader(source), source.sample)
         except NotOfThisKindError as reason:
             reasons.append(str(reason))
     raise DataError(
@@ -145,3 +148,13 @@ def _test_paths(root: Path, addresses: Sequence[str | None]) -> tuple[Path, ...]
 def _shared_lines(labels: Labels, source: Source) -> list[str]:
     n_shared = len(source.test_images & set(labels.images))
     return [f"test: {counted(n_shared, 'test image')} also among the training images"] if n_shared else []
+
+
+def _unused_lines(labels: Labels, source: Source) -> list[str]:
+    """What lies beside the folder of training images, such as a folder val, has no part in anything; that is told."""
+    if not source.files.train:
+        return []
+    used = {file for address in (*labels.images, *source.test_images) for file in expanded(address)}
+    unused = [image for image in source.files.other if image not in used]
+    noun = counted(len(unused), "image")
+    return [f"images: {noun} outside the training and test folders left out: {listed(unused)}"] if unused else []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from automl.errors import DataError, listed
+from automl.files.image_names import is_of_test
 from automl.files.images import ImageLookup
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import Table, counted, read_header, read_table
@@ -73,7 +74,7 @@ def _label_tables(source: Source) -> Mapping[str, Path]:
         for name in names
         if name != source.sample.name
         and not is_sample_name(name)
-        and not name.lower().startswith("test")
+        and not is_of_test(name)
         and not pixel_columns(read_header(source.tables[name]))
     }
 
@@ -104,7 +105,7 @@ def _value_column(table: Table, source: Source) -> int | None:
     """The column that is said or known, is called as the sample's, or as labels are."""
     names = [name.strip() for name in table.header]
     said = [column for column, name in enumerate(names) if name == source.label_name]
-    same = [column for column, name in enumerate(names) if name == source.sample.table.header[1].strip()]
+    same = [column for column, name in enumerate(names) if name == source.sample.value_columns[0].strip()]
     called = [column for column, name in enumerate(names) if name.lower() in LABEL_COLUMN_NAMES]
     return next((choice[0] for choice in (said, same, called) if len(choice) == 1), None)
 

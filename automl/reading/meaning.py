@@ -18,13 +18,18 @@ from automl.files.tables import counted
 from automl.metrics import Metric, metric_named
 from automl.reading.asked import Asked
 from automl.reading.known import Known
+from automl.reading.label_lists import separated_labels
 from automl.reading.labels import Labels
 from automl.reading.metric_fit import require_fit, weighted
-from automl.reading.submitted import Submitted, Wish, find_submitted, natural_order, shown_values
+from automl.reading.submission_finding import find_submitted
+from automl.reading.submitted import Submitted, Wish, natural_order, shown_values
 from automl.reading.targets import Targets, class_targets, class_texts, label_set_targets, value_targets
 from automl.reading.task_finding import ORDINAL_METRICS, Finding, find_task, grades_in, is_number
 from automl.reading.templates import Sample
 from automl.tasks import Task
+
+
+PROPOSED = "proposed for such a submission"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +67,8 @@ def understand(labels: Labels, sample: Sample, asked: Asked, known: Known | None
     if task is Task.MULTICLASS and len(targets.classes) == 2:
         task = Task.BINARY
     _require_as_asked(asked, task, targets)
+    metric, said_by = _not_contradicted(metric, told, submitted.kind, asked, sample)
     chosen = weighted(metric or metric_named(_proposed(task, submitted)), targets.classes, asked, known)
-    said_by = told[1] if told else "proposed for such a submission"
     require_fit(chosen, task, submitted.kind, classes=targets.classes, said_by=said_by)
     flips = asked.flips if asked.flips is not None else (known.flips if known else True)
     return Meaning(
@@ -74,7 +79,7 @@ def understand(labels: Labels, sample: Sample, asked: Asked, known: Known | None
         kind=submitted.kind,
         n_ranked=submitted.n_ranked,
         metric=chosen,
-        metric_given=told is not None,
+        metric_given=metric is not None,
         flips=flips,
         evidence=(
             f"task: {task}, {reason}",
@@ -92,6 +97,17 @@ def told_metric(asked: Asked, known: Known | None) -> tuple[str, str] | None:
     if asked.metric is not None:
         return asked.metric, "as asked"
     return (known.metric, f"known of {known.slug}") if known else None
+
+
+def _not_contradicted(
+    metric: Metric | None, told: tuple[str, str] | None, kind: SubmissionKind, asked: Asked, sample: Sample
+) -> tuple[Metric | None, str]:
+    """The metric that was told and by whom; none where it is known for labels, but the sample wants a probability."""
+    if metric is None or told is None:
+        return None, PROPOSED
+    if asked.metric is None and metric.needs_labels and kind is SubmissionKind.PROBABILITY:
+        return None, f"{PROPOSED}; {metric.name}, {told[1]}, is not scored on what {sample.name} asks for"
+    return metric, told[1]
 
 
 def _require_as_asked(asked: Asked, task: Task, targets: Targets) -> None:
@@ -120,13 +136,15 @@ def _wish(asked: Asked, known: Known | None, metric: Metric | None) -> Wish:
         metric_asked=asked.metric is not None,
         negative=asked.negative or (known.negative if known else None),
         negative_asked=asked.negative is not None,
+        task_asked=asked.task is not None,
     )
 
 
 def _values(labels: Labels, sample: Sample) -> tuple[Targets, Submitted]:
     targets = value_targets(labels, sample)
-    n_targets = counted(len(targets.classes), "target")
-    line = f"submission: a value for each image and each of {n_targets}, from the form of {sample.name}"
+    n_targets = len(targets.classes)
+    each = f" and each of {n_targets} targets" if n_targets > 1 else ""
+    line = f"submission: a value for each image{each}, from the form of {sample.name}"
     return targets, Submitted(kind=SubmissionKind.VALUES, classes=targets.classes, evidence=(line,))
 
 
@@ -185,8 +203,15 @@ def _task_lines(labels: Labels, task: Task, classes: tuple[str, ...], metric: Me
     in_order = task is Task.ORDINAL or metric.name in ORDINAL_METRICS
     if in_order and not all(is_number(label) for label in classes):
         return [f"task: the classes in the order {listed(classes, at_most=10)}, from their names"]
-    grades = None if in_order or not task.one_class_each else grades_in(labels)
-    return [f"task: {grades}; --task ordinal would take them in their order"] if grades else []
+    if in_order or not task.one_class_each:
+        return []
+    grades = grades_in(labels)
+    lists = separated_labels(labels.texts) if len(labels.columns) == 1 else None
+    lines = [f"task: {grades}; --task ordinal would take them in their order"] if grades else []
+    if lists is not None:
+        example = listed([max(lists, key=len)])
+        lines.append(f"task: labels such as {example} look like lists; each of them is taken for a class of its own")
+    return lines
 
 
 def _flip_lines(asked: Asked, known: Known | None) -> list[str]:

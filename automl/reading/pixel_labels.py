@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from automl.errors import DataError, UsageError, listed
+from automl.files.image_names import is_of_test
 from automl.files.pixel_tables import columns_beside_pixels, load_pixel_table, pixel_columns
 from automl.files.tables import counted, read_header
 from automl.reading.label_tables import LABEL_COLUMN_NAMES
@@ -38,7 +39,7 @@ def labels_from_pixel_table(source: Source) -> Labels:
     _require_labels(cells, name)
     images = row_addresses(tables[name], source.root, len(load_pixel_table(tables[name])))
     place = f"column {listed(columns)}" if len(columns) == 1 else f"{len(columns)} columns"
-    extra = sorted(other for other in tables if other != name and not _is_test(other))
+    extra = sorted(other for other in tables if other != name and not is_of_test(other))
     left_out = [f"labels: further tables of pixels left out: {listed(extra)}"] if extra else []
     return Labels(
         ids=beside[id_column] if id_column is not None else tuple(str(row) for row in range(len(images))),
@@ -71,15 +72,11 @@ def id_column_of(beside: Mapping[str, Sequence[str]], sample_id: str) -> str | N
     return next((column for column in called if len(set(beside[column])) == len(beside[column])), None)
 
 
-def _is_test(name: str) -> bool:
-    return "test" in name.lower() and "train" not in name.lower()
-
-
 def _training_table(tables: Mapping[str, Path], source: Source) -> str:
     """The table that is said or known, else the one that is called most plainly so."""
     if source.labels_name in tables:
         return str(source.labels_name)
-    names = sorted(name for name in tables if not _is_test(name))
+    names = sorted(name for name in tables if not is_of_test(name))
     called = sorted((name for name in names if "train" in name.lower()), key=lambda name: (len(name), name))
     if not called and len(names) != 1:
         raise NotOfThisKindError(

@@ -11,11 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from posixpath import basename
 
 from automl.errors import DataError, UsageError, listed
+from automl.files.image_names import folder_of, is_of_test
 from automl.files.images import ImageFiles, ImageLookup
+from automl.files.listing import walk
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import Table, read_header, read_table
+from automl.reading.label_lists import repeats_itself
 from automl.reading.long_form import unfold
 from automl.reading.templates import Sample, is_sample_name, sample_of
 
@@ -96,7 +100,8 @@ def _stem(name: str) -> str:
 
 def _read(path: Path, lookup: ImageLookup, tables: Mapping[str, Path]) -> Sample:
     """The sample, taken apart by image and target where its ids name no images but parts of such names do."""
-    sample = sample_of(read_table(path))
+    table = read_table(path)
+    sample = sample_of(table, id_position=_id_position(table, lookup))
     if any(lookup.candidates(image_id) for image_id in sample.image_ids):
         return sample
     unfolded = unfold(sample.ids, _table_with(sample.id_column, tables)) or unfold(
@@ -105,6 +110,18 @@ def _read(path: Path, lookup: ImageLookup, tables: Mapping[str, Path]) -> Sample
     if unfolded is None or not any(_names_an_image(image_id, lookup) for image_id in unfolded.image_ids):
         return sample
     return replace(sample, image_ids=unfolded.image_ids, target_columns=unfolded.targets, cells=unfolded.cells)
+
+
+def _id_position(table: Table, lookup: ImageLookup) -> int:
+    """The first column; another one where the first repeats itself, and that one alone names an image in each row."""
+    if len(set(table.column(0))) == len(table.rows):
+        return 0
+    naming = [
+        column
+        for column in range(1, len(table.header))
+        if len(set(table.column(column))) == len(table.rows) and all(map(lookup.candidates, table.column(column)))
+    ]
+    return naming[0] if len(naming) == 1 else 0
 
 
 def _names_an_image(image_id: str, lookup: ImageLookup) -> bool:
@@ -128,7 +145,7 @@ def _header(path: Path) -> tuple[str, ...]:
 def _table_with(column: str, tables: Mapping[str, Path]) -> Table | None:
     """The table of the test rows that has the sample's id column, unless it holds pixels."""
     for name, path in tables.items():
-        if name.lower().startswith("test"):
+        if is_of_test(name):
             header = _header(path)
             if column in header and not pixel_columns(header):
                 return read_table(path)
@@ -157,17 +174,24 @@ def _best(candidates: Sequence[_Candidate], root: Path) -> tuple[Sample, tuple[s
 
 def _checked(sample: Sample) -> Sample:
     """The sample, unless what it asks for is no class of an image and no value."""
-    for column in sample.table.header[1:]:
+    for column in sample.value_columns:
         kind = REFUSED_COLUMNS.get(column.strip().lower())
         if kind:
             raise DataError(
                 f"{sample.name} asks for {kind} (column {listed([column])}), not for classes or values of images",
                 hint="use a tool for segmentation or detection; automl predicts classes and values",
             )
+    repeating = repeats_itself(sample.values)
+    if repeating is not None:
+        raise DataError(
+            f"{sample.name} asks for masks or boxes: {listed([repeating])} in column {listed(sample.target_columns)} "
+            "names something twice",
+            hint="use a tool for segmentation or detection; automl predicts classes and values",
+        )
     matches = [value.split(" ", 1)[0] for value in sample.values]
     if len(matches) > 1 and matches == [image_id.strip() for image_id in sample.ids]:
         raise DataError(
-            f"{sample.name} asks which images match which: each row of column {listed([sample.table.header[1]])} "
+            f"{sample.name} asks which images match which: each row of column {listed(sample.value_columns[:1])} "
             "begins with its own id",
             hint="use a tool for retrieval; automl predicts classes and values",
         )
@@ -184,7 +208,7 @@ def _uncommonly_named(root: Path, files: ImageFiles, tables: Mapping[str, Path])
     if not fitting:
         raise DataError(
             f"{root} holds no sample submission (sample_submission.csv, sampleSubmission.csv)",
-            hint="put the competition's sample submission there; it says which images to predict, and in what form",
+            hint=_how_to_get_one(root),
         )
     if len(fitting) > 1:
         raise DataError(
@@ -193,6 +217,16 @@ def _uncommonly_named(root: Path, files: ImageFiles, tables: Mapping[str, Path])
         )
     sample = _checked(_read(tables[fitting[0]], anywhere, tables))
     return sample, (f"sample: {fitting[0]}, whose column {listed([sample.id_column])} names the test images",)
+
+
+def _how_to_get_one(root: Path) -> str:
+    deeper = sorted(walk(root, is_sample_name), key=lambda name: (name.count("/"), name))
+    if deeper:
+        return f"move the tables of {listed([folder_of(deeper[0])])} there, {listed([basename(deeper[0])])} among them"
+    return (
+        "put the competition's sample submission there; where there is none, write one: a line id,label and a line "
+        "such as 7.jpg,cat for each image to predict, cat being any of the labels"
+    )
 
 
 def _names_test_images(path: Path, lookup: ImageLookup) -> bool:

@@ -1,21 +1,19 @@
-"""What is submitted of an image that has one class: a label, a ranking, or probabilities, and of which classes.
+"""What is submitted of an image that has one class, and what is known of it beside the sample submission.
 
-Not responsible for: finding out that an image has one class (automl.reading.task_finding).
+Not responsible for: finding it out (automl.reading.submission_finding).
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from automl.data.competition import SubmissionKind
-from automl.errors import DataError, UsageError, listed
+from automl.errors import listed
 from automl.metrics import Metric
 from automl.reading.templates import Sample
 
-MOST_TOKENS = 0.5  # of a ranking's labels are known from training; the test may have others
 SAME_HINT = "check that labels and sample submission are of the same competition"
 
 
@@ -44,12 +42,15 @@ class Wish:
         metric: None where neither the user nor the competition's name tells it.
         metric_asked: whether the user told it.
         negative: the class that is 0 where one probability is submitted; negative_asked as above.
+        task_asked: whether the user said what is predicted; then values of the sample that are no labels stand for
+            nothing.
     """
 
     metric: Metric | None = None
     metric_asked: bool = False
     negative: str | None = None
     negative_asked: bool = False
+    task_asked: bool = False
 
     @property
     def needs_probability(self) -> bool:
@@ -70,33 +71,6 @@ class Wish:
         return self.metric.name if self.metric else "none"
 
 
-def find_submitted(sample: Sample, labels: Collection[str], wish: Wish) -> Submitted:
-    """What to submit: several columns are probabilities of classes, one is a label, a ranking or a probability.
-
-    Args:
-        labels: the distinct training labels, at least two.
-
-    Raises:
-        DataError: the sample fits no kind of submission with these labels.
-        UsageError: the class that is said to be 0 is no label, or no such class is needed.
-    """
-    _require_negative(labels, wish)
-    if len(sample.target_columns) > 1:
-        found = _probabilities(sample, labels)
-    elif n_ranked := _n_ranked(sample, labels, wish):
-        found = _ranking(sample, labels, n_ranked)
-    elif len(labels) == 2:
-        found = _of_two(sample, labels, wish)
-    else:
-        found = _of_several(sample, labels, wish)
-    if wish.negative_asked and found.kind is not SubmissionKind.PROBABILITY:
-        raise UsageError(
-            f"--negative {wish.negative} was asked, but {sample.name} wants no single probability",
-            hint="leave --negative out, or name the metric that is scored on one probability",
-        )
-    return found
-
-
 def natural_order(labels: Collection[str]) -> tuple[str, ...]:
     """Labels by number where all are integers, by their text otherwise."""
     if all(re.fullmatch(r"[+-]?[0-9]{1,18}", label) for label in labels):
@@ -106,159 +80,13 @@ def natural_order(labels: Collection[str]) -> tuple[str, ...]:
 
 def shown_values(sample: Sample) -> str:
     """The sample's values, in words for a message."""
-    values = _values(sample)
+    values = distinct_values(sample)
     if not values:
         return f"{sample.name} (blank in every row)"
     every = f"{listed(values)} in every row" if len(values) == 1 else listed(values)
     return f"{sample.name} ({every})"
 
 
-def _values(sample: Sample) -> list[str]:
+def distinct_values(sample: Sample) -> list[str]:
+    """What the sample holds in its first target, each once and blanks left out."""
     return sorted(set(sample.values) - {""})
-
-
-def _require_negative(labels: Collection[str], wish: Wish) -> None:
-    if wish.negative is not None and wish.negative_asked and wish.negative not in labels:
-        raise UsageError(
-            f"--negative {wish.negative} is no class",
-            hint=f"name one of {listed(natural_order(labels), at_most=10)}",
-        )
-
-
-def _probabilities(sample: Sample, labels: Collection[str]) -> Submitted:
-    classes = tuple(column.strip() for column in sample.target_columns)
-    unknown = [column for column in classes if column not in labels]
-    absent = [label for label in natural_order(labels) if label not in classes]
-    if unknown:
-        columns = "column" if len(unknown) == 1 else f"{len(unknown)} columns"
-        raise DataError(f"{sample.name} has {columns} without a training image: {listed(unknown)}", hint=SAME_HINT)
-    if absent:
-        raise DataError(f"{sample.name} has no column for the training labels {listed(absent)}", hint=SAME_HINT)
-    place = "rows" if sample.cells else "columns"
-    evidence = f"submission: a probability for each of {len(classes)} classes, from the {place} of {sample.name}"
-    return Submitted(kind=SubmissionKind.PROBABILITIES, classes=classes, evidence=(evidence,))
-
-
-def _n_ranked(sample: Sample, labels: Collection[str], wish: Wish) -> int:
-    """How many labels the sample lists for an image, 0 where it lists none."""
-    if wish.metric and wish.needs_ranking:
-        return wish.metric.n_ranked
-    rows = [value.split() for value in sample.values if value and value not in labels]
-    tokens = {token for row in rows for token in row}
-    common = Counter(len(row) for row in rows).most_common(1)
-    known = len(tokens & set(labels)) >= MOST_TOKENS * len(tokens)
-    return common[0][0] if common and common[0][0] > 1 and known else 0
-
-
-def _ranking(sample: Sample, labels: Collection[str], n_ranked: int) -> Submitted:
-    classes = natural_order(labels)
-    parted = [label for label in classes if len(label.split()) > 1]
-    if parted:
-        raise DataError(
-            f"{sample.name} wants lists with blanks between the labels, but these have blanks: {listed(parted)}",
-            hint="check the metric and the column of the labels; --label COLUMN says another",
-        )
-    lines = [f"submission: the {n_ranked} most probable classes, from {shown_values(sample)}"]
-    others = sorted({token for value in sample.values for token in value.split()} - set(classes))
-    if others:
-        lines.append(f"submission: the sample lists labels without a training image, never predicted: {listed(others)}")
-    return Submitted(kind=SubmissionKind.RANKING, classes=classes, n_ranked=n_ranked, evidence=tuple(lines))
-
-
-def _of_two(sample: Sample, labels: Collection[str], wish: Wish) -> Submitted:
-    classes, values = _two_classes(sample, labels, wish), _values(sample)
-    shown = shown_values(sample)
-    if not all(_is_probability(value) for value in values):
-        _require_known(sample, values, labels)
-        return _label(classes, f"from {shown}")
-    numbered = all(_is_probability(label) for label in classes)  # 0 and 1: a number may be a label as well
-    if values and any(float(value) not in (0.0, 1.0) for value in values) and not set(values) <= set(labels):
-        if not (wish.needs_label and wish.metric_asked):
-            return _probability(classes, f"from {shown}")
-        reason = f"because of the metric {wish.metric_name}; {shown} would fit a probability"
-        return _label_of_two(classes, reason, numbered)
-    if wish.needs_probability:
-        return _probability(classes, f"because of the metric {wish.metric_name}; {shown} would fit a label as well")
-    if not values and not numbered:
-        return _label(classes, f"from {shown}")
-    reason = f"from {shown}, which would fit a probability as well"
-    asking = "" if wish.metric else "; the metric roc_auc would ask for that"
-    return _label_of_two(classes, reason + asking, numbered)
-
-
-def _two_classes(sample: Sample, labels: Collection[str], wish: Wish) -> tuple[str, ...]:
-    """The second is the one whose probability would be submitted: not the negative one, or the column's own name."""
-    ordered = natural_order(labels)
-    column = sample.target_columns[0].strip()
-    first = wish.negative == ordered[1] or (wish.negative != ordered[0] and column == ordered[0])
-    return ordered[::-1] if first else ordered
-
-
-def _of_several(sample: Sample, labels: Collection[str], wish: Wish) -> Submitted:
-    values, ordered = _values(sample), natural_order(labels)
-    numbers = bool(values) and all(_is_probability(value) for value in values)
-    if wish.negative in labels and (wish.needs_probability or (numbers and not set(values) <= set(labels))):
-        return _merged(sample, ordered, str(wish.negative))
-    because_of_metric = wish.needs_probability and (numbers or not values)
-    has_fractions = numbers and any(float(value) % 1 for value in values) and not set(values) <= set(labels)
-    if because_of_metric or has_fractions:
-        reason = f"because of the metric {wish.metric_name}" if because_of_metric else f"from {shown_values(sample)}"
-        raise DataError(
-            f"{sample.name} wants one probability in column {listed([sample.table.header[1]])}, {reason}, "
-            f"but the training labels are {listed(ordered)}",
-            hint="name with --negative the class whose images are 0, all others being 1",
-        )
-    _require_known(sample, values, labels)
-    return _label(ordered, f"from {shown_values(sample)}")
-
-
-def _merged(sample: Sample, ordered: Sequence[str], negative: str) -> Submitted:
-    """One probability of several classes: that of all but one together."""
-    merged = f"not {negative}"
-    others = [label for label in ordered if label != negative]
-    found = _probability((negative, merged), f"from {shown_values(sample)}")
-    line = f"classes: {listed(others, at_most=10)} together, as the opposite of {negative}"
-    return Submitted(
-        kind=found.kind,
-        classes=found.classes,
-        renamed=dict.fromkeys(others, merged),
-        evidence=(*found.evidence, line),
-    )
-
-
-def _require_known(sample: Sample, values: Sequence[str], labels: Collection[str]) -> None:
-    strange = [value for value in values if value not in labels]
-    if strange:
-        raise DataError(
-            f"{sample.name} holds {listed(strange)} in column {listed(sample.target_columns)}, "
-            f"but the training labels are {listed(natural_order(labels))}",
-            hint=SAME_HINT,
-        )
-
-
-def _label_of_two(classes: tuple[str, ...], reason: str, numbered: bool) -> Submitted:
-    """A label, by the numbers 0 and 1 where the classes have names and the sample has numbers."""
-    if numbered:
-        return _label(classes, reason)
-    renamed = {classes[0]: "0", classes[1]: "1"}
-    pairs = listed([f"{number} is {label}" for label, number in renamed.items()])
-    line = f"classes: {pairs}, as the sample has numbers"
-    found = _label(("0", "1"), reason)
-    return Submitted(kind=found.kind, classes=found.classes, renamed=renamed, evidence=(*found.evidence, line))
-
-
-def _label(classes: tuple[str, ...], reason: str) -> Submitted:
-    evidence = f"submission: the label itself, {reason}"
-    return Submitted(kind=SubmissionKind.LABEL, classes=classes, evidence=(evidence,))
-
-
-def _probability(classes: tuple[str, ...], reason: str) -> Submitted:
-    evidence = f"submission: probability of '{listed(classes[1:])}', {reason}"
-    return Submitted(kind=SubmissionKind.PROBABILITY, classes=classes, evidence=(evidence,))
-
-
-def _is_probability(value: str) -> bool:
-    try:
-        return 0.0 <= float(value) <= 1.0
-    except ValueError:
-        return False

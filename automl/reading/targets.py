@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import DataError, listed
-from automl.reading.label_lists import labels_in
+from automl.reading.label_lists import labels_in, repeats_itself, separated_labels
 from automl.reading.labels import Labels
 from automl.reading.submitted import SAME_HINT, natural_order
 from automl.reading.task_finding import ONES, is_number, require_zeros_and_ones
 from automl.reading.templates import Sample
 
+MOST_ALONE = 20  # images; where more of them share no label, it is none but an id or a number
 NEAR_ZERO = 0.1  # of the largest value; a least value below that says that the scale begins at 0
 
 
@@ -42,7 +43,7 @@ def class_texts(labels: Labels) -> tuple[str, ...]:
     """(n,) the one class of each image: the text of its cell, or the name of the column that holds its 1.
 
     Raises:
-        DataError: an image has none or several, or all images have the same.
+        DataError: an image has none or several, or all images have the same, or each another one.
     """
     texts = labels.texts if len(labels.columns) == 1 else _column_of_the_one(labels)
     blank = [image_id for image_id, text in zip(labels.ids, texts, strict=True) if not text]
@@ -53,6 +54,12 @@ def class_texts(labels: Labels) -> tuple[str, ...]:
         raise DataError(
             f"all {len(texts)} training images have the label {listed(sorted(distinct))}",
             hint="add images of another class",
+        )
+    if len(distinct) == len(texts) > MOST_ALONE:
+        raise DataError(
+            f"each of the {len(texts)} training images has a label of its own: {listed(list(texts))}",
+            hint="name the column of the labels with --label"
+            + (", or say --task regression if these are measurements" if all(map(is_number, distinct)) else ""),
         )
     return texts
 
@@ -77,6 +84,7 @@ def label_set_targets(labels: Labels, sample: Sample) -> Targets:
         classes = labels.columns
         array = np.array([[cell in ONES for cell in row] for row in labels.cells], dtype=np.int8)
     else:
+        _require_sets(labels)
         classes = _label_order(labels_in(labels.texts), sample)
         array = np.zeros((len(labels.ids), len(classes)), dtype=np.int8)
         index_of = {label: index for index, label in enumerate(classes)}
@@ -135,6 +143,24 @@ def _column_of_the_one(labels: Labels) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+def _require_sets(labels: Labels) -> None:
+    """Cells name each label once, with nothing but blanks between them, as the submission would."""
+    column = listed(labels.columns)
+    repeating = repeats_itself(labels.texts)
+    if repeating is not None:
+        raise DataError(
+            f"column {column} holds lists that name something twice, as masks and boxes do: {listed([repeating])}",
+            hint="use a tool for segmentation or detection; automl predicts classes and values",
+        )
+    lists = separated_labels(labels.texts)
+    if lists is not None:
+        raise DataError(
+            f"column {column} holds lists without blanks between the labels, which a submission would have: "
+            f"{listed([max(lists, key=len)])}",
+            hint="give a sample submission with a column for each label, or put blanks between the labels",
+        )
+
+
 def _label_order(labels: Collection[str], sample: Sample) -> tuple[str, ...]:
     """The sample's columns where it has one for each label, else by number or text."""
     if len(sample.target_columns) == 1:
@@ -179,11 +205,12 @@ def _require_value_sample(labels: Labels, sample: Sample) -> None:
             f"{sample.name} has {len(sample.target_columns)} targets, but training has values of {len(labels.columns)}",
             hint=SAME_HINT,
         )
-    fields = {field.strip() for row in sample.table.rows for field in row[1:]}
+    targets = [column for column in range(len(sample.table.header)) if column != sample.id_position]
+    fields = {row[column].strip() for row in sample.table.rows for column in targets}
     strange = sorted(field for field in fields if field and not is_number(field))
     if strange:
         raise DataError(
-            f"{sample.name} holds {listed(strange)} in column {listed(sample.table.header[1:])}, "
+            f"{sample.name} holds {listed(strange)} in column {listed(sample.value_columns)}, "
             "but the training labels are numbers",
             hint=SAME_HINT,
         )

@@ -1,7 +1,7 @@
 """Which task the labels make: one class each, several labels, grades or values.
 
 What the user says goes first, then what is known of the competition, then the metric, then the labels' looks. Not
-responsible for: classes and targets (automl.reading.targets), or what is submitted (automl.reading.submitted).
+responsible for: classes and targets (automl.reading.targets), or what is submitted (automl.reading.submission_finding).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def require_zeros_and_ones(labels: Labels) -> None:
         for column, cell in zip(labels.columns, row, strict=True):
             if cell not in ONES + ZEROS:
                 raise DataError(
-                    f"the label of {listed([image_id])} in column {listed([column])} is {listed([cell])}, "
+                    f"the label of {listed([image_id])} in column {listed([column])} is {listed([cell]) or 'blank'}, "
                     "neither 0 nor 1",
                     hint="give 0 or 1, remove the row, or say another --task",
                 )
@@ -97,7 +97,8 @@ def _of_columns(labels: Labels, metric: Metric | None) -> list[Finding]:
         return [(Task.REGRESSION, f"from numbers in {n_columns} columns")]
     raise DataError(
         f"there are {n_columns} columns of labels, each with classes of its own: {_example(labels)}",
-        hint="automl predicts one column of classes; if these are measurements, say --task regression",
+        hint="automl predicts one column of classes; if these are measurements, say --task regression, "
+        "if they say yes or no, write 1 and 0",
     )
 
 
@@ -143,4 +144,4 @@ def _counts_in_words(sums: set[int]) -> str:
 
 def _example(labels: Labels) -> str:
     pairs = zip(labels.columns, labels.cells[0], strict=True)
-    return listed([f"{column} {cell}" for column, cell in pairs])
+    return listed([f"{column} {cell or 'blank'}" for column, cell in pairs])

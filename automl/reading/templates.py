@@ -19,9 +19,10 @@ SAMPLE_PATTERNS = ("sample_submission*.csv", "samplesubmission*.csv", "*sample_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A sample submission: the first column is the id, every other one a target.
+    """A sample submission: one column, nearly always the first, is the id, every other one a target.
 
     Attributes:
+        id_position: of the column of ids.
         image_ids: (n_test,) what names the test images; the rows' own ids but in the long form.
         target_columns: names of the columns but the first; in the long form, of what the rows of an image stand for.
         cells: (n_rows,) of (test image, target) in the long form, None elsewhere.
@@ -31,6 +32,7 @@ class Sample:
     image_ids: tuple[str, ...]
     target_columns: tuple[str, ...]
     cells: tuple[tuple[int, int], ...] | None = None
+    id_position: int = 0
 
     @property
     def name(self) -> str:
@@ -39,19 +41,24 @@ class Sample:
     @property
     def ids(self) -> tuple[str, ...]:
         """(n_rows,) as the sample writes them."""
-        return tuple(self.table.column(0))
+        return tuple(self.table.column(self.id_position))
 
     @property
     def id_column(self) -> str:
-        return self.table.header[0]
+        return self.table.header[self.id_position]
+
+    @property
+    def value_columns(self) -> tuple[str, ...]:
+        """The header without the column of ids."""
+        return _without(self.table.header, self.id_position)
 
     @property
     def values(self) -> tuple[str, ...]:
         """(n_rows,) the fields of the first target, without surrounding blanks."""
-        return tuple(value.strip() for value in self.table.column(1))
+        return tuple(value.strip() for value in self.table.column(0 if self.id_position else 1))
 
 
-def sample_of(table: Table) -> Sample:
+def sample_of(table: Table, *, id_position: int = 0) -> Sample:
     """The table as a sample submission with a row for each image.
 
     Raises:
@@ -67,7 +74,12 @@ def sample_of(table: Table) -> Sample:
             f"{table.name} has one column alone: {listed(table.header)}",
             hint="restore the sample submission: ids first, then one or more target columns",
         )
-    sample = Sample(table=table, image_ids=tuple(table.column(0)), target_columns=table.header[1:])
+    sample = Sample(
+        table=table,
+        image_ids=tuple(table.column(id_position)),
+        target_columns=_without(table.header, id_position),
+        id_position=id_position,
+    )
     _require_distinct_ids(sample)
     return sample
 
@@ -81,12 +93,16 @@ def template_of(sample: Sample, kind: SubmissionKind, n_ranked: int = 0) -> Subm
     """The sample's form, copied from it byte for byte."""
     return SubmissionTemplate(
         header=sample.table.header,
-        id_column=0,
+        id_column=sample.id_position,
         kind=kind,
         ids=sample.ids,
         n_ranked=n_ranked,
         cells=sample.cells,
     )
+
+
+def _without(names: tuple[str, ...], position: int) -> tuple[str, ...]:
+    return (*names[:position], *names[position + 1 :])
 
 
 def _require_distinct_ids(sample: Sample) -> None:

@@ -6,12 +6,14 @@ Not responsible for: which ids the sample has (automl.reading.samples), or how n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from automl.errors import DataError, listed
-from automl.files.image_names import is_image_name
+from automl.files.image_names import is_image_name, is_of_test
 from automl.files.images import ImageFiles, ImageLookup, Joined, require_images
 from automl.files.pixel_tables import columns_beside_pixels, load_pixel_table
 from automl.files.tables import Table, counted, read_table
@@ -93,16 +95,20 @@ def _stated_ways(
     documents: Mapping[str, Path],
 ) -> tuple[list[_Way], DataError | None]:
     """The ways by files that state a file name for each id, and why one such file could not be read."""
-    readers: list[tuple[str, Path, Callable[[Path, str, Sample], Iterator[tuple[str, dict[str, str]]]]]] = [
-        *((name, path, _names_in_table) for name, path in tables.items() if "test" in name.lower()),
-        *((name, path, _names_in_document) for name, path in documents.items() if "test" in name.lower()),
+    # A number names an image without being a file name; it is believed where the ids themselves name none.
+    names_image = is_image_name if direct.n_found else lambda file: bool(lookup.candidates(file))
+    readers: list[Callable[[], Iterator[tuple[str, dict[str, str]]]]] = [
+        *(
+            partial(_names_in_table, path, name, sample, names_image)
+            for name, path in tables.items()
+            if is_of_test(name) and name != sample.name and not is_pixel_table(path)
+        ),
+        *(partial(_names_in_document, path, name, sample) for name, path in documents.items() if is_of_test(name)),
     ]
     ways, damage = [], None
-    for name, path, read in readers:
-        if name == sample.name or (read is _names_in_table and is_pixel_table(path)):
-            continue
+    for read in readers:
         try:
-            for origin, file_of in read(path, name, sample):
+            for origin, file_of in read():
                 queries = [file_of.get(image_id, image_id) for image_id in sample.image_ids]
                 joined = _by_path_or_name(queries, sample.image_ids, lookup)
                 ways.append(_Way(joined=joined, origin=origin, place=direct.place))
@@ -114,7 +120,9 @@ def _stated_ways(
     return ways, damage
 
 
-def _names_in_table(path: Path, name: str, sample: Sample) -> Iterator[tuple[str, dict[str, str]]]:
+def _names_in_table(
+    path: Path, name: str, sample: Sample, names_image: Callable[[str], bool]
+) -> Iterator[tuple[str, dict[str, str]]]:
     """(origin, file name of each id) for each column of file names beside one of ids."""
     table = read_table(path)
     wanted = {image_id.strip() for image_id in sample.image_ids}
@@ -129,11 +137,8 @@ def _names_in_table(path: Path, name: str, sample: Sample) -> Iterator[tuple[str
             if image_id in wanted
         ]
         file_of = dict(pairs)
-        if (
-            column != id_column
-            and all(is_image_name(file) for file in file_of.values())
-            and len(file_of) == len(set(file_of.values())) == len(set(pairs))
-        ):
+        one_each = len(file_of) == len(set(file_of.values())) == len(set(pairs))
+        if column != id_column and one_each and all(map(names_image, file_of.values())):
             yield f"column {listed([title])} of {name}", file_of
 
 
@@ -166,7 +171,7 @@ def _by_path_or_name(queries: Sequence[str], image_ids: Sequence[str], lookup: I
 
 
 def _pixel_ways(sample: Sample, tables: Mapping[str, Path], root: Path) -> list[_Way]:
-    names = [name for name, path in tables.items() if "test" in name.lower() and is_pixel_table(path)]
+    names = [name for name, path in tables.items() if is_of_test(name) and is_pixel_table(path)]
     return [
         _by_rows(sample, name, tables[name], root) for name in sorted(names, key=lambda name: (len(name), name))[:1]
     ]
@@ -196,6 +201,13 @@ def _by_rows(sample: Sample, name: str, path: Path, root: Path) -> _Way:
 def _require_found(way: _Way, sample: Sample, files: ImageFiles, skip_missing: bool) -> None:
     joined, n_ids = way.joined, len(sample.image_ids)
     if len(joined.missing) == n_ids:
+        several = _several_images(sample.image_ids[0].strip(), files)
+        if several:
+            raise DataError(
+                f"{sample.name} has a row for several images together: {listed(sample.image_ids[:1])} for "
+                f"{listed(several)}",
+                hint="give a sample submission with a row for each image, and put the predictions together yourself",
+            )
         raise DataError(
             f"none of the {n_ids} ids in {sample.name} names an image {way.place}: {listed(joined.missing)}",
             hint=files.unread_advice
@@ -213,6 +225,13 @@ def _require_found(way: _Way, sample: Sample, files: ImageFiles, skip_missing: b
             f"{listed(joined.ambiguous)}",
             hint="leave one image for each id",
         )
+
+
+def _several_images(image_id: str, files: ImageFiles) -> list[str]:
+    """The test images whose names begin with the id, or that lie in a folder called so, where there are several."""
+    begins = re.compile(rf"(?:^|/){re.escape(image_id)}[_\W]")
+    images = [image for image in files.test or files.other if begins.search(image)]
+    return images if len(images) > 1 else []
 
 
 def _evidence(way: _Way) -> Iterator[str]:

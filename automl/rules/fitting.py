@@ -1,6 +1,7 @@
 """Which rule a metric calls for, and how it is fitted: to frequencies, or to targets.
 
 f1                          one threshold                       matched: share of the second class
+pf1                         the same, for certain or not at all matched: share of the second class
 f{beta}_macro, multi-label  a threshold for each class          matched: shares of the classes; expected F, beta not 1
 f{beta}_micro, multi-label  one threshold for all classes       matched: number of labels; expected F, beta not 1
 f{beta}_samples, the same   one threshold for all classes       matched: expected F
@@ -23,12 +24,13 @@ from numpy.typing import NDArray
 from automl.rules.boundaries import boundary
 from automl.rules.class_weights import expected_best, prior_corrected, searched_weights
 from automl.rules.cut_points import matched_cut_points, searched_cut_points
-from automl.rules.kinds import NEVER, ClassWeightsRule, Facts, Rule, ThresholdRule, ThresholdsRule
+from automl.rules.kinds import NEVER, AllOrNothingRule, ClassWeightsRule, Facts, Rule, ThresholdRule, ThresholdsRule
 from automl.rules.thresholds import (
     MAX_SEARCHED_CLASSES,
     best_threshold,
     expected_thresholds,
     matched_thresholds,
+    pooled_thresholds,
     searched_thresholds,
 )
 from automl.scores.metric import Metric
@@ -56,7 +58,9 @@ def fitting_of(metric: Metric, facts: Facts, *, seed: int = 0) -> Fitting | None
     if metric.name == "qwk":
         return _cut_points(facts, seed)
     if metric.name == "f1":
-        return _threshold(facts)
+        return _threshold(facts, ThresholdRule)
+    if metric.name == "pf1":  # a ratio of sums in which each probability is free is greatest where all are 0 or 1
+        return _threshold(facts, AllOrNothingRule)
     if metric.name == "balanced_accuracy" or metric.average == "macro":
         return _class_weights(metric, facts)
     return None
@@ -66,11 +70,10 @@ def _labels(metric: Metric, facts: Facts) -> Fitting:
     average = metric.average or "macro"
 
     def fit(probs: NDArray[Any]) -> ThresholdsRule:
-        if metric.beta == 1.0 and average != "samples":
-            thresholds = matched_thresholds(probs, facts.shares, pooled=average == "micro")
-        else:
-            thresholds = expected_thresholds(probs, beta=metric.beta, average=average)
-        return _thresholds(thresholds, facts)
+        if metric.beta != 1.0 or average == "samples":
+            return _thresholds(expected_thresholds(probs, facts.shares, beta=metric.beta, average=average), facts)
+        matched = pooled_thresholds if average == "micro" else matched_thresholds
+        return _thresholds(matched(probs, facts.shares), facts)
 
     def search(targets: NDArray[Any], probs: NDArray[Any]) -> ThresholdsRule:
         start = np.asarray(fit(probs).thresholds)
@@ -93,15 +96,15 @@ def _cut_points(facts: Facts, seed: int) -> Fitting:
     return Fitting(lambda probs: matched_cut_points(probs, facts.shares), search)
 
 
-def _threshold(facts: Facts) -> Fitting:
-    def fit(probs: NDArray[Any]) -> ThresholdRule:
+def _threshold(facts: Facts, rule: Callable[[float], Rule]) -> Fitting:
+    def matched(probs: NDArray[Any]) -> float:
         n_below = len(probs) * (1.0 - facts.prior[1])
-        return ThresholdRule(boundary(np.sort(probs[:, 1]), n_below, top=1.0, never=NEVER))
+        return boundary(np.sort(probs[:, 1]), n_below, top=1.0, never=NEVER)
 
-    def search(targets: NDArray[Any], probs: NDArray[Any]) -> ThresholdRule:
-        return ThresholdRule(best_threshold(probs[:, 1], targets == 1, fit(probs).threshold, beta=1.0))
+    def search(targets: NDArray[Any], probs: NDArray[Any]) -> Rule:
+        return rule(best_threshold(probs[:, 1], targets == 1, matched(probs), beta=1.0))
 
-    return Fitting(fit, search)
+    return Fitting(lambda probs: rule(matched(probs)), search)
 
 
 def _class_weights(metric: Metric, facts: Facts) -> Fitting:

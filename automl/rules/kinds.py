@@ -108,6 +108,20 @@ class ThresholdRule:
 
 
 @dataclass(frozen=True, slots=True)
+class AllOrNothingRule:
+    """Probabilities (n, 2) of 0 and 1: the second class for certain where its probability reaches the threshold."""
+
+    threshold: float
+
+    def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
+        reached = _double(probs)[:, 1] >= self.threshold
+        return np.column_stack([~reached, reached]).astype(np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rule": "all or nothing", "threshold": self.threshold}
+
+
+@dataclass(frozen=True, slots=True)
 class CutPointsRule:
     """The number (n,) of cut points that the expected class number reaches.
 
@@ -180,6 +194,8 @@ def rule_from_json(document: Mapping[str, Any], metric: Metric, facts: Facts) ->
                 return ThresholdsRule(_numbers(document["thresholds"]), bool(document["always_labelled"]))
             case "threshold":
                 return ThresholdRule(float(document["threshold"]))
+            case "all or nothing":
+                return AllOrNothingRule(float(document["threshold"]))
             case "cut points":
                 return CutPointsRule(_numbers(document["cut_points"]))
             case "class weights":

@@ -3,7 +3,8 @@
 Three origins. Matched: labels as frequent as in training, which is where precision equals recall and therefore close to
 the best F1. Expected: the best F-beta if the probabilities were true, for a beta at which precision and recall are not
 worth the same, and for the mean over rows, where a label pays in rows that have few. Searched: the best on given
-targets. Not responsible for: applying them (automl.rules.kinds).
+targets. Where one threshold serves all classes, their probabilities are first made comparable: balanced training says
+rare labels too often (automl.rules.restoring). Not responsible for: applying them (automl.rules.kinds).
 
 Source: Lipton, Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure", for the
 threshold F* / 2; Ye, Chai, Lee and Chieu 2012, "Optimizing F-measure: A Tale of Two Approaches", for expected F.
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.resampling import some_units
+from automl.resampling import some_rows_of
 from automl.rules.boundaries import between, boundary
 from automl.rules.kinds import NEVER
+from automl.rules.restoring import restoring_odds, with_odds
 from automl.scores.labels import f_beta
 from automl.scores.metric import Average
 
@@ -32,17 +34,9 @@ FACTORS = (0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 3.0)  # of a class's labels, tri
 N_PASSES = 2
 
 
-def matched_thresholds(probs: NDArray[Any], prior: Floats, *, pooled: bool = False) -> Floats:
-    """(n_classes,) under which each label is as frequent in these rows as the prior says; all labels together, pooled.
-
-    Pooled serves where F itself is pooled: there thousands of rare classes, each with a threshold of its own from a
-    handful of rows, lose more than they gain.
-    """
-    sample = _sample(probs, MAX_POOLED_CELLS if pooled else MAX_CELLS)
-    if pooled:
-        values, n_below = np.sort(sample, axis=None), sample.size * (1.0 - float(prior.mean()))
-        return np.full(len(prior), boundary(values, n_below, top=1.0, never=NEVER))
-    columns = np.sort(sample, axis=0).T
+def matched_thresholds(probs: NDArray[Any], prior: Floats) -> Floats:
+    """(n_classes,) under which each label is as frequent in these rows as the prior says."""
+    columns = np.sort(some_rows_of(probs, MAX_CELLS), axis=0).T
     return np.array(
         [
             boundary(values, len(values) * (1.0 - share), top=1.0, never=NEVER)
@@ -51,24 +45,36 @@ def matched_thresholds(probs: NDArray[Any], prior: Floats, *, pooled: bool = Fal
     )
 
 
-def expected_thresholds(probs: NDArray[Any], *, beta: float, average: Average) -> Floats:
-    """(n_classes,) with the best F-beta that these rows would have if their probabilities were true.
+def pooled_thresholds(probs: NDArray[Any], prior: Floats) -> Floats:
+    """(n_classes,) under which all labels together are as frequent in these rows as the prior says.
+
+    One threshold on restored probabilities. It serves where F itself is pooled: there thousands of rare classes, each
+    with a threshold of its own from a handful of rows, lose more than they gain.
+    """
+    restored, odds = _restored(some_rows_of(probs, MAX_POOLED_CELLS), prior)
+    n_below = restored.size * (1.0 - float(prior.mean()))
+    return _before_restoring(boundary(np.sort(restored, axis=None), n_below, top=1.0, never=NEVER), odds)
+
+
+def expected_thresholds(probs: NDArray[Any], prior: Floats, *, beta: float, average: Average) -> Floats:
+    """(n_classes,) with the best F-beta that these rows would have if their restored probabilities were true.
 
     A label pays while its probability is at least F / (1 + beta^2), F being the score reached; from F = 0 on this is
     repeated until F stays, which is its maximum (Dinkelbach 1967, for a ratio of two sums). The rows' mean is no such
     ratio, but its best threshold has the same form, so that levels of F are tried there.
     """
-    sample = _sample(probs, MAX_CELLS if average == "macro" else MAX_POOLED_CELLS)
+    sample = some_rows_of(probs, MAX_CELLS if average == "macro" else MAX_POOLED_CELLS)
+    restored, odds = _restored(sample, prior)
     if average == "samples":
         levels = np.arange(1, N_LEVELS + 1) / N_LEVELS / (1.0 + beta**2)
-        scores = [_expected_f(sample, level, beta=beta, axis=1).mean() for level in levels]
-        return np.full(probs.shape[1], levels[int(np.argmax(scores))])
+        scores = [_expected_f(restored, level, beta=beta, axis=1).mean() for level in levels]
+        return _before_restoring(levels[int(np.argmax(scores))], odds)
     axis = 0 if average == "macro" else None
-    scores_reached = _expected_f(sample, 0.0, beta=beta, axis=axis)
+    scores_reached = _expected_f(restored, 0.0, beta=beta, axis=axis)
     while True:
-        better = _expected_f(sample, scores_reached / (1.0 + beta**2), beta=beta, axis=axis)
+        better = _expected_f(restored, scores_reached / (1.0 + beta**2), beta=beta, axis=axis)
         if not (better > scores_reached + 1e-12).any():
-            return np.broadcast_to(scores_reached / (1.0 + beta**2), probs.shape[1:]).copy()
+            return _before_restoring(scores_reached / (1.0 + beta**2), odds)
         scores_reached = np.maximum(better, scores_reached)
 
 
@@ -97,10 +103,16 @@ def best_threshold(probs: NDArray[Any], targets: NDArray[Any], start: float, *, 
     return between(values, int(scores.argmax()), top=1.0, never=NEVER)
 
 
-def _sample(probs: NDArray[Any], max_cells: int) -> NDArray[Any]:
-    """As many rows, always the same ones, as have no more cells."""
-    n_rows = max(1, max_cells // probs.shape[1])
-    return probs[some_units(len(probs), None, n_rows=n_rows, seed=0)] if len(probs) > n_rows else probs
+def _restored(probs: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Probabilities with each label as frequent as in training, and the factors of the odds that make them so."""
+    odds = restoring_odds(probs, prior)
+    return np.where(prior > 0, with_odds(probs, odds), 0.0), odds  # what training never showed is never said
+
+
+def _before_restoring(threshold: Floats | float, odds: Floats) -> Floats:
+    """(n_classes,) what the probabilities reach where the restored ones reach the threshold."""
+    thresholds = np.broadcast_to(np.asarray(threshold, dtype=np.float64), odds.shape)
+    return np.where(thresholds <= 1.0, with_odds(np.minimum(thresholds, 1.0), 1.0 / odds), thresholds)
 
 
 def _expected_f(probs: NDArray[Any], threshold: Any, *, beta: float, axis: int | None) -> Floats:

@@ -5,11 +5,9 @@ Not responsible for: what a metric must tell of itself (automl.metrics).
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from automl.artifacts import digest_of
 from automl.errors import UsageError
+from automl.own_code import module_at
 
 EXAMPLE = "def score(y_true, y_pred): return float(...)"
 
@@ -66,11 +65,10 @@ def load_own(name: str) -> OwnScore:
     """
     path_text, _, function_name = name.rpartition(":") if not name.endswith(".py") else (name, "", "")
     path = Path(path_text).expanduser().resolve()
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", hint=f"give the path of a Python file with a function: {EXAMPLE}")
+    module = module_at(path, hint=f"give the path of a Python file with a function: {EXAMPLE}")
     if not function_name:
         raise UsageError(f"'{name}' names no function of its file", hint=f"name it: --metric {path.name}:score")
-    function = getattr(_module_at(path), function_name, None)
+    function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(f"{path} defines no function {function_name}", hint=f"define it: {EXAMPLE}")
     digest = digest_of([path.read_bytes().decode("utf-8", "surrogateescape")])
@@ -82,14 +80,3 @@ def _number(score: Any) -> float:
         return np.nan if isinstance(score, str) else float(score)
     except (TypeError, ValueError):
         return np.nan
-
-
-def _module_at(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}", hint="mend the file") from error
-    return module

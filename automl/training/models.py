@@ -138,9 +138,12 @@ def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Lin
     else:
         neck, n_features = build_neck(reading.n_features, attention=model.attention, pooling=model.pooling)
     head = build_head(n_features, link.n_outputs, hidden=model.hidden, dropout=model.dropout)
+    last = head.get_submodule("fc")
+    if link.initial_std is not None:
+        nn.init.normal_(last.get_parameter("weight"), std=link.initial_std)
     if link.initial_bias is not None:
         with torch.no_grad():
-            head.get_submodule("fc").get_parameter("bias").copy_(torch.tensor(link.initial_bias))
+            last.get_parameter("bias").copy_(torch.tensor(link.initial_bias))
     return Network(body=reading.trim(whole), reading=reading, neck=neck, head=head, link=link)
 
 

@@ -380,7 +380,7 @@ def test_no_threshold_expects_more_than_the_one_that_is_found(beta: float) -> No
 
     probs = np.random.default_rng(0).beta(0.5, 1.0, (30, 2))
     for average, columns in (("micro", [probs]), ("macro", [probs[:, [0]], probs[:, [1]]])):
-        found = expected_thresholds(probs, beta=beta, average=average)  # type: ignore[arg-type]
+        found = expected_thresholds(probs, probs.mean(axis=0), beta=beta, average=average)  # type: ignore[arg-type]
         for threshold, some in zip(found, columns, strict=False):
             best = max(expected(some >= cut, some) for cut in some.ravel())
             assert expected(some >= threshold, some) == pytest.approx(best)
@@ -398,3 +398,37 @@ def test_a_metric_that_falls_is_decided_the_other_way_round() -> None:
     decision = choose_rule(lost, facts, targets, probs)
     assert decision.kind == "matched"  # and never searched, as nothing is known of the function
     assert decision.score < 1 - f1_macro(targets, probs)
+
+
+@pytest.mark.parametrize("name", ["f1_micro", "f1_samples", "f2_samples", "f2_micro"])
+def test_labels_taught_on_balanced_batches_are_restored_before_one_threshold_serves_all(name: str) -> None:
+    rng = np.random.default_rng(0)
+    prior = 0.5 / np.arange(1, 18)
+    targets = (rng.random((4000, 17)) < prior).astype(np.int64)
+    logits = 2.0 * (rng.normal(size=targets.shape) + 2.0 * targets - 1.0)
+    true, balanced = (1 / (1 + np.exp(-(logits + shift))) for shift in (np.log(prior / (1 - prior)), 0.0))
+    metric, facts = metric_named(name), Facts(task=Task.MULTILABEL, prior=tuple(prior), always_labelled=False)
+    score = metric.score(targets, matched_rule(metric, facts, true)(true))
+    taught_otherwise = metric.score(targets, matched_rule(metric, facts, balanced)(balanced))
+    assert taught_otherwise > metric.score(targets, balanced >= 0.5) + 0.03
+    assert taught_otherwise == pytest.approx(score, abs=0.01)
+
+
+def test_pf1_is_handed_in_as_all_or_nothing_because_that_scores_more() -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random(4000) < 0.1).astype(np.int64)
+    positive = 1 / (1 + np.exp(-(2.0 * rng.normal(size=4000) + 4.0 * targets - 2.0 + np.log(0.1 / 0.9))))
+    probs = np.column_stack([1 - positive, positive])
+    metric, facts = metric_named("pf1"), Facts(task=Task.BINARY, prior=(0.9, 0.1))
+    decision = choose_rule(metric, facts, targets, probs)
+    assert decision.kind != "plain"
+    assert decision.score > metric(targets, probs) + 0.05
+    assert set(np.unique(decision.rule(probs))) == {0.0, 1.0}
+    assert rule_from_json(decision.rule.to_json(), metric, facts) == decision.rule
+
+
+def test_so_few_rows_of_so_many_classes_choose_no_rule() -> None:
+    targets = np.random.default_rng(0).integers(50, size=200)
+    probs = np.random.default_rng(1).dirichlet(np.ones(50), size=200)
+    facts = Facts(task=Task.MULTICLASS, prior=(0.02,) * 50)
+    assert choose_rule(metric_named("f1_macro"), facts, targets, probs).kind == "plain"

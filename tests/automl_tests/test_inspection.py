@@ -194,5 +194,53 @@ def test_values_are_shown_by_tenths() -> None:
     found = inspect_competition(competition, Survey(train=facts, test=facts))
     assert [count for _, count in found.counts] == [30] * 10
     first = rows_to_show(found, n_classes=10, n_images=5)[0]
-    assert first[0] == "tenth 1"
+    assert first[0] == f"{values.min():.4g} to {np.sort(values[:, 0])[29]:.4g}"
     assert values[first[1]].max() < 15
+    assert [rows[0] for _, rows in rows_to_show(found, n_classes=10, n_images=1)] == [
+        int(np.flatnonzero(found.competition.strata == tenth)[0]) for tenth in range(10)
+    ]
+
+
+def test_values_that_repeat_have_as_many_parts_as_there_are() -> None:
+    values = np.repeat([1.0, 7.0], [N // 10 * 6, N // 10 * 4])[:, None]
+    competition = make_competition(
+        Path("/nowhere"), values, task=Task.REGRESSION, classes=("score",), scales=((0.0, 10.0),)
+    )
+    facts = facts_of(drawn(noise))
+    found = inspect_competition(competition, Survey(train=facts, test=facts))
+    assert found.counts == (("1", N // 10 * 6), ("7", N // 10 * 4))
+    assert {name: len(rows) for name, rows in rows_to_show(found, n_classes=10, n_images=N)} == dict(found.counts)
+
+
+def test_images_of_one_group_do_not_give_each_other_away() -> None:
+    """Each of ten scenes has a side of its own, but scenes have none; without groups each would be known by heart."""
+    scenes = [noise(np.random.default_rng(seed)) for seed in range(10)]
+    rng = np.random.default_rng(0)
+    shots = np.array([scenes[row % 10] + rng.normal(0, 8, (32, 32, 3)) for row in range(N)]).clip(0, 255)
+    facts = facts_of(shots)
+    competition = make_competition(Path("/nowhere"), np.arange(N) % 2)
+    survey = Survey(train=facts, test=facts)
+    mistaken = inspect_competition(competition, survey).mirrored
+    assert mistaken is not None
+    assert mistaken.is_clear
+    grouped = inspect_competition(replace(competition, groups=np.arange(N) % 10), survey)
+    assert grouped.mirrored is not None
+    assert not grouped.mirrored.is_slight
+
+
+def test_fewer_groups_than_parts_answer_nothing() -> None:
+    competition = make_competition(Path("/nowhere"), np.arange(N) % 2)
+    facts = facts_of(drawn(landscape))
+    found = inspect_competition(replace(competition, groups=np.arange(N) % 3), Survey(train=facts, test=facts))
+    assert found.mirrored is None
+    assert "not compared" in described(found)[-1]
+
+
+def test_broken_images_are_a_reason_for_skip_broken() -> None:
+    facts = facts_of(drawn(noise))
+    assert "--skip-broken" in suggested(inspected(replace(facts, problems={0: "train/0.jpg cannot be decoded"})))
+    assert "--skip-broken" not in suggested(inspected(facts))
+
+
+def test_images_of_one_size_are_described_in_a_word() -> None:
+    assert "sizes: training images of 320x240 px, all of them" in described(inspected(facts_of(drawn(noise))))

@@ -90,8 +90,8 @@ def test_broken_images_are_left_out_where_asked_and_broken_test_images_get_the_p
     assert whole.groups is not None and whole.groups.tolist() == [7, 8, 8, 9]
     assert whole.grouped_by == "patient"
     assert (whole.unreadable_test, whole.test_ids) == ((0, 2), leaf.test_ids)
-    assert whole.evidence[-2].startswith("broken: 2 training images are left out: train/1.png")
-    assert whole.evidence[-1].startswith("broken: 1 test images get the prior: test/0.png")
+    assert whole.evidence[-2].startswith("broken: 2 training images left out: train/1.png")
+    assert whole.evidence[-1].startswith("broken: 1 test image given the prior: test/0.png")
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_copies_become_groups_that_no_fold_parts(tmp_path: Path) -> None:
         assert folds.min() == 0
         assert (folds[0], folds[1], folds[2], folds[2]) == (folds[30], folds[31], folds[32], folds[33])
     assert leaf.evidence == (
-        "duplicates: 4 training images are copies of another (1 exact); each stays in one fold with its copies",
+        "duplicates: 4 repeated training images (1 exact); copies stay in one fold",
         "duplicates: 3 copies carry different labels: train/2.png, train/32.png, train/33.png",
-        "duplicates: 1 test images are also training images (0 exact): test/0.png is train/5.png",
+        "duplicates: 1 test image seen in training (0 exact): test/0.png is train/5.png",
     )
 
 
@@ -147,7 +147,7 @@ def test_copies_within_a_group_change_no_group(tmp_path: Path) -> None:
     same = looked_at(replace(leaf, groups=patients))
     assert same.groups is patients
     assert same.grouped_by == "patient"
-    assert same.evidence[0].startswith("duplicates: 1 training images are copies of another (1 exact)")
+    assert same.evidence[0].startswith("duplicates: 1 repeated training image (1 exact)")
 
 
 def test_a_picture_that_all_patients_share_does_not_join_them_into_one_group(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from automl.files.image_names import part_of
 from automl.files.images import ImageLookup, split_folder, without_suffix
 
 
@@ -133,3 +134,25 @@ def test_a_file_goes_before_a_member_of_an_archive() -> None:
 def test_the_folder_of_a_part_may_lie_in_others_or_be_an_archive() -> None:
     names = ["imgs/train/c0/a.png", "train.zip/train/a.png", "a.zip/test_stg1/a.png", "valid/a.png", "train.png"]
     assert [split_folder(name) for name in names] == ["imgs/train/", "train.zip/", "a.zip/test_stg1/", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("slug/train/x/1.jpg", ["train/x/1.jpg"]),  # the first folder is of another machine
+        ("/kaggle/input/slug/train/x/1", ["train/x/1.jpg"]),
+        ("more/x/2.jpg", ["extra/more/x/2.jpg"]),  # the first folders are not said
+        ("test/x/1.jpg", []),  # a folder that is missing: not the image of that name below another one
+        ("slug/test/x/1.jpg", []),
+        ("y/1.jpg", []),
+    ],
+)
+def test_a_path_may_begin_elsewhere_but_never_leads_to_another_folder(wanted: str, found: list[str]) -> None:
+    assert ImageLookup(["train/x/1.jpg"], ["extra/more/x/2.jpg"]).candidates(wanted) == found
+
+
+def test_a_word_in_the_name_of_a_folder_at_the_top_parts_training_and_test() -> None:
+    names = ["seg_train/x/1.jpg", "a.zip/cars_test/1.jpg", "ISIC_Training_Input/1.jpg", "ImagesTest/1.jpg"]
+    assert [part_of(name) for name in names] == ["train", "test", "train", "test"]
+    others = ["latest/1.jpg", "contest/1.jpg", "classes/toy_train/1.jpg", "1_train.jpg"]
+    assert {part_of(name) for name in others} == {"other"}

@@ -316,9 +316,9 @@ FAULTS: dict[str, tuple[Damage, str, str]] = {
         "same competition",
     ),
     "a number that is no probability": (sample_rows("s0,7", "s1,7"), "holds 7 in column label", "same competition"),
-    "a class column without images": (
-        sample_rows("s0,0,0,0,1", header="id,cat,dog,owl,bat"),
-        "sample_submission.csv has column without a training image: bat",
+    "mostly class columns without images": (
+        sample_rows("s0,0,0,0,1,0,0,0", header="id,cat,dog,owl,bat,fox,elk,ape"),
+        "sample_submission.csv has 4 columns without a training image: bat, fox, elk",
         "same competition",
     ),
     "a trained class without a column": (

@@ -12,7 +12,7 @@ from automl.errors import DataError, UsageError
 from automl.files.tables import Table
 from automl.reading.asked import Asked
 from automl.reading.known import Known
-from automl.reading.label_lists import holds_lists
+from automl.reading.label_lists import holds_lists, separated_labels, sets_of
 from automl.reading.labels import Labels
 from automl.reading.meaning import Meaning, understand
 from automl.reading.templates import Sample, sample_of
@@ -48,7 +48,7 @@ NUMBERS = labels_of("0", "1", "2", "1")
 TWO = labels_of("0", "1", "1", "0")
 CATS = labels_of("cat", "dog", "dog", "cat")
 GRADES = labels_of("0", "1", "2", "3", "4", columns=["diagnosis"])
-MANY = labels_of(*(str(number) for number in range(1, 40)), columns=["Pawpularity"])
+MANY = labels_of(*(str(number) for number in (*range(1, 40), 7)), columns=["Pawpularity"])
 SETS = labels_of("scab rust", "scab", "rust", "healthy")
 COLUMNS = ["ETT - Abnormal", "CVC"]
 ONE_HOT = labels_of(*map(tuple, ("10", "01", "10")), columns=COLUMNS)
@@ -255,6 +255,29 @@ LISTS = {
     "a combination in the sample": (["dark night", "bright day"], ["dark day"], True),
     "a training cell in the sample": (["dark night", "bright day"], ["dark night"], False),
 }
+SEPARATED = {
+    "bars": (["Mass", "Mass|Effusion", "Effusion"], {"Mass|Effusion": ("Mass", "Effusion")}),
+    "commas and blanks": (["scab, rust", "scab", "rust"], {"scab, rust": ("scab", "rust")}),
+    "lists as Python writes them": (["['a', \"b c\"]", "[]"], {"['a', \"b c\"]": ("a", "b c"), "[]": ()}),
+    "names of equally many parts": (["Apple, scab", "Apple, rust", "Pear, scab", "Pear, rust"], None),
+    "a name with a comma": (["Pepper, bell", "Maize"], None),
+    "one label each": (["cat", "dog"], None),
+}
+
+
+@pytest.mark.parametrize("case", SEPARATED)
+def test_labels_with_other_signs_between_them_are_seen_where_their_parts_are_labels_elsewhere_too(case: str) -> None:
+    cells, expected = SEPARATED[case]
+    found = separated_labels(cells)
+    assert (found is None) == (expected is None)
+    assert (found or {}).items() >= (expected or {}).items()
+
+
+def test_lists_of_the_samples_classes_may_have_one_name_for_none_of_them() -> None:
+    assert sets_of(["a|b", "No Finding"], ["a", "b"]) == {"a|b": ("a", "b"), "No Finding": ()}
+    assert sets_of(["a|b", "x", "y"], ["a", "b"]) is None
+    assert sets_of(["a|x", "b"], ["a", "b"]) is None
+    assert sets_of(["a", "b"], ["a", "b"]) is None, "nothing to take apart"
 
 
 @pytest.mark.parametrize("case", LISTS)
@@ -341,6 +364,38 @@ FAULTS = {
         *(labels_of("cat", "", "dog"), sample_with("cat"), {}),
         *(DataError, "there is no label of 1", "add the labels"),
     ),
+    "a label of its own for each image": (
+        *(labels_of(*(f"w{number}" for number in range(21))), sample_with("w1"), {}),
+        *(DataError, "each of the 21 training images has a label of its own: w0", "--label"),
+    ),
+    "a number of its own for each image": (
+        *(labels_of(*(str(number) for number in range(21))), sample_with("1"), {"metric": "accuracy"}),
+        *(DataError, "has a label of its own", "--task regression"),
+    ),
+    "labels with their confidences": (
+        *(labels_of("7", "137790", "7"), sample_with("137790 0.1"), {}),
+        *(DataError, "asks for labels with a confidence behind each: 137790 0.1", "leave the labels alone"),
+    ),
+    "a number that is no label": (
+        *(labels_of("1", "2", "3"), sample_with("0"), {}),
+        *(DataError, "holds 0 in column label, but the training labels are 1, 2, 3", "--task regression"),
+    ),
+    "a word that is no label": (
+        *(CATS, sample_with("unknown"), {}),
+        *(DataError, "holds unknown in column label", "--task multiclass"),
+    ),
+    "masks for labels": (
+        *(labels_of("1 3 10 3", "5 2 7 2"), sample_with(""), {}),
+        *(DataError, "holds lists that name something twice, as masks and boxes do: 1 3 10 3", "segmentation"),
+    ),
+    "lists that a submission cannot have": (
+        *(labels_of("a|b", "a", "b"), sample_with(""), {"task": Task.MULTILABEL}),
+        *(DataError, "holds lists without blanks between the labels", "a column for each label"),
+    ),
+    "most columns without images": (
+        *(CATS, sample_with(("0",) * 5, columns=["cat", "dog", "owl", "fox", "bat"]), {}),
+        *(DataError, "has 3 columns without a training image: owl, fox, bat", "same competition"),
+    ),
     "ranked labels with blanks": (
         *(labels_of("Sugar beet", "Maize", "Fat Hen"), sample_with("Maize"), {"metric": "map@2"}),
         *(DataError, "but these have blanks: Fat Hen, Sugar beet", "--label COLUMN"),
@@ -356,3 +411,36 @@ def test_what_does_not_fit_is_refused_in_one_line_that_names_it(fault: str) -> N
     assert problem in caught.value.problem
     assert hint in caught.value.hint
     assert "\n" not in caught.value.problem + caught.value.hint
+
+
+def test_the_users_word_makes_a_value_that_is_no_label_stand_for_nothing() -> None:
+    found = meant(labels_of("1", "2", "3"), sample_with("0"), task=Task.MULTICLASS)
+    assert (found.kind, found.classes) == (SubmissionKind.LABEL, ("1", "2", "3"))
+    line = "submission: 0 in sample_submission.csv is no training label and taken to stand for nothing"
+    assert line in found.evidence
+
+
+def test_columns_of_the_sample_may_have_no_images_or_begin_with_what_is_no_label() -> None:
+    found = meant(CATS, sample_with(("0", "0", "0"), columns=["dog", "bat", "cat"]))
+    assert found.classes == ("dog", "bat", "cat")
+    assert found.targets.tolist() == [2, 0, 0, 2]
+    assert "classes: no training image has bat, so that nothing is learnt of it" in found.evidence
+    prefixed = meant(CATS, sample_with(("0", "0"), columns=["Status_dog", "Status_cat"]))
+    assert prefixed.classes == ("Status_dog", "Status_cat")
+    assert prefixed.targets.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("labels", [("1", "2"), ("-1", "1"), ("\u0661", "\u0662")])
+def test_two_labels_that_are_numbers_are_submitted_as_they_are(labels: tuple[str, str]) -> None:
+    for value in labels:
+        found = meant(labels_of(*labels, labels[0]), sample_with(value))
+        assert (found.kind, found.classes) == (SubmissionKind.LABEL, labels)
+    with pytest.raises(DataError, match="holds 0 in column label"):
+        meant(labels_of("1", "2"), sample_with("0"))
+    assert meant(labels_of("1", "2"), sample_with("0"), metric="roc_auc").kind is SubmissionKind.PROBABILITY
+
+
+def test_labels_that_look_like_lists_and_are_submitted_as_they_are_are_told() -> None:
+    found = meant(labels_of("a|b", "a", "b", "a"), sample_with("a|b"))
+    assert found.classes == ("a", "a|b", "b")
+    assert "task: labels such as a|b look like lists; each of them is taken for a class of its own" in found.evidence

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from automl.config import FOCAL_LOSSES, LOSSES, LossConfig, ModelConfig
 from automl.tasks import Task
+from automl.training.inference import predict_probs
 from automl.training.links import link_of
 from automl.training.models import build_model
 
@@ -171,3 +172,12 @@ def test_without_a_prior_labels_begin_as_classes_and_values_in_the_middle() -> N
 def test_a_prior_is_of_no_account_where_an_image_has_one_class(name: str) -> None:
     with_prior = link_of(loss_named(name), Task.ORDINAL, 4, prior=np.array([0.7, 0.1, 0.1, 0.1]))
     assert with_prior.initial_bias == link_of(loss_named(name), Task.ORDINAL, 4).initial_bias
+
+
+def test_values_begin_at_their_prior_whatever_the_image() -> None:
+    link = link_of(loss_named("bce"), Task.REGRESSION, 2, prior=np.array([0.2, 0.7]))
+    model = ModelConfig(backbone="test_resnet", pretrained=False)
+    network = build_model(model, n_classes=2, weights_dir=None, link=link)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    probs = predict_probs(network, images, np.arange(8), image_size=32, device="cpu")
+    assert probs == pytest.approx(np.tile([[0.2, 0.7]], (8, 1)), abs=0.05)
