@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from automl.data.competition import SubmissionKind
 from automl.errors import DataError, UsageError, listed
-from automl.files.tables import counted
 from automl.metrics import Metric, metric_named
 from automl.reading.asked import Asked
 from automl.reading.known import Known
@@ -27,7 +26,6 @@ from automl.reading.targets import Targets, class_targets, class_texts, label_se
 from automl.reading.task_finding import ORDINAL_METRICS, Finding, find_task, grades_in, is_number
 from automl.reading.templates import Sample
 from automl.tasks import Task
-
 
 PROPOSED = "proposed for such a submission"
 

@@ -77,7 +77,7 @@ def test_five_failures_in_a_row_end_the_search_with_4_and_the_cause(work: Path, 
 
 def test_a_second_search_is_refused_with_6_while_the_first_one_lives_and_not_longer(work: Path, mark: str) -> None:
     command, files = search_command(work), files_of(work)
-    first = start(command, mark=mark, epoch_seconds=0.5)
+    first = start(command, mark=mark, epoch_seconds=2.0)
     wait_until(lambda: read_journal(files).n_epochs > 0, what="trials to begin")
     second = run(command, mark=mark)
     assert second.returncode == 6

@@ -129,6 +129,15 @@ def test_task_submission_and_metric_follow_from_labels_and_sample_and_from_what_
     assert found.task in found.metric.tasks
 
 
+def test_a_known_metric_of_labels_yields_where_the_sample_wants_a_probability() -> None:
+    known = Known(slug="pets", metric="accuracy")
+    found = meant(CATS, sample_with("0.5"), known)
+    assert (found.kind, found.metric.name, found.metric_given) == (SubmissionKind.PROBABILITY, "roc_auc", False)
+    assert any("accuracy, known of pets, is not scored on what" in line for line in found.evidence)
+    assert meant(CATS, sample_with("cat"), known).metric.name == "accuracy"
+    assert meant(CATS, sample_with("0.5"), Known(slug="pets", metric="log_loss")).metric.name == "log_loss"
+
+
 def test_what_is_known_goes_before_what_is_inferred_and_what_is_asked_before_both() -> None:
     known = Known(slug="eyes", metric="qwk", task=Task.ORDINAL, flips=False)
     found = meant(GRADES, sample_with("0"), known)
