@@ -20,6 +20,8 @@ from automl.decisions import Facts, Scorer
 from automl.metrics import Metric, metric_named
 from automl.tasks import Task
 
+GROUPED_BY = "duplicates"  # what `grouped_by` says of groups that hold copies together
+
 
 class SubmissionKind(enum.StrEnum):
     """What the submission holds for a test image; in the long form, for an image and one of its classes."""

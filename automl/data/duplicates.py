@@ -20,7 +20,6 @@ from scipy.sparse.csgraph import connected_components
 from automl.data.look_alikes import FLAT, Pairs, contrasts, look_alikes
 from automl.data.survey import ImageFacts, Survey
 
-GROUPED_BY = "duplicates"  # what Competition.grouped_by says of groups that hold copies together
 SWALLOWED = 0.05  # a chain of look-alikes longer than this fraction of the images is no set of copies
 MIN_SWALLOWED = 10
 

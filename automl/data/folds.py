@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.model_selection import StratifiedKFold
 
 from automl.artifacts import write_table
-from automl.data.competition import Competition
-from automl.data.duplicates import GROUPED_BY
+from automl.data.competition import GROUPED_BY, Competition
 from automl.data.stratification import deal_out
 from automl.errors import DataError, StorageError, UsageError
 from automl.files.tables import read_table
@@ -46,6 +44,9 @@ def make_folds(competition: Competition, *, n_folds: int = N_FOLDS, seed: int = 
         )
     folds = np.full(len(competition.targets), TRAINING_ONLY, dtype=np.int64)
     if competition.groups is None and competition.task.one_class_each:
+        # Here, because the process of every trial imports this module, and needs none of scikit-learn.
+        from sklearn.model_selection import StratifiedKFold
+
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
         for fold, (_, validation) in enumerate(splitter.split(rows, competition.targets[rows])):
             folds[rows[validation]] = fold

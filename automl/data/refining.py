@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from automl.data.competition import Competition
-from automl.data.duplicates import GROUPED_BY, Duplicates, find_duplicates
+from automl.data.competition import GROUPED_BY, Competition
+from automl.data.duplicates import Duplicates, find_duplicates
 from automl.data.survey import Survey
 from automl.errors import DataError, listed
 from automl.files.tables import counted
