@@ -47,8 +47,14 @@ class Inspection:
     turned: Told | None
 
 
-def inspect_competition(competition: Competition, survey: Survey, *, seed: int = 0) -> Inspection:
-    """What the survey of a competition's images tells; the same every time."""
+def inspect_competition(
+    competition: Competition, survey: Survey, duplicates: Duplicates | None = None, *, seed: int = 0
+) -> Inspection:
+    """What the survey of a competition's images tells; the same every time.
+
+    Args:
+        duplicates: of the survey, where they are found already.
+    """
     rng = np.random.default_rng(seed)
     train, test = readable_rows(survey.train), readable_rows(survey.test)
     some_train, some_test = _some(train, rng), _some(test, rng)
@@ -56,7 +62,7 @@ def inspect_competition(competition: Competition, survey: Survey, *, seed: int =
     return Inspection(
         competition=competition,
         survey=survey,
-        duplicates=find_duplicates(survey),
+        duplicates=duplicates or find_duplicates(survey),
         counts=_counts(competition),
         shift_in_files=_compared(_file_facts(survey.train, some_train), _file_facts(survey.test, some_test)),
         shift_in_pixels=_compared(seen, _seen(survey.test, some_test)),

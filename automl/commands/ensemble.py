@@ -10,6 +10,7 @@ import typer
 
 from automl.commands.exits import reported
 from automl.commands.flags import DEFAULT_WORKDIR, TTA, Device, StudyName, Top, Workdir, first_device
+from automl.commands.screens import say_line
 
 if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
@@ -40,7 +41,7 @@ def write_ensemble(
     device: str,
     out: Path | None,
     at_least: int,
-    note: Callable[[str], None] = typer.echo,
+    note: Callable[[str], None] = say_line,
 ) -> None:
     """Ensemble, write the submission, and print what it is made of.
 

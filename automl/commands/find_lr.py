@@ -27,6 +27,7 @@ from automl.commands.flags import (
     existing_folder,
     first_device,
 )
+from automl.commands.screens import say_line
 from automl.errors import UnfitEnvironmentError
 from automl.reading.asked import Asked
 
@@ -75,8 +76,8 @@ def find_lr(
         seed=seed,
     )
     runner = InlineRunner(_known_device(device or first_device()), n_threads=cpu_count())
-    with runner_outcomes(typer.echo, interrupted=INTERRUPTED):
-        finding = find(request, runner, note=typer.echo)
+    with runner_outcomes(say_line, interrupted=INTERRUPTED):
+        finding = find(request, runner, note=say_line)
     print_finding(finding)
     typer.echo(f"wrote {shown(request.files.find_lr_page)} and {shown(request.files.find_lr)}")
 

@@ -10,7 +10,8 @@ import typer
 from automl.commands.asking import NOTHING, asking
 from automl.commands.exits import reported
 from automl.commands.flags import DEFAULT_WORKDIR, HERE, Folder, StudyName, Workdir
-from automl.errors import DataError, StorageError, printable
+from automl.commands.screens import say_line
+from automl.errors import DataError, StorageError
 from automl.reading.asked import Asked
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ def inspect(
 
     if names_only:
         for line in read_competition(folder, asked).evidence:
-            typer.echo(line)
+            say_line(line)
         return
     _look(folder, asked, study_files(workdir, study or folder.resolve().name), html=html)
 
 
 def _look(folder: Path, asked: Asked, files: StudyFiles, *, html: bool) -> None:
+    from automl.data.duplicates import find_duplicates
     from automl.data.refining import refined
     from automl.inspect_page import write_inspection
     from automl.inspection import described, inspect_competition
@@ -49,13 +51,14 @@ def _look(folder: Path, asked: Asked, files: StudyFiles, *, html: bool) -> None:
     from automl.workdir import shown
     from runners.devices import cpu_count
 
-    competition, survey = look_at(folder, asked, cache=files.cache, n_threads=cpu_count(), note=typer.echo)
-    usable = refined(competition, survey, skip_broken=True)
-    inspection = inspect_competition(competition, survey)
+    competition, survey = look_at(folder, asked, cache=files.cache, n_threads=cpu_count(), note=say_line)
+    duplicates = find_duplicates(survey)
+    usable = refined(competition, survey, duplicates, skip_broken=True)
+    inspection = inspect_competition(competition, survey, duplicates)
     for line in [*usable.evidence[len(competition.evidence) :], *described(inspection)]:
-        typer.echo(printable(line))
+        say_line(line)
     for what, why in suggestions_of(inspection):
-        typer.echo(printable(f"suggestion: {what} ({why})"))
+        say_line(f"suggestion: {what} ({why})")
     if html:
         write_inspection(inspection, files.inspection)
         typer.echo(f"wrote {shown(files.inspection)}")
@@ -76,9 +79,9 @@ def check(
     content = _content(file)
     found = problems(competition, content)
     for line in remarks(competition, content) if not found else []:
-        typer.echo(printable(f"remark: {line}"))
+        say_line(f"remark: {line}")
     for line in found[1:]:
-        typer.echo(printable(f"problem: {line}"))
+        say_line(f"problem: {line}")
     if found:
         raise DataError(f"{file} would be refused: {found[0]}", hint="compare it with the sample submission")
     typer.echo(f"{file} would be accepted: {len(competition.submission.ids)} rows")

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from automl.errors import printable
+
 if TYPE_CHECKING:
     from automl.display import Screen
 
@@ -37,6 +41,11 @@ def open_screen(*, quiet: bool) -> Iterator[Screen]:
 
     with Live(console=console, refresh_per_second=4) as live:
         yield LiveScreen(live)
+
+
+def say_line(text: str) -> None:
+    """Print a line, which may hold names of the folder's files: they command no terminal."""
+    typer.echo(printable(text))
 
 
 def say_nothing(text: str) -> None:

@@ -34,7 +34,7 @@ from automl.commands.flags import (
     number_of_folds,
     number_to_keep,
 )
-from automl.commands.screens import open_screen, say_nothing
+from automl.commands.screens import open_screen, say_line, say_nothing
 from automl.errors import UsageError
 from automl.reading.asked import Asked
 
@@ -151,7 +151,7 @@ def search(
         deadline=deadline,
         keep_weights=number_to_keep(keep_checkpoints, top),
     )
-    say = say_nothing if quiet else typer.echo
+    say = say_nothing if quiet else say_line
     say(f"study '{files.root.name}' in {shown(files.root)}, trials on {counted(devices)}")
     if center_lr is not None:
         request = replace(request, space=_centred(request, center_lr, placement, say))

@@ -26,7 +26,9 @@ N_NAMED = 10  # broken images in one line
 LARGEST_GROUP = 0.2  # of the images: what fits into one of five folds
 
 
-def refined(competition: Competition, survey: Survey, *, skip_broken: bool = False) -> Competition:
+def refined(
+    competition: Competition, survey: Survey, duplicates: Duplicates | None = None, *, skip_broken: bool = False
+) -> Competition:
     """The competition with copies in one group each and, with skip_broken, without what cannot be decoded.
 
     Broken training images are left out; broken test images become unreadable_test. Without copies and broken images
@@ -34,6 +36,7 @@ def refined(competition: Competition, survey: Survey, *, skip_broken: bool = Fal
 
     Args:
         survey: of this very competition.
+        duplicates: of the survey, where they are found already.
 
     Raises:
         DataError: there are broken images, all counted and the first named, and skip_broken is not given; or leaving
@@ -41,7 +44,7 @@ def refined(competition: Competition, survey: Survey, *, skip_broken: bool = Fal
     """
     if (survey.train.problems or survey.test.problems) and not skip_broken:
         raise _broken(competition, survey)
-    return _without_broken(_held_together(competition, find_duplicates(survey)), survey)
+    return _without_broken(_held_together(competition, duplicates or find_duplicates(survey)), survey)
 
 
 def _broken(competition: Competition, survey: Survey) -> DataError:

@@ -144,9 +144,9 @@ def _decided(choice: Choice, competition: Competition) -> tuple[Deciding, Decidi
 
 def _unseen(competition: Competition) -> str:
     n_unseen, n_test = len(competition.unreadable_test), len(competition.test_ids)
-    images = "test image is" if n_unseen == 1 else "test images are"
+    verb = "is" if n_unseen == 1 else "are"
     given = "the middle rank" if blends_ranks(competition) else "the training images' frequencies"
-    return f"{n_unseen} of {n_test} {images} missing or broken: {given} stand in for what nobody can see"
+    return f"{n_unseen} of {n_test} test images {verb} missing or broken: {given} stand in for what nobody can see"
 
 
 def _test_probs(choice: Choice, views: Sequence[View], competition: Competition, looking: Looking) -> NDArray[Any]:

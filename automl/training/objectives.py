@@ -62,13 +62,6 @@ def objective_of(loss_name: str, task: Task) -> Objective:
     return OBJECTIVES[task][loss_name]
 
 
-def require_loss_fits(loss_name: str, task: Task) -> None:
-    """Raises:
-    UsageError: the loss of that name has no meaning with that task.
-    """
-    require_losses_fit([loss_name], task)
-
-
 def require_losses_fit(loss_names: Iterable[str], task: Task) -> None:
     """Refuse a space that may ask for a loss that cannot be trained, saying which of its losses can.
 

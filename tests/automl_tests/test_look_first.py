@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import automl_here
+from .small_competitions import put_table_competition
 
 
 @pytest.fixture
@@ -59,6 +60,15 @@ def test_inspect_names_broken_images_and_goes_on(folder: Path, tmp_path: Path) -
     assert finished.exit_code == 0, finished.stderr
     assert all(path.name in finished.stdout for path in broken)
     assert "suggestion:" in finished.stdout
+
+
+def test_a_name_in_the_folder_commands_no_terminal(tmp_path: Path) -> None:
+    put_table_competition(tmp_path / "odd", labels=["cat", "dog\x1b[2J"] * 4)
+    for flags in (["--names-only"], []):
+        finished = automl_here(tmp_path, "inspect", str(tmp_path / "odd"), *flags)
+        assert finished.exit_code == 0, finished.stderr
+        assert "\x1b" not in finished.stdout
+        assert "dog\\x1b[2J" in finished.stdout
 
 
 def test_automl_toml_in_the_working_folder_is_heard(digits: Path, tmp_path: Path) -> None:

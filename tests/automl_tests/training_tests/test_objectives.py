@@ -12,7 +12,7 @@ from automl.errors import UsageError
 from automl.tasks import Task
 from automl.training.links import link_of
 from automl.training.losses import build_loss
-from automl.training.objectives import OBJECTIVES, objective_of, require_loss_fits, require_losses_fit
+from automl.training.objectives import OBJECTIVES, objective_of, require_losses_fit
 
 UNFIT = {(Task.MULTILABEL, "ordinal"), (Task.MULTILABEL, "smooth_l1"), (Task.REGRESSION, "ordinal")}
 
@@ -25,12 +25,12 @@ def config_named(name: str) -> LossConfig:
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_loss_either_trains_a_task_or_is_refused_by_name_before_anything_is_built(task: Task, name: str) -> None:
     if (task, name) not in UNFIT:
-        require_loss_fits(name, task)
+        require_losses_fit([name], task)
         assert link_of(config_named(name), task, 2).n_classes == 2
         build_loss(config_named(name), task=task, n_classes=2)
         return
     for refuse in (
-        lambda: require_loss_fits(name, task),
+        lambda: require_losses_fit([name], task),
         lambda: link_of(config_named(name), task, 2),
         lambda: build_loss(config_named(name), task=task, n_classes=2),
     ):
