@@ -72,6 +72,31 @@ class StudyFiles:
         return self.root / "ensemble.json"
 
     @property
+    def predictions(self) -> Path:
+        """A folder of what models have said of images, by content; may be deleted at any time."""
+        return self.root / "predictions"
+
+    @property
+    def refit(self) -> Path:
+        """Which trials were chosen to be trained on their remaining folds, and what came of it."""
+        return self.root / "refit.json"
+
+    @property
+    def lessons(self) -> Path:
+        """A folder of targets that trials are trained on in place of the labels, or beside them."""
+        return self.root / "lessons"
+
+    @property
+    def kit(self) -> Path:
+        """The ensemble as a folder that leaves the house."""
+        return self.root / "kit"
+
+    @property
+    def submissions(self) -> Path:
+        """What was handed in, and what it scored."""
+        return self.root / "submissions.json"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 
@@ -135,6 +160,10 @@ class TrialFiles:
     def result(self) -> Path:
         """What the trial answered when it was complete; written after everything else."""
         return self.root / "result.json"
+
+    def retrained(self, kind: str) -> TrialFiles:
+        """The files of the folds that were trained after the search: kind refit, pseudo or distilled."""
+        return TrialFiles(self.root / kind)
 
     def weights(self, fold: int) -> Path:
         return self.root / f"fold{fold}.safetensors"
