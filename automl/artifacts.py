@@ -51,6 +51,16 @@ class StudyFiles:
         return self.root / "folds.csv"
 
     @property
+    def train_sizes(self) -> Path:
+        """How large the training images' files were when the study was begun."""
+        return self.root / "train_sizes.json"
+
+    @property
+    def test_sizes(self) -> Path:
+        """As train_sizes, of the test images."""
+        return self.root / "test_sizes.json"
+
+    @property
     def cache(self) -> Path:
         return self.root / "cache"
 
@@ -135,12 +145,21 @@ class TrialFiles:
         return self.root / "config.json"
 
     @property
+    def origin(self) -> Path:
+        """What its training began with, so that further folds can begin with the same."""
+        return self.root / "origin.json"
+
+    @property
     def log(self) -> Path:
         return self.root / "log.txt"
 
     @property
     def lock(self) -> Path:
         return self.root / "trial.lock"
+
+    def fold_lock(self, fold: int) -> Path:
+        """Of a fold that is trained by itself."""
+        return self.root / f"fold{fold}.lock"
 
     @property
     def history(self) -> Path:
@@ -214,7 +233,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def remove_leftovers(files: StudyFiles) -> None:
     """Delete the temporary files that killed processes of this machine left in the study's and its trials' folders."""
-    for path in (*files.root.glob(".*.tmp.*"), *files.trials.glob("*/.*.tmp.*")):
+    folders = (files.root, *files.trials.glob("*/"), *files.trials.glob("*/*/"))
+    for path in (path for folder in folders for path in folder.glob(".*.tmp.*")):
         pid = path.name.rsplit(".", 2)[-2]
         if pid.isdigit() and not _is_alive(int(pid)):
             path.unlink(missing_ok=True)

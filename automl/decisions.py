@@ -1,6 +1,7 @@
 """From probabilities to what is handed in and scored: which rule decides.
 
-Three rules compete. The plain one takes the most probable class, or labels from one half on. The matched one is fitted
+Three rules compete. The plain one takes the most probable class, labels from one half on, or the probabilities as they
+are. The matched one is fitted
 to probabilities and to how frequent the classes are in training, never to targets, so that whole searches can be scored
 with it without fooling themselves. The searched one is fitted to targets, and has to prove itself on rows that it did
 not see. Whichever it is, it is applied unchanged to rows out of fold and to the test images.
@@ -18,17 +19,19 @@ from numpy.typing import NDArray
 
 from automl.metrics import Metric
 from automl.resampling import resamples, some_units, stratified_splits
-from automl.rules.fitting import fitting_of
-from automl.rules.kinds import Facts, PlainRule, Rule, plain_rule, rule_from_json
+from automl.rules.fitting import Fitting, fitting_of
+from automl.rules.kinds import ClipRule, Facts, PlainRule, Rule, plain_rule, rule_from_json
 from automl.scores.metric import require_finite
 
 __all__ = [
+    "ClipRule",
     "Decision",
     "Facts",
     "PlainRule",
     "Rule",
     "Scorer",
     "choose_rule",
+    "is_chosen",
     "is_fitted",
     "matched_rule",
     "rule_from_json",
@@ -104,7 +107,9 @@ def matched_rule(metric: Metric, facts: Facts, probs: NDArray[Any]) -> Rule:
     The plain one where the metric needs none. Defined for any number of rows from one on.
     """
     fitting = fitting_of(metric, facts)
-    return plain_rule(metric, facts) if fitting is None else fitting.matched(np.asarray(probs, dtype=np.float64))
+    if fitting is None or fitting.matched is None:
+        return plain_rule(metric, facts)
+    return fitting.matched(np.asarray(probs, dtype=np.float64))
 
 
 def choose_rule(
@@ -120,12 +125,12 @@ def choose_rule(
 
     What is fitted is cross-fitted over five splits of the rows. Neither the plain nor the matched rule looks at
     targets, and the better of the two leads; the searched one wins only if it is better than that one by more than the
-    standard error of the difference. With too few rows for so many classes the plain one stays.
+    standard error of the difference, or at all where its metric sets no such bar. Where the score is one over classes,
+    the plain one stays with too few rows for so many of them.
     """
     targets, probs = np.asarray(targets), require_finite(probs)
-    plain = plain_rule(metric, facts)
-    enough = not facts.task.one_class_each or len(targets) >= MIN_ROWS_PER_CLASS * len(facts.prior)
-    fits = _fits(metric, facts, seed) if enough else {}
+    plain, fitting = plain_rule(metric, facts), fitting_of(metric, facts, seed=seed)
+    fits = _fits(fitting) if fitting is not None and _are_enough(len(targets), fitting, facts) else {}
     splits = stratified_splits(targets, groups, seed=seed)
     decided: dict[Kind, NDArray[Any]] = {"plain": plain(probs)}
     decided |= {kind: _cross_fitted(fit, targets, probs, splits) for kind, fit in fits.items()}
@@ -134,7 +139,8 @@ def choose_rule(
     winner: Kind = "plain"
     for kind in fits:
         gain = (scores[kind] - scores[winner]) * (1.0 if metric.greater_is_better else -1.0)
-        if gain > (0.0 if kind == "matched" else (resampled[kind] - resampled[winner]).std()):
+        bar = 0.0 if fitting is None or kind == "matched" else fitting.bar
+        if gain > bar * (resampled[kind] - resampled[winner]).std():
             winner = kind
     return Decision(
         rule=plain if winner == "plain" else fits[winner](targets, probs),
@@ -145,16 +151,27 @@ def choose_rule(
 
 
 def is_fitted(metric: Metric, facts: Facts) -> bool:
-    """Whether the metric calls for a rule with numbers to be fitted; else the plain rule is all there is."""
+    """Whether trials are scored by a rule with numbers that are fitted to their probabilities."""
+    fitting = fitting_of(metric, facts)
+    return fitting is not None and fitting.matched is not None
+
+
+def is_chosen(metric: Metric, facts: Facts) -> bool:
+    """Whether there is another rule than the plain one to choose."""
     return fitting_of(metric, facts) is not None
 
 
-def _fits(metric: Metric, facts: Facts, seed: int) -> dict[Kind, Fit]:
+def _are_enough(n_rows: int, fitting: Fitting, facts: Facts) -> bool:
+    one_of_each = fitting.over_classes and facts.task.one_class_each
+    return not one_of_each or n_rows >= MIN_ROWS_PER_CLASS * len(facts.prior)
+
+
+def _fits(fitting: Fitting) -> dict[Kind, Fit]:
     """The rules that compete with the plain one, the simpler first."""
-    fitting = fitting_of(metric, facts, seed=seed)
-    if fitting is None:
-        return {}
-    fits: dict[Kind, Fit] = {"matched": lambda _, probs: fitting.matched(probs)}
+    fits: dict[Kind, Fit] = {}
+    if fitting.matched is not None:
+        matched = fitting.matched
+        fits["matched"] = lambda _, probs: matched(probs)
     if fitting.searched is not None:
         fits["searched"] = fitting.searched
     return fits

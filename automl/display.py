@@ -27,7 +27,7 @@ from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Sta
 
 @dataclass(slots=True, kw_only=True)
 class ShownTrial:
-    """What is shown of a running trial."""
+    """What is shown of a running trial, or of one of its folds that is trained by itself."""
 
     number: int
     description: str
@@ -37,6 +37,19 @@ class ShownTrial:
     score: float | None = None
     started_s: float = 0.0
     epoch_seconds: list[float] = field(default_factory=list)
+    called: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.called or f"trial {self.number}"
+
+    def note(self, event: Progressed | Reported) -> None:
+        """Take in how far it has come."""
+        self.detail.update(event.detail)
+        if isinstance(event, Reported):
+            self.detail.update(epoch=event.step + 1, batch=0)
+            self.score = event.value
+            self.epoch_seconds.append(float(event.detail.get("seconds", 0.0)))
 
     def left_s(self) -> float | None:
         """How long the epochs to come will take if they take as long as the last one did; None before the first."""
@@ -96,12 +109,8 @@ class Watched:
             case Started():
                 shown.device = event.device
                 self._screen.line(f"trial {shown.number} starts on {event.device}: {shown.description}")
-            case Progressed():
-                shown.detail.update(event.detail)
-            case Reported():
-                shown.detail.update(event.detail, epoch=event.step + 1, batch=0)
-                shown.score = event.value
-                shown.epoch_seconds.append(float(event.detail.get("seconds", 0.0)))
+            case Progressed() | Reported():
+                shown.note(event)
             case Finished() | Stopped() | Failed():
                 del self._shown[event.job_id]
                 self._summary = self._summarised()
@@ -228,7 +237,7 @@ def _cells(shown: ShownTrial) -> list[str]:
     epoch = int(detail.get("epoch", 0)) + 1
     batch = f" {100 * detail['batch'] // detail['n_batches']}%" if detail.get("n_batches") else ""
     return [
-        f"trial {shown.number}",
+        shown.name,
         shown.device,
         f"epoch {min(epoch, shown.n_epochs)}/{shown.n_epochs}{batch}",
         f"{detail['image_size']} px" if "image_size" in detail else "",

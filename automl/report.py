@@ -1,7 +1,7 @@
 """The study as one self-contained HTML page: what the trials scored, how they learned, which parameters mattered.
 
 The page holds everything it shows, plotly included; it asks no network and needs no server. Not responsible for: the
-data (a later room) or the ensemble's own figures (ensemble.json).
+images (automl.inspect_page) or what is shown of the ensemble (automl.ensemble_section).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
+from plotly.offline import get_plotlyjs
 
 from automl.artifacts import write_bytes
+from automl.ensemble_section import ensemble_section
 from automl.study import best_trials, terms_of
 
 COLOURS = {
@@ -29,16 +31,22 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<style>body{{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;color:#222}}
+<style>body{{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}}
 table{{border-collapse:collapse;font-size:13px}}td,th{{padding:3px 10px;text-align:left;border-bottom:1px solid #ddd}}
-</style></head><body><h1>{title}</h1><p>{summary}</p>
+td.number,th.number{{text-align:right;font-variant-numeric:tabular-nums}}
+</style><script>{plotly}</script></head><body><h1>{title}</h1><p>{summary}</p>
+{ensemble}
+<h2>Trials</h2>
 {figures}
 <h2>Best trials</h2>{table}</body></html>
 """
 
 
-def write_report(study: optuna.Study, path: Path) -> None:
+def write_report(study: optuna.Study, path: Path, *, ensemble: Path | None = None) -> None:
     """Write the page, atomically.
+
+    Args:
+        ensemble: ensemble.json; there is no section about it where there is no such file.
 
     Raises:
         StorageError: the file cannot be written.
@@ -54,9 +62,9 @@ def write_report(study: optuna.Study, path: Path) -> None:
     page = PAGE.format(
         title=html.escape(f"Study {study.study_name}"),
         summary=html.escape(_summary(study, trials, metric)),
-        figures="\n".join(
-            figure.to_html(full_html=False, include_plotlyjs=index == 0) for index, figure in enumerate(figures)
-        ),
+        plotly=get_plotlyjs(),
+        ensemble="" if ensemble is None or not ensemble.exists() else ensemble_section(ensemble),
+        figures="\n".join(figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures),
         table=_table(best_trials(study, 15)),
     )
     write_bytes(path, page.encode())

@@ -9,14 +9,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
+from automl.artifacts import StudyFiles, read_json
+from automl.data.folds import N_FOLDS
 from automl.deadline import duration
-from automl.errors import printable
+from automl.errors import StorageError, printable
 from automl.pruning import IMAGE_SIZES
-from automl.study import best_trials, terms_of
+from automl.study import Terms, best_trials, terms_of
 
 
-def status_lines(study: optuna.Study, *, driver: str | None, top: int) -> Iterator[str | Table]:
-    """Lines and tables: the study's terms, counts by state, best trials, what runs, what failed.
+def status_lines(study: optuna.Study, files: StudyFiles, *, driver: str | None, top: int) -> Iterator[str | Table]:
+    """Lines and tables: the study's terms, counts by state, best trials, what runs, what failed, how far a refit is.
 
     Args:
         driver: who works on the study at this moment, or None.
@@ -37,6 +39,28 @@ def status_lines(study: optuna.Study, *, driver: str | None, top: int) -> Iterat
             reason = printable(str(trial.user_attrs.get("fail_reason", "for an unknown reason")))
             yield f"trial {trial.number} failed: {reason}"
             yield from _indented(str(trial.user_attrs.get("last_death_log", "")))
+    yield from _refit_lines(files, terms)
+
+
+def _refit_lines(files: StudyFiles, terms: Terms) -> Iterator[str]:
+    """How far the last refit has come, one line for each kind of folds that it has trained; none without a refit."""
+    try:
+        document = read_json(files.refit)
+        numbers = [int(number) for number in document["trials"]]
+        n_lost = len(document.get("lost", []))
+        state = "finished" if document["finished"] else "not finished"
+    except (StorageError, KeyError, TypeError, ValueError):  # a refit makes it again
+        return
+    trials = f"refit of {'trial' if len(numbers) == 1 else 'trials'} {', '.join(map(str, numbers))}"
+    for kind in ("refit", "pseudo", "distilled"):
+        retrained = [files.trial(number).retrained(kind) for number in numbers]
+        trained = [{fold for fold in range(N_FOLDS) if own.fold_oof(fold).exists()} for own in retrained]
+        if kind == "refit":
+            n_trained = sum(len(folds | set(range(terms.train_folds))) for folds in trained)
+            lost = f", {n_lost} could not be trained" if n_lost else ""
+            yield f"{trials}: {n_trained} of {N_FOLDS * len(numbers)} folds trained, {state}{lost}"
+        elif n_trained := sum(map(len, trained)):
+            yield f"{trials}, {kind}: {n_trained} of {N_FOLDS * len(numbers)} folds trained"
 
 
 def _table(best: list[FrozenTrial]) -> Table:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from automl.artifacts import StudyFiles, read_json
+from automl.artifacts import StudyFiles, TrialFiles, read_json
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.changes import change_since
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
+from automl.data.folds import N_FOLDS, load_folds, make_folds, rare_classes, save_folds
+from automl.data.image_sizes import note_sizes
 from automl.deadline import Deadline, duration
 from automl.errors import AutomlError, NoUsableModelError, StorageError, UsageError, listed
 from automl.preparation import prepare_competition
@@ -30,12 +31,14 @@ from automl.study import ENDED, SearchStudy, Terms, best_trials, open_study, rea
 from automl.training.objectives import require_losses_fit
 from automl.upkeep import StudyKeeper, Upkeep
 from runners.base import Runner, Supervisor, Task
+from runners.devices import cpu_count
 
 if TYPE_CHECKING:
     from automl.ensemble.build import EnsembleResult
+    from automl.ensemble.pool import Candidate
 
 Note = Callable[[str], None]
-N_POOL = 15  # complete trials from which an ensemble's members are chosen
+N_POOL = 15  # complete trials from which an ensemble's members are chosen; see automl.ensemble.build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,49 +103,77 @@ def run_search(request: SearchRequest, task: Task, runner: Runner, *, watch: Wat
 
 
 def run_ensemble(
-    files: StudyFiles, *, top: int, tta: str, device: str, out: Path, at_least: int, note: Note
+    files: StudyFiles,
+    *,
+    top: int,
+    tta: str,
+    device: str,
+    out: Path,
+    note: Note,
+    pool: int = N_POOL,
+    max_minutes: float | None = None,
+    n_images: int | None = None,
 ) -> EnsembleResult:
     """Ensemble the study's best complete trials and write the submission.
 
     Args:
-        at_least: how many complete trials there must be.
+        pool: of how many trials, the best ones, the members are chosen; `top` where that is more.
+        max_minutes: for predicting n_images test images, or those there are.
 
     Raises:
         AutomlError: the study, its files or its trials do not suffice.
     """
     trials = best_trials(read_study(files))
-    _require_enough(trials, top=top, at_least=at_least, name=files.root.name)
-    from automl.ensemble.build import Candidate, build_ensemble  # torch: seconds to import
+    if not trials:
+        raise NoUsableModelError(
+            f"no trial of study '{files.root.name}' is complete", hint="see with automl status why, then search on"
+        )
+    from automl.ensemble.build import build_ensemble  # torch: seconds to import
 
     competition = load_competition(files.competition)
-    candidates = [
-        Candidate(number=trial.number, score=trial.value or 0.0, config=config)
-        for trial, config in _with_configs(files, trials[: max(N_POOL, top)], note)
-    ]
     return build_ensemble(
         competition,
         load_folds(files.folds, competition),
-        candidates,
+        candidates_of(files, trials, note),
         files,
         top=top,
         tta=tta,
         device=device,
         out=out,
         cache=PixelCache(competition, files.cache),
+        pool=max(pool, top),
+        max_minutes=max_minutes,
+        n_images=n_images,
+        n_threads=cpu_count(),
+        told_of_lessons=told_of_lessons(files),
         on_progress=note,
     )
 
 
-def _require_enough(trials: Sequence[FrozenTrial], *, top: int, at_least: int, name: str) -> None:
-    if not trials:
-        raise NoUsableModelError(
-            f"no trial of study '{name}' is complete", hint="see with automl status why, then search on"
-        )
-    if len(trials) < at_least:
-        raise NoUsableModelError(
-            f"--top {top} was asked, but {len(trials)} trials of study '{name}' are complete",
-            hint=f"use --top {len(trials)}, or search on",
-        )
+def told_of_lessons(files: StudyFiles) -> list[str]:
+    """What trials gained by lessons, a line each, as the last refit has written it; none where nobody can read it."""
+    try:
+        return [str(line) for line in read_json(files.refit)["lines"]]
+    except (StorageError, KeyError, TypeError):
+        return []
+
+
+def candidates_of(files: StudyFiles, trials: Sequence[FrozenTrial], note: Note) -> list[Candidate]:
+    """The trials in their order, each followed by what lessons have made of it, where their folds are finished."""
+    from automl.ensemble.pool import Candidate
+    from automl.ensemble.recipe import KINDS
+
+    return [
+        Candidate(number=trial.number, score=trial.value or 0.0, config=config, kind=kind)
+        for trial, config in _with_configs(files, trials, note)
+        for kind in KINDS
+        if kind == "search" or _is_taught(files.trial(trial.number).retrained(kind))
+    ]
+
+
+def _is_taught(files: TrialFiles) -> bool:
+    """Whether a lesson has been learned on all folds."""
+    return all(files.fold_oof(fold).exists() and files.fold_test(fold).exists() for fold in range(N_FOLDS))
 
 
 def _require_unchanged(files: StudyFiles, competition: Competition) -> None:
@@ -208,6 +239,8 @@ def _freeze(request: SearchRequest, competition: Competition, study: SearchStudy
             note(f"too few images to {fate}: {listed(rare)}")
         save_folds(folds, competition, files.folds)
     save_competition(competition, files.competition)
+    note_sizes(competition, "train", files.train_sizes)
+    note_sizes(competition, "test", files.test_sizes)
     cache = PixelCache(competition, files.cache)
     image_size = request.space.first_config().resize.image_sizes[0]
     n_unreadable = {"train": 0, "test": len(competition.unreadable_test)}

@@ -25,10 +25,9 @@ from automl.commands.flags import (
     Weights,
     Workdir,
     existing_folder,
-    first_device,
+    known_device,
 )
 from automl.commands.screens import say_line
-from automl.errors import UnfitEnvironmentError
 from automl.reading.asked import Asked
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def find_lr(
         weights_dir=existing_folder(weights),
         seed=seed,
     )
-    runner = InlineRunner(_known_device(device or first_device()), n_threads=cpu_count())
+    runner = InlineRunner(known_device(device), n_threads=cpu_count())
     with runner_outcomes(say_line, interrupted=INTERRUPTED):
         finding = find(request, runner, note=say_line)
     print_finding(finding)
@@ -92,12 +91,3 @@ def print_finding(finding: LrFinding, say: Callable[[str], None] = typer.echo) -
         return
     say(f"suggestion: lr {finding.suggestion:.1e}, where the loss falls most steeply, in {steps}")
     say(f"  it falls from {finding.falling[0]:.1e} on and is lowest at {finding.falling[1]:.1e}")
-
-
-def _known_device(name: str) -> str:
-    from runners.devices import visible_gpus
-
-    known = ["cpu", *visible_gpus()]
-    if name not in known:
-        raise UnfitEnvironmentError(f"there is no device '{name}' to be used", hint=f"use one of {', '.join(known)}")
-    return name

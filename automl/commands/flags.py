@@ -25,7 +25,7 @@ SpaceName = Annotated[str, typer.Option("--space", help="A search space by name,
 Fix = Annotated[list[str], typer.Option(help="Pin a parameter: optimizer=adamw. Repeatable.")]
 Choices = Annotated[list[str], typer.Option(help="Narrow a parameter: backbone=resnet50,densenet121. Repeatable.")]
 Top = Annotated[int, typer.Option(min=1, help="How many of the best trials the ensemble may take.")]
-TTA = Annotated[str, typer.Option(help="Test-time augmentation: auto, none, flips, dihedral or shifts.")]
+TTA = Annotated[str, typer.Option(help="Views of each image: auto, none, flips, dihedral, shifts, scales or crops.")]
 Pretrained = Annotated[bool, typer.Option(help="Start from pretrained weights.")]
 Weights = Annotated[Path | None, typer.Option(help="A folder of pretrained weights, instead of the hub.")]
 InitFrom = Annotated[
@@ -134,8 +134,36 @@ def number_to_keep(text: str, top: int) -> int | None:
     return int(text)
 
 
+def trial_numbers(text: str | None) -> tuple[int, ...] | None:
+    """The trials that `--trials` names, where it is given.
+
+    Raises:
+        UsageError: they are no numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UsageError(f"--trials {text} are no numbers of trials", hint="write for example --trials 3,17")
+    return tuple(int(part) for part in parts)
+
+
 def first_device() -> str:
     """The first GPU that is visible, or the CPU."""
     from runners.devices import visible_gpus
 
     return (visible_gpus() or ["cpu"])[0]
+
+
+def known_device(asked: str | None) -> str:
+    """The device that is asked for, else the first GPU that is visible, else the CPU.
+
+    Raises:
+        UnfitEnvironmentError: it is not there.
+    """
+    from runners.devices import visible_gpus
+
+    known = ["cpu", *visible_gpus()]
+    if asked is not None and asked not in known:
+        raise UnfitEnvironmentError(f"there is no device '{asked}' to be used", hint=f"use one of {', '.join(known)}")
+    return asked or first_device()

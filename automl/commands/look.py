@@ -26,7 +26,7 @@ def status(
 
     files = existing_study(workdir, study)
     console = open_console()
-    for part in status_lines(read_study(files), driver=driver_of(files), top=top):
+    for part in status_lines(read_study(files), files, driver=driver_of(files), top=top):
         console.print(part, highlight=False, markup=False)
 
 
@@ -51,11 +51,11 @@ def dashboard(
 
 @reported
 def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
-    """Write a study as one HTML page that needs no network: scores, learning curves, parameters."""
+    """Write a study as one HTML page that needs no network: scores, learning curves, parameters, the ensemble."""
     from automl.report import write_report
     from automl.study import read_study
     from automl.workdir import existing_study, shown
 
     files = existing_study(workdir, study)
-    write_report(read_study(files), files.report)
+    write_report(read_study(files), files.report, ensemble=files.ensemble)
     typer.echo(f"wrote {shown(files.report)}")

@@ -158,7 +158,7 @@ def search(
     _search(request, chosen, quiet=quiet)
     if ensemble:
         device = "cpu" if gpus == 0 else first_device()
-        write_ensemble(files, top=top, tta=tta, device=device, out=None, at_least=1, note=say)
+        write_ensemble(files, top=top, tta=tta, device=device, out=None, note=say)
     say(f"the study takes {bytes_below(files.root) / 1e6:.0f} MB")
 
 

@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl.artifacts import digest_of
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError, listed
-from automl.files.addresses import files_behind
 from automl.files.decoding import decode, load_rgb, size_of
+from automl.files.fingerprints import fingerprint_of
 
 __all__ = ["PixelCache", "load_rgb"]
 
@@ -46,21 +45,27 @@ class PixelCache:
 
     Args:
         folder: where the files are kept; made on first use.
+        short_side: the median of the training images' short sides, where these are not at hand.
     """
 
-    def __init__(self, competition: Competition, folder: Path) -> None:
+    def __init__(self, competition: Competition, folder: Path, short_side: float | None = None) -> None:
         self._competition = competition
-        self._folder = folder
-        self._short_side: float | None = None
+        self._short_side = short_side
+        self.folder = folder
+
+    @property
+    def short_side(self) -> float:
+        """The median of the training images' short sides in pixels; measured once."""
+        if self._short_side is None:
+            self._short_side = _median_short_side(self._competition.image_paths)
+        return self._short_side
 
     def side(self, image_size: int) -> int:
         """The side C of the cached squares that serve models of that image size.
 
         It leaves room for random crops, unless the images have no more pixels than the model asks for.
         """
-        if self._short_side is None:
-            self._short_side = _median_short_side(self._competition.image_paths)
-        if self._short_side <= image_size:
+        if self.short_side <= image_size:
             return image_size
         return math.ceil(HEADROOM * image_size / 8) * 8
 
@@ -79,12 +84,8 @@ class PixelCache:
             DataError: images are missing or unreadable; it names all of them at once.
             StorageError: the cache cannot be written.
         """
-        competition = self._competition
-        paths: list[Path | None] = list(competition.image_paths if split == "train" else competition.test_paths)
-        for row in competition.unreadable_test if split == "test" else ():
-            paths[row] = None
-        side = self.side(image_size)
-        target = self._folder / f"{split}-{side}-{_fingerprint(competition.root, paths)}.npy"
+        paths, side = self._paths(split), self.side(image_size)
+        target = self.folder / f"{split}-{side}-{self.fingerprint(split)}.npy"
         report = on_progress or (lambda done, total: None)
         shape = (len(paths), side, side, 3)
         mapped = _mapped(target, shape)
@@ -99,6 +100,22 @@ class PixelCache:
             raise StorageError(f"{target} cannot be read back", hint="delete the cache folder and run again")
         return mapped
 
+    def fingerprint(self, split: Split) -> str:
+        """Of the images' names, sizes and times of change.
+
+        Raises:
+            DataError: images are missing.
+        """
+        return fingerprint_of(self._competition.root, self._paths(split), rules=RULES)
+
+    def _paths(self, split: Split) -> list[Path | None]:
+        """Of each image; None for test images that nobody can read."""
+        competition = self._competition
+        paths: list[Path | None] = list(competition.image_paths if split == "train" else competition.test_paths)
+        for row in competition.unreadable_test if split == "test" else ():
+            paths[row] = None
+        return paths
+
 
 def _median_short_side(paths: Sequence[Path]) -> float:
     """Of some of the images, evenly spaced; unreadable ones are named when they are decoded."""
@@ -107,40 +124,6 @@ def _median_short_side(paths: Sequence[Path]) -> float:
         with suppress(DataError):
             sides.append(min(size_of(path)))
     return statistics.median(sides) if sides else 0.0
-
-
-def _fingerprint(root: Path, paths: Sequence[Path | None]) -> str:
-    """Of names, sizes and times of change: a changed image, archive or table makes another file."""
-    parts, missing = [RULES], []
-    start = len((root / "x").as_posix()) - 1  # a slice, as Path.relative_to takes seconds for many images
-    stamps: dict[Path, str | None] = {}
-    for path in paths:
-        if path is None:
-            parts.append("")
-            continue
-        files = files_behind(path)
-        for file in files:
-            if file not in stamps:
-                stamps[file] = _stamp(file)
-        stamped = [stamp for file in files if (stamp := stamps[file]) is not None]
-        if len(stamped) < len(files):
-            missing.append(path)
-        parts.append(" ".join([path.as_posix()[start:], *stamped]))
-    if missing:
-        names = [path.as_posix()[start:] for path in missing]
-        raise DataError(
-            f"{len(missing)} of {len(paths)} images are gone: {listed(names)}",
-            hint="restore them, or begin another study with --study",
-        )
-    return digest_of(parts)
-
-
-def _stamp(file: Path) -> str | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

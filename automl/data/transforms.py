@@ -1,7 +1,7 @@
-"""Training images varied at random, and images brought to the size a model takes: uint8 in, uint8 out.
+"""Training images varied at random: uint8 in, uint8 out.
 
-Not responsible for: what varies (automl.data.policies), normalisation, which happens on the device (automl.training),
-or mixing images with one another.
+Not responsible for: what varies (automl.data.policies), images that are only brought to a size (automl.data.sizing),
+normalisation, which happens on the device (automl.training), or mixing images with one another.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from itertools import pairwise
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which looks online otherwise
 
 import albumentations as A  # noqa: N812
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.config import AugmentConfig
+from automl.data.joined import Pixels
 from automl.data.policies import Step, steps_of
+from automl.data.sizing import Images, resize_batch
 
-cv2.setNumThreads(0)  # a trial has its own threads; more would fight over the same cores
-
-Images = NDArray[np.uint8]  # (b, height, width, 3)
 Rows = NDArray[np.int64]
 Batch = tuple[Images, Rows]
 Share = Callable[[int], slice]  # images in a batch -> those of them that are wanted
@@ -81,20 +79,8 @@ def build_transform(augment: AugmentConfig, *, image_size: int, flips: bool, str
     return Transform(steps, image_size=image_size)
 
 
-def resize_batch(images: Images, image_size: int) -> Images:
-    """(b, S, S, 3) the images themselves at that size, as validation and test see them; exact where they have it."""
-    if images.shape[1:3] == (image_size, image_size):
-        return np.ascontiguousarray(images)
-    shrinks = images.shape[1] > image_size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = np.empty((len(images), image_size, image_size, 3), dtype=np.uint8)
-    for index, image in enumerate(images):
-        cv2.resize(image, (image_size, image_size), dst=resized[index], interpolation=interpolation)
-    return resized
-
-
 def training_batches(
-    pixels: Images,
+    pixels: Pixels,
     rows: Rows,
     *,
     batch_size: int,

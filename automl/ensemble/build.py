@@ -1,15 +1,17 @@
 """From complete trials to a submission: read the pool, choose members, predict the test images, check, write.
 
-Not responsible for: which trials are complete (automl.study) or how members are chosen (automl.ensemble.choose).
+Not responsible for: which trials are complete (automl.study), how members are chosen (automl.ensemble.choose) or what
+they are worth (automl.ensemble.figures).
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,65 +19,26 @@ from numpy.typing import NDArray
 from automl.artifacts import StudyFiles, write_json
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
-from automl.ensemble.choose import Choice, Looking, choose
+from automl.data.image_sizes import changed_images
+from automl.ensemble.best_single import BestSingle, best_single
+from automl.ensemble.choose import Choice, choose
 from automl.ensemble.deciding import Deciding, blends_ranks, decide
+from automl.ensemble.figures import error_correlations, ordered_savings, what_members_add, what_views_add
+from automl.ensemble.looking import Looker, Trained
 from automl.ensemble.pool import Candidate, read_pool
+from automl.ensemble.predict import Member
+from automl.ensemble.recipe import Recipe, RecipeMember
+from automl.ensemble.result import EnsembleMember, EnsembleResult
+from automl.ensemble.serving import seen_test_rows, submitted_probs
 from automl.ensemble.submission import write_submission
-from automl.ensemble.tta import AUTO, GROUPS, View, group_of
-from automl.ensemble.weights import blend
+from automl.ensemble.trimming import Budget, trimmed_to
+from automl.ensemble.tta import IDENTITY, group_of
+from automl.errors import StorageError, listed
 from automl.training.seeding import use_repeatable_arithmetic
 
-__all__ = ["Candidate", "EnsembleMember", "EnsembleResult", "build_ensemble"]
+__all__ = ["N_POOL", "Candidate", "EnsembleMember", "EnsembleResult", "build_ensemble"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsembleMember:
-    """A trial in the ensemble; its score is the study's."""
-
-    number: int
-    weight: float
-    score: float
-    backbone: str
-    image_size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsembleResult:
-    """What was built, and what it may be expected to score.
-
-    Attributes:
-        members: the heaviest first.
-        score: cross-fitted on n_rows rows out of fold, with the views and the rule.
-        score_error: its standard error.
-        score_without_tta: the same blends with the identity view alone, and with a rule that was chosen for them.
-        best_single_score: of one trial on the same rows; the best of n_pool, so a little flattered.
-        tta: the group of views that was used, and the names of its views.
-        kind: "mean" of the best members, or "greedy" weights.
-        rule: what decides the rows out of fold and the test images alike, as its to_json has it.
-        rule_kind: "plain", "matched" to the training frequencies, or "searched".
-        decided: the rule in words.
-        notes: what was left out or decided, a line each.
-    """
-
-    members: tuple[EnsembleMember, ...]
-    metric: str
-    score: float
-    score_error: float
-    score_without_tta: float
-    best_single_number: int
-    best_single_score: float
-    tta: str
-    views: tuple[str, ...]
-    kind: str
-    by_rank: bool
-    rule: Mapping[str, Any]
-    rule_kind: str
-    decided: str
-    n_pool: int
-    n_rows: int
-    seconds: float
-    submission: Path
-    notes: tuple[str, ...]
+N_POOL = 15  # trials that members are chosen from; Source: a simulation in which the best 15 of 50 beat all 50
 
 
 def build_ensemble(
@@ -89,16 +52,29 @@ def build_ensemble(
     device: str,
     out: Path,
     cache: PixelCache,
+    pool: int = N_POOL,
+    max_minutes: float | None = None,
+    n_images: int | None = None,
+    n_threads: int = 1,
+    told_of_lessons: Sequence[str] = (),
     on_progress: Callable[[str], None] | None = None,
 ) -> EnsembleResult:
-    """Choose up to `top` of the candidates (best first); write the submission at out and the result as ensemble.json.
+    """Choose up to `top` of the best candidates; write the submission at out and the result as ensemble.json.
 
-    The same trials give the same bytes. With tta "auto", views that worsen the score are left out again.
+    The same trials give the same bytes, and what models said before is not asked again.
+
+    Args:
+        members: all complete trials, best first, with what lessons have made of them.
+        tta: a group of views, or "auto" for those that a member's training has shown it and that help.
+        pool: of how many trials, the best ones, the members are chosen.
+        max_minutes: for predicting the test images; parts are left out until it suffices.
+        n_images: how many test images that time is for; None for those there are.
+        told_of_lessons: what is known of how much lessons help, a line each; noted where a taught member is taken.
 
     Raises:
         UsageError: the views do not suit the competition.
         NoUsableModelError: no candidate has usable files.
-        DataError: an image cannot be read, or the submission would be refused.
+        DataError: an image is gone or cannot be read, or the submission would be refused.
     """
     started = time.monotonic()
     notes: list[str] = []
@@ -109,37 +85,77 @@ def build_ensemble(
         tell(line)
 
     use_repeatable_arithmetic()
-    group = group_of(tta, flips=competition.flips)
-    looking = Looking(cache, device, tell)
-    pool = read_pool(members, files, competition, folds, note=note)
-    tell(f"choosing among {len(pool)} trials on {len(pool[0].rows)} rows out of fold")
-    choice = choose(pool, GROUPS[group], competition=competition, looking=looking, max_members=top, note=note)
-    if competition.metric.better(choice.plain.score, choice.with_views.score):
-        change = f"the views '{group}' worsen the score from {choice.plain.score:.5f} to {choice.with_views.score:.5f}"
-        note(f"{change}: {'they are left out' if tta == AUTO else '--tta none would leave them out'}")
-        if tta == AUTO:
-            group, choice = "none", choice.without_views()
-    decided = _decided(choice, competition)
+    wanted = group_of(tta, flips=competition.flips)
+    looker = Looker(competition, cache, device=device, remembered=files.predictions, n_threads=n_threads, tell=tell)
+    for line in _changed(competition, files):
+        note(line)
+    read = read_pool(_best_trials(members, pool), files, competition, folds, note=note)
+    tell(f"choosing among {len(read)} trials on {len(read[0].rows)} rows out of fold")
+    choice = choose(read, competition=competition, looker=looker, wanted=wanted, max_members=top, note=note)
+    decided = _decided(choice)
+    recipe = whole = _recipe(choice, decided[1], looker)
+    if max_minutes is not None:
+        budget = Budget(minutes=max_minutes, n_images=n_images or len(competition.test_ids))
+        choice, recipe = trimmed_to(budget, choice, whole, note=note)
+        decided = _decided(choice)
+        recipe = replace(recipe, rule=decided[1].rule.to_json())
+    if any(member.kind != "search" for member in recipe.members):
+        for line in told_of_lessons:
+            note(line)
     if competition.unreadable_test:
         note(_unseen(competition))
-    test_probs = _test_probs(choice, GROUPS[group], competition, looking)
-    write_submission(competition, test_probs, out, decided[1].rule, by_rank=blends_ranks(competition))
-    result = _result(choice, competition, group, decided, notes, out=out, seconds=time.monotonic() - started)
-    write_json(files.ensemble, {**asdict(result), "submission": str(out)})
+    probs = submitted_probs(choice, recipe, looker, note=note)
+    write_submission(competition, probs, out, decided[1].rule, by_rank=recipe.by_rank)
+    single = best_single([own for own in members if own.kind == "search"], files, choice.voices)
+    built = _Built(choice, decided, recipe, single, is_trimmed=_parts(recipe) != _parts(whole), device=device)
+    result = _result(built, out=out, seconds=time.monotonic() - started, notes=notes)
+    write_json(files.ensemble, result.to_json())
     return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Built:
+    """The parts of an ensemble; decided is without views, and with those that are used."""
+
+    choice: Choice
+    decided: tuple[Deciding, Deciding]
+    recipe: Recipe
+    single: BestSingle
+    is_trimmed: bool
+    device: str
 
 
 def _say_nothing(line: str) -> None:
     """The progress that nobody asked for."""
 
 
-def _decided(choice: Choice, competition: Competition) -> tuple[Deciding, Deciding]:
+def _best_trials(members: Sequence[Candidate], n_trials: int) -> list[Candidate]:
+    """The candidates that come from the first so many trials."""
+    numbers = list(dict.fromkeys(member.number for member in members))[:n_trials]
+    return [member for member in members if member.number in numbers]
+
+
+def _parts(recipe: Recipe) -> list[tuple[str, tuple[str, ...]]]:
+    return [(member.name, member.views) for member in recipe.members]
+
+
+def _changed(competition: Competition, files: StudyFiles) -> Iterator[str]:
+    """A line that names the test images that are no longer those of the search, if any are."""
+    changed = changed_images(competition, "test", files.test_sizes)
+    if changed:
+        counted = f"{len(changed)} of {len(competition.test_ids)} test images"
+        yield f"{counted} changed since the search: {listed(changed)}; all members see them anew"
+
+
+def _decided(choice: Choice) -> tuple[Deciding, Deciding]:
     """The rules for the blend with the identity view alone and with all views; one and the same without views."""
-    rows = choice.pool[0].rows
-    plain = decide(competition, choice.plain_probs, rows, scored=choice.plain)
-    if choice.probs is choice.plain_probs:
+    voices = choice.voices
+    plain_probs = voices.cross_fitted(choice.plain)
+    plain = decide(voices.competition, plain_probs, voices.rows, scored=choice.estimate(plain_probs))
+    if choice.fit is choice.plain:
         return plain, plain
-    return plain, decide(competition, choice.probs, rows, scored=choice.with_views)
+    probs = voices.cross_fitted(choice.fit)
+    return plain, decide(voices.competition, probs, voices.rows, scored=choice.estimate(probs))
 
 
 def _unseen(competition: Competition) -> str:
@@ -149,55 +165,111 @@ def _unseen(competition: Competition) -> str:
     return f"{n_unseen} of {n_test} test images {verb} missing or broken: {given} stand in for what nobody can see"
 
 
-def _test_probs(choice: Choice, views: Sequence[View], competition: Competition, looking: Looking) -> NDArray[Any]:
-    """(n_test, n_classes) of the ensemble; test images that nobody can see are not ranked among others."""
-    test = np.stack([looking.test(member, views) for member, _ in choice.weighted])
-    weights = np.array([weight for _, weight in choice.weighted])
-    seen = np.setdiff1d(np.arange(len(competition.test_ids)), competition.unreadable_test)
-    probs = np.zeros(test.shape[1:])
-    probs[seen] = blend(test[:, seen], weights, by_rank=blends_ranks(competition))
-    return probs
-
-
-def _result(
-    choice: Choice,
-    competition: Competition,
-    group: str,
-    decided: tuple[Deciding, Deciding],
-    notes: list[str],
-    *,
-    out: Path,
-    seconds: float,
-) -> EnsembleResult:
-    best_single, best_single_score = choice.best_single
-    decided_plain, decided_with_views = decided
-    return EnsembleResult(
-        members=tuple(
-            EnsembleMember(
-                number=member.number,
-                weight=weight,
-                score=member.score,
-                backbone=member.config.model.backbone,
-                image_size=member.image_size,
-            )
-            for member, weight in choice.weighted
+def _recipe(choice: Choice, decided: Deciding, looker: Looker) -> Recipe:
+    seconds = _seconds_per_image([member for member, _ in choice.weighted], looker)
+    return Recipe(
+        members=tuple(_recipe_member(choice, member, seconds[member.name]) for member, _ in choice.weighted),
+        by_rank=blends_ranks(choice.voices.competition),
+        rule=decided.rule.to_json(),
+        short_side=looker.cache.short_side,
+        savings=ordered_savings(
+            choice, {member.name: seconds[member.name] * len(_folds(member)) for member, _ in choice.weighted}
         ),
+        n_threads=looker.n_threads,
+    )
+
+
+def _recipe_member(choice: Choice, member: Member, seconds_per_image: float) -> RecipeMember:
+    final, index = choice.fit.final, choice.position(member.name)
+    return RecipeMember(
+        number=member.number,
+        kind=member.kind,
+        weight=float(final.weights[index]),
+        temperature=float(final.temperatures[index]),
+        config=member.config,
+        folds=_folds(member),
+        views=final.views[index],
+        seconds_per_image=seconds_per_image,
+    )
+
+
+def _folds(member: Member) -> tuple[int, ...]:
+    """Those whose models see the test images: all there are, whichever rows members were compared on."""
+    return tuple(sorted(member.models)) or tuple(int(fold) for fold in np.unique(member.folds))
+
+
+def _seconds_per_image(members: Sequence[Member], looker: Looker) -> dict[str, float]:
+    """By member: of one view through one fold's model; 0 for one that answers with what it left in its files.
+
+    Measured by looking at the test images, which it has to do anyway, and remembered with what it said. All have looked
+    before any is asked, as networks of one kind share the best time that one of them was seen to take.
+    """
+    looked = {member.name: _one_that_looked(member, looker) for member in members}
+    return {name: 0.0 if one is None else looker.seconds_per_image(one) for name, one in looked.items()}
+
+
+def _one_that_looked(member: Member, looker: Looker) -> Trained | None:
+    for trained in member.models.values():
+        with contextlib.suppress(StorageError):  # damaged; another fold's model is as fast
+            looker.look(trained, [IDENTITY], "test", seen_test_rows(looker))
+            return trained
+    return None
+
+
+def _result(built: _Built, *, out: Path, seconds: float, notes: Sequence[str]) -> EnsembleResult:
+    choice, recipe, single = built.choice, built.recipe, built.single
+    plain, decided = built.decided
+    competition = choice.voices.competition
+    weighted = [member for member, _ in choice.weighted]
+    return EnsembleResult(
+        members=_members(choice, recipe),
         metric=competition.metric.name,
-        score=decided_with_views.score,
-        score_error=decided_with_views.score_error,
-        score_without_tta=decided_plain.score,
-        best_single_number=best_single.number,
-        best_single_score=best_single_score,
-        tta=group,
-        views=tuple(view.name for view in GROUPS[group]),
-        kind=choice.blend.kind,
-        by_rank=blends_ranks(competition),
-        rule=decided_with_views.rule.to_json(),
-        rule_kind=decided_with_views.kind,
-        decided=decided_with_views.words,
-        n_pool=len(choice.pool),
-        n_rows=len(choice.pool[0].rows),
+        greater_is_better=competition.metric.greater_is_better,
+        score=decided.score,
+        score_error=decided.score_error,
+        is_trimmed=built.is_trimmed,
+        score_without_tta=plain.score,
+        best_single_number=single.number,
+        best_single_score=single.score,
+        luck=single.luck,
+        n_trials=single.n_trials,
+        tta=choice.tta,
+        views=choice.views,
+        view_adds=what_views_add(choice),
+        error_correlations=tuple(map(tuple, error_correlations(weighted, competition).tolist())),
+        kind=choice.kind,
+        by_rank=recipe.by_rank,
+        rule=decided.rule.to_json(),
+        rule_kind=decided.kind,
+        decided=decided.words,
+        n_pool=len(choice.voices.pool),
+        n_rows=len(choice.voices.rows),
         seconds=seconds,
         submission=out,
+        submission_digest=hashlib.sha256(out.read_bytes()).hexdigest(),
+        device=built.device,
         notes=tuple(notes),
+        recipe=recipe,
+    )
+
+
+def _members(choice: Choice, recipe: Recipe) -> tuple[EnsembleMember, ...]:
+    adds = what_members_add(choice)
+    own = {member.name: choice.voices.score(member.oof) for member, _ in choice.weighted}
+    return tuple(
+        EnsembleMember(
+            name=member.name,
+            number=member.number,
+            kind=member.kind,
+            weight=member.weight,
+            temperature=member.temperature,
+            score=own[member.name],
+            adds=adds[member.name],
+            backbone=member.config.model.backbone,
+            image_size=member.image_size,
+            folds=member.folds,
+            views=member.views,
+            seconds_per_image=member.cost,
+        )
+        for member in recipe.members
     )

@@ -1,153 +1,215 @@
-"""Which trials become members, with which weights, and what that scores with and without views.
+"""Which trials become members, with which weights and through which views, and what that scores.
 
-The score is cross-fitted all the way: each row is blended with weights, and by members, that were chosen without it.
-The views are judged on those same blends, so that their gain is not mistaken for the luck of the choice.
-Not responsible for: reading the pool (automl.ensemble.pool) or the rules of weighing (automl.ensemble.weights).
+The score is cross-fitted: each row is blended with weights, temperatures, members and views that were chosen without
+it. All rows are asked for what to leave out where time is short.
+Not responsible for: reading the pool (automl.ensemble.pool), the rules of weighing (automl.ensemble.weights) or which
+views help (automl.ensemble.viewing).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.cache import PixelCache
 from automl.data.competition import Competition
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.deciding import Estimate, blends_ranks
+from automl.ensemble.looking import Looker
 from automl.ensemble.pool import Note, require_some
-from automl.ensemble.predict import Member, predict_oof, predict_test
-from automl.ensemble.tta import View
+from automl.ensemble.predict import Member, predict_oof
+from automl.ensemble.tta import AUTO, BUNDLES, GROUPS, IDENTITY, VIEWS
+from automl.ensemble.viewing import shown_views, where_views_win, with_helpful_views, with_views, with_views_left
+from automl.ensemble.weighing import PLAIN, CrossFit, Floats, Voices, cross_fit_of
 from automl.ensemble.weights import Blend, blend_weights, ranks_of
 from automl.errors import StorageError
 
-
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """What predicting through views needs, and whom to tell of it."""
-
-    cache: PixelCache
-    device: str
-    tell: Callable[[str], None]
-
-    def oof(self, member: Member, views: Sequence[View], *, note: Note) -> NDArray[Any] | None:
-        """As `predict_oof`; None, with a note, where the member's own files do not allow it."""
-        self.tell(f"trial {member.number} sees its rows out of fold in {len(views)} views")
-        pixels = self.cache.pixels("train", member.image_size)
-        try:
-            return predict_oof(member, views, pixels, device=self.device)
-        except StorageError as error:
-            note(f"trial {member.number} is left out: {error.problem}")
-            return None
-
-    def test(self, member: Member, views: Sequence[View]) -> NDArray[Any]:
-        """As `predict_test`, and from the member's files where the identity is the only view."""
-        if len(views) == 1:
-            return member.test
-        self.tell(f"trial {member.number} sees the test images in {len(views)} views")
-        return predict_test(member, views, self.cache.pixels("test", member.image_size), device=self.device)
+NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """A blend of a pool and its scores, with the identity view alone and with all views.
+    """What a pool's members say, how they are blended, and what that scores.
 
     Attributes:
-        plain_probs, probs: (n_rows, n_classes) cross-fitted, with the identity view alone and with all views.
-        best_single: the best member on the same rows, and its score: the luckiest of the pool, so a little flattered.
+        kind: "mean" of the best members, or "greedy" weights.
+        plain: with the identity view alone.
+        fit: with the views that are used; `plain` itself where those are the identity alone, in every split too.
+        tta: what the views are called, as "mirror+crops"; "none" where there is but the identity.
     """
 
-    pool: list[Member]
-    blend: Blend
-    plain: Estimate
-    with_views: Estimate
-    plain_probs: NDArray[np.float64]
-    probs: NDArray[np.float64]
-    best_single: tuple[Member, float]
+    voices: Voices
+    kind: str
+    plain: CrossFit
+    fit: CrossFit
+    tta: str
 
     @property
     def weighted(self) -> list[tuple[Member, float]]:
         """The members that weigh anything, with their weights, the heaviest first."""
-        weights = self.blend.weights.tolist()
-        pairs = [(member, weight) for member, weight in zip(self.pool, weights, strict=True) if weight > 0]
+        weights = self.fit.final.weights
+        pairs = [(self.voices.pool[index], float(weights[index])) for index in self.fit.final.members]
         return sorted(pairs, key=lambda pair: -pair[1])
 
-    def without_views(self) -> Choice:
-        """The same, looking with the identity view alone."""
-        return replace(self, with_views=self.plain, probs=self.plain_probs)
+    @property
+    def views(self) -> tuple[str, ...]:
+        """All that some member looks through, the identity first."""
+        final = self.fit.final
+        used = {view for index in final.members for view in final.views[index]}
+        return (IDENTITY.name, *(name for name in VIEWS if name in used and name != IDENTITY.name))
+
+    def position(self, name: str) -> int:
+        """Of the member with that name, in the pool."""
+        return next(index for index, member in enumerate(self.voices.pool) if member.name == name)
+
+    def estimate(self, probs: NDArray[np.float64]) -> Estimate:
+        """The score of cross-fitted probabilities (n_rows, n_classes), and its standard error."""
+        voices = self.voices
+        resampled = bootstrap_scores([probs], voices.targets, voices.competition.scorer, groups=voices.groups)
+        return Estimate(voices.score(probs), float(resampled.std()))
+
+    def trimmed(self, *, members: Collection[str], views: Collection[str]) -> Choice:
+        """The same with these members and views alone, where time is short.
+
+        Weights of the others, if they weighed anything in some split, are given to those that are left.
+        """
+        fit, plain = self.fit, self.plain
+        if len(members) < len(fit.final.members):
+            kept = [self.position(name) for name in members]
+            fit, plain = fit.of_members(kept) or fit, plain.of_members(kept) or plain
+        left = tuple(view for view in self.views if view in views)
+        if left == self.views:
+            return replace(self, fit=fit if self.fit is not self.plain else plain, plain=plain)
+        if left == PLAIN:
+            return replace(self, fit=plain, plain=plain, tta=NONE)
+        return replace(self, fit=with_views_left(self.voices, fit, left), plain=plain, tta="+".join(left[1:]))
 
 
-def choose(
-    pool: list[Member],
-    views: Sequence[View],
-    *,
-    competition: Competition,
-    looking: Looking,
-    max_members: int,
-    note: Note,
-) -> Choice:
-    """Weigh the pool by what its members predicted, then look through the views with those that weigh anything.
-
-    A member whose weights cannot be loaded is left out, and the others are weighed again.
-
-    Raises:
-        NoUsableModelError: none is left.
-    """
-    blended = _blended(pool, competition, max_members)
-    seen: dict[int, NDArray[Any]] = {}
-    while len(views) > 1 and (member := _unseen(pool, blended, seen)) is not None:
-        probs = looking.oof(member, views, note=note)
-        if probs is not None:
-            seen[member.number] = probs
-        else:
-            pool = require_some([other for other in pool if other is not member])
-            blended = _blended(pool, competition, max_members)
-    plain = Estimate(blended.score, blended.score_error)
-    plain_probs = probs = blended.cross_fitted_probs(_stacked([member.oof for member in pool], competition))
-    with_views = plain
-    if seen:
-        probs = blended.cross_fitted_probs(_stacked([seen.get(m.number, m.oof) for m in pool], competition))
-        with_views = _estimate(probs, pool[0].rows, competition)
-    return Choice(pool, blended, plain, with_views, plain_probs, probs, _best_single(pool, competition))
-
-
-def _blended(pool: list[Member], competition: Competition, max_members: int) -> Blend:
+def blended_pool(pool: list[Member], competition: Competition, max_members: int) -> Blend:
+    """The members weighed by what they said out of fold, with the identity view alone."""
     rows = pool[0].rows
+    stacked = np.stack([member.oof for member in pool])
     return blend_weights(
-        _stacked([member.oof for member in pool], competition),
+        ranks_of(stacked) if blends_ranks(competition) else stacked,
         competition.targets[rows],
         competition.scorer,
         strata=competition.strata[rows],
         groups=None if competition.groups is None else competition.groups[rows],
         max_members=max_members,
+        kinds=[(member.config.model.backbone, member.image_size) for member in pool],
     )
 
 
-def _unseen(pool: list[Member], blended: Blend, seen: dict[int, NDArray[Any]]) -> Member | None:
-    """A member with a weight, be it only in one of the splits that the score comes from, that has not looked yet."""
-    used = blended.weights + blended.split_weights.sum(axis=0) > 0
-    unseen = (m for m, is_used in zip(pool, used, strict=True) if is_used and m.number not in seen)
-    return next(unseen, None)
+def chosen_members(pool: list[Member], competition: Competition, max_members: int) -> list[Member]:
+    """The members that weigh anything, the heaviest first, going by the identity view alone."""
+    weights = blended_pool(pool, competition, max_members).weights
+    heaviest_first = np.argsort(-weights, kind="stable")
+    return [pool[index] for index in heaviest_first if weights[index] > 0]
 
 
-def _estimate(probs: NDArray[np.float64], rows: NDArray[np.int64], competition: Competition) -> Estimate:
-    """The score of cross-fitted probabilities of those rows."""
-    targets, scorer = competition.targets[rows], competition.scorer
-    groups = None if competition.groups is None else competition.groups[rows]
-    resampled = bootstrap_scores([probs], targets, scorer, groups=groups)
-    return Estimate(scorer(targets, probs), float(resampled.std()))
+def choose(
+    pool: list[Member], *, competition: Competition, looker: Looker, wanted: str, max_members: int, note: Note
+) -> Choice:
+    """Weigh the pool by what its members predicted, then look through views with those that weigh anything.
+
+    A member whose weights cannot be loaded is left out, and the others are weighed again.
+
+    Args:
+        wanted: a group of views, or AUTO for those that a member's own training has shown it and that help.
+
+    Raises:
+        NoUsableModelError: no member is left.
+    """
+    views = None if wanted == AUTO else tuple(view.name for view in GROUPS[wanted])
+    voices, blend = _looked(pool, competition, looker, views=views, max_members=max_members, note=note)
+    plain = cross_fit_of(blend)
+    choice = Choice(voices, blend.kind, plain, plain, NONE)
+    if views == PLAIN:
+        return choice
+    if views is None:
+        return _with_helpful_views(choice, note)
+    seeing = replace(choice, fit=with_views(voices, plain, views), tta=wanted)
+    gain = _gain_of(seeing)
+    if gain < 0.0:
+        note(f"the views '{wanted}' worsen the score by {-gain:.5f}: --tta none would leave them out")
+    return seeing
 
 
-def _stacked(oof_probs: list[NDArray[Any]], competition: Competition) -> NDArray[Any]:
-    stacked = np.stack(oof_probs)
-    return ranks_of(stacked) if blends_ranks(competition) else stacked
+def _looked(
+    pool: list[Member],
+    competition: Competition,
+    looker: Looker,
+    *,
+    views: tuple[str, ...] | None,
+    max_members: int,
+    note: Note,
+) -> tuple[Voices, Blend]:
+    """The pool without those that cannot look, weighed, after all that weigh anything in some split have looked."""
+    blend = blended_pool(pool, competition, max_members)
+    seen: dict[str, dict[str, NDArray[Any]]] = {}
+    while (member := _unseen(pool, blend, views, seen)) is not None:
+        names = shown_views(member) if views is None else views
+        try:
+            probs = predict_oof(member, [VIEWS[name] for name in names], looker)
+        except StorageError as error:
+            note(f"trial {member.name} is left out: {error.problem}; {error.hint}")
+            pool = require_some([other for other in pool if other is not member])
+            blend = blended_pool(pool, competition, max_members)
+        else:
+            seen[member.name] = dict(zip(names, probs, strict=True))
+    return Voices(pool, competition, seen), blend
 
 
-def _best_single(pool: list[Member], competition: Competition) -> tuple[Member, float]:
-    scorer, targets = competition.scorer, competition.targets[pool[0].rows]
-    scores = [scorer(targets, member.oof) for member in pool]
-    best = int(np.argmax(scores) if scorer.greater_is_better else np.argmin(scores))
-    return pool[best], scores[best]
+def _unseen(
+    pool: Sequence[Member], blend: Blend, views: tuple[str, ...] | None, seen: Collection[str]
+) -> Member | None:
+    """A member with a weight, be it in one split alone, that has yet to look through more than the identity."""
+    used = blend.weights + blend.split_weights.sum(axis=0) > 0
+    for member, is_used in zip(pool, used, strict=True):
+        names = shown_views(member) if views is None else views
+        if is_used and len(names) > 1 and member.name not in seen:
+            return member
+    return None
+
+
+def _with_helpful_views(choice: Choice, note: Note) -> Choice:
+    """The choice with the views that help, if any; a line says which were tried."""
+    tried = [name for name in BUNDLES if any(_has(own, name) for own in choice.voices.seen.values())]
+    if not tried:
+        note("views: none, as no member's training has shown it any that could be tried")
+        return choice
+    seeing = replace(choice, fit=with_helpful_views(choice.voices, choice.plain))
+    winning = replace(choice, fit=where_views_win(choice.voices, choice.plain, seeing.fit))
+    helpful = [name for name in tried if _has(seeing.views, name)]
+    taken = [name for name in helpful if _has(winning.views, name)]
+    source = f"from {len(choice.voices.rows)} rows out of fold"
+    if not helpful:
+        note(f"views: the identity alone, as {_listed(tried)} do not help, {source}")
+    elif not taken:
+        help_where = "help on rows that chose them but not on others"
+        note(f"views: the identity alone, as {_listed(helpful)} {help_where}, {source}")
+    else:
+        left_out = [name for name in tried if name not in taken]
+        rest = f", without {_listed(left_out)}" if left_out else ""
+        note(f"views: {_listed(taken)}{rest}, which gain {_gain_of(seeing):.5f} on rows that did not choose them")
+    return replace(winning, tta="+".join(taken) or NONE)
+
+
+def _has(seen: Collection[str], bundle: str) -> bool:
+    return all(view.name in seen for view in BUNDLES[bundle])
+
+
+def _gain_of(seeing: Choice) -> float:
+    """By how much the views better the cross-fitted score, whichever way the metric points."""
+    voices = seeing.voices
+    return voices.merit(voices.cross_fitted(seeing.fit)) - voices.merit(voices.cross_fitted(seeing.plain))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+__all__ = ["Choice", "Floats", "blended_pool", "choose", "chosen_members"]

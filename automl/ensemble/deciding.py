@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions import Rule, choose_rule, is_fitted, matched_rule
+from automl.decisions import ClipRule, Rule, choose_rule, is_chosen, is_fitted, matched_rule
 from automl.metrics import Metric, metric_named
 from automl.tasks import Task
 
@@ -48,16 +48,16 @@ def decide(competition: Competition, probs: NDArray[Any], rows: NDArray[np.int64
         scored: these probabilities by the competition's scorer; it stays where nothing is fitted, or where the
             submission asks for something else than the metric does.
     """
-    metric, facts = deciding_metric(competition), competition.scorer.facts
-    if metric != competition.metric or not is_fitted(metric, facts):
+    metric, facts, by_rank = deciding_metric(competition), competition.scorer.facts, blends_ranks(competition)
+    if metric != competition.metric or not is_chosen(metric, facts):
         rule = matched_rule(metric, facts, probs)
         kind = "matched" if is_fitted(metric, facts) else "plain"
     else:
         groups = None if competition.groups is None else competition.groups[rows]
         decision = choose_rule(metric, facts, competition.targets[rows], probs, groups=groups)
         rule, kind, scored = decision.rule, decision.kind, Estimate(decision.score, decision.score_error)
-    words = _words(metric, facts.task, kind, by_rank=blends_ranks(competition))
-    return Deciding(rule=rule, kind=kind, score=scored.score, score_error=scored.error, words=words)
+    in_words = _clip_in_words(rule) if isinstance(rule, ClipRule) else _words(metric, facts.task, kind, by_rank=by_rank)
+    return Deciding(rule=rule, kind=kind, score=scored.score, score_error=scored.error, words=in_words)
 
 
 def running_rule(competition: Competition, oof_probs: NDArray[Any]) -> Rule:
@@ -78,7 +78,7 @@ def blends_ranks(competition: Competition) -> bool:
 
 
 def takes_decisions(competition: Competition) -> bool:
-    """Whether what is handed in depends on a rule that is fitted."""
+    """Whether labels or certainties are handed in that a rule decides, which is fitted."""
     return is_fitted(deciding_metric(competition), competition.scorer.facts)
 
 
@@ -99,6 +99,13 @@ def deciding_metric(competition: Competition) -> Metric:
     if metric.needs_labels:
         return metric
     return metric_named("accuracy" if one_class_each else "f1_samples")
+
+
+def _clip_in_words(rule: ClipRule) -> str:
+    bounds = (f"{bound:.6f}".rstrip("0").rstrip(".") for bound in (rule.edge, 1.0 - rule.edge))
+    within = f" between {' and '.join(bounds)}" if rule.edge > 0 else ""
+    tempered = f" with a temperature of {rule.temperature:.2f}" if rule.temperature != 1.0 else ""
+    return f"handed in as probabilities{within}{tempered}, as that wins on rows out of fold that it was not fitted on"
 
 
 def _words(metric: Metric, task: Task, kind: str, *, by_rank: bool) -> str:

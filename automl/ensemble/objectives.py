@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions import Scorer, is_fitted
+from automl.rules.fitting import LOG_LOSSES
 from automl.tasks import Task
 
 Floats = NDArray[np.float64]
@@ -24,7 +25,6 @@ Objective = Callable[[NDArray[Any], NDArray[Any]], tuple[Floats, Scores]]  # mem
 MIN_ROWS_FOR_LABELS = 3_000  # below, greedy selection on a discrete score overfits its rows
 MAX_CLASSES_FOR_LABELS = 10  # above, scoring thousands of means class by class takes minutes
 MAX_CELLS = 40_000  # rows times columns of independent columns; keeps the time bounded
-LOG_LOSSES = ("log_loss", "weighted_log_loss")
 
 
 def objective_for(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:

@@ -1,25 +1,34 @@
 """What a trained trial predicts, as it left it in its files and as seen through the views of test-time augmentation.
 
-The trial's own predictions are those of the identity view; only the other views are computed, with one model in memory
-at a time. Not responsible for: which members are wanted or how they are blended (automl.ensemble.build).
+A member has the folds that the search trained, and those that were trained after it. Not responsible for: which members
+are wanted or how they are blended (automl.ensemble.build), or how models look (automl.ensemble.looking).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.artifacts import Arrays, TrialFiles, read_arrays
+from automl.artifacts import TrialFiles
 from automl.config import TrialConfig
 from automl.data.competition import Competition
+from automl.ensemble.looking import Looker, Trained
+from automl.ensemble.parts import Part, finished_parts, mean_test, require_fits, searched_part
+from automl.ensemble.recipe import member_name
 from automl.ensemble.tta import IDENTITY, View
 from automl.errors import StorageError
-from automl.training.inference import predict_probs
-from automl.training.models import load_trained
+from automl.training.models import missing_weights
+
+if TYPE_CHECKING:
+    from automl.ensemble.pool import Candidate
+
+SEARCHED = "search"
+REFIT = "refit"  # the folder of the folds that complete a searched trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +36,10 @@ class Member:
     """A complete trial and what it predicted with the identity view.
 
     Attributes:
+        kind: how it was trained: search, pseudo or distilled.
         score: the study's.
-        trained_folds: each has its weights.
+        models: each fold's network, as far as its weights are there.
+        missing_weights: of the folds whose weights are not.
         rows: (n_oof,) rows of the competition, ascending, that one of its models did not train on.
         folds: (n_oof,) the fold of each row.
         oof: (n_oof, n_classes) probabilities.
@@ -36,15 +47,21 @@ class Member:
     """
 
     number: int
+    kind: str = SEARCHED
     score: float
     config: TrialConfig
-    files: TrialFiles
     competition: Competition
-    trained_folds: tuple[int, ...]
+    models: Mapping[int, Trained]
+    missing_weights: tuple[Path, ...]
     rows: NDArray[np.int64]
     folds: NDArray[np.int64]
     oof: NDArray[Any]
     test: NDArray[Any]
+
+    @property
+    def name(self) -> str:
+        """Unlike that of any other member: "17", or "17-pseudo"."""
+        return member_name(self.number, self.kind)
 
     @property
     def image_size(self) -> int:
@@ -52,120 +69,114 @@ class Member:
         return self.config.resize.image_sizes[-1]
 
     def on_rows(self, rows: NDArray[np.int64]) -> Member:
-        """The same member, knowing only some of its rows."""
+        """The same member, knowing only some of its rows; its models stay."""
         positions = np.searchsorted(self.rows, rows)
         return replace(self, rows=rows, folds=self.folds[positions], oof=self.oof[positions])
 
 
 def read_member(
-    number: int,
-    score: float,
-    config: TrialConfig,
+    candidate: Candidate,
     files: TrialFiles,
     *,
     competition: Competition,
     folds: NDArray[np.int64],
+    refits: bool = True,
 ) -> Member:
     """The member that a complete trial left in its files.
 
+    Of kind search: what the search trained and, with refits, the further folds that were finished after it. Of another
+    kind: the folds that were trained for it alone, all of them.
+
     Raises:
-        StorageError: they are missing, damaged, or not of this competition and split.
+        StorageError: files are missing, damaged, or not of this competition and split.
     """
-    oof = read_arrays(files.oof)
-    test = read_arrays(files.test)
-    _require(_is_oof_of(oof, competition, folds), f"{files.oof} is not of this competition and split")
-    _require(
-        _are_probs(test.get("probs"), len(competition.test_ids), competition.n_classes),
-        f"{files.test} is not of this competition",
-    )
-    ascending = np.argsort(oof["rows"])
-    return Member(
-        number=number,
-        score=score,
-        config=config,
-        files=files,
-        competition=competition,
-        trained_folds=tuple(int(fold) for fold in np.unique(oof["folds"])),
-        rows=oof["rows"][ascending].astype(np.int64),
-        folds=oof["folds"][ascending].astype(np.int64),
-        oof=oof["probs"][ascending],
-        test=test["probs"],
-    )
+    searched = candidate.kind == SEARCHED
+    parts = [searched_part(files)] if searched else []
+    if refits or not searched:
+        parts += finished_parts(files.retrained(REFIT if searched else candidate.kind), folds)
+    if not searched and len(parts) < folds.max() + 1:
+        raise StorageError(
+            f"only {len(parts)} of its {folds.max() + 1} folds are trained", hint="go on with the same automl refit"
+        )
+    for part in parts:
+        require_fits(part, competition, folds)
+    return _joined(candidate, parts, competition)
 
 
-def predict_oof(
-    member: Member, views: Sequence[View], pixels: NDArray[np.uint8], *, device: str
-) -> NDArray[np.float64]:
-    """(n_oof, n_classes): the mean over the views, each row predicted by the model that did not train on it.
+def predict_oof(member: Member, views: Sequence[View], looker: Looker) -> NDArray[np.float32]:
+    """(n_views, n_oof, n_classes), each row predicted by the model that did not train on it.
 
-    Args:
-        views: the identity and others.
-        pixels: (n, C, C, 3) of the training images.
+    The identity view is what the member's files say.
 
     Raises:
         StorageError: a fold's weights are missing or damaged.
     """
+    probs = np.empty((len(views), *member.oof.shape), np.float32)
+    is_other = np.array([view is not IDENTITY for view in views])
+    probs[~is_other] = member.oof
     others = [view for view in views if view is not IDENTITY]
-    total = member.oof.astype(np.float64)
-    for fold in member.trained_folds:
-        of_fold = member.folds == fold
-        total[of_fold] += _sum_over_views(member, fold, others, pixels, member.rows[of_fold], device)
-    total /= len(views)
-    return total
+    for fold in np.unique(member.folds).tolist() if others else ():
+        of_fold = np.flatnonzero(member.folds == fold)
+        looked = looker.look(_model(member, fold), others, "train", member.rows[of_fold])
+        probs[np.ix_(is_other, of_fold)] = looked
+    return probs
 
 
-def predict_test(
-    member: Member, views: Sequence[View], pixels: NDArray[np.uint8], *, device: str
-) -> NDArray[np.float64]:
+def predict_test(member: Member, views: Sequence[View], looker: Looker) -> NDArray[np.float64]:
     """(n_test, n_classes): the mean over the views and the trained folds.
 
-    Args:
-        views: the identity and others.
-        pixels: (n_test, C, C, 3) of the test images.
+    A member without weights serves with what its files say, through the identity view alone.
 
     Raises:
-        StorageError: a fold's weights are missing or damaged.
+        StorageError: weights are missing or damaged.
     """
-    others = [view for view in views if view is not IDENTITY]
-    total = member.test.astype(np.float64)
-    for fold in member.trained_folds:
-        summed = _sum_over_views(member, fold, others, pixels, np.arange(len(pixels)), device)
-        total += summed / len(member.trained_folds)
-    total /= len(views)
-    return total
+    if member.missing_weights:
+        if any(view is not IDENTITY for view in views):
+            raise missing_weights(member.missing_weights)
+        return member.test.astype(np.float64)
+    models = [member.models[fold] for fold in sorted(member.models)]
+    return mean_of_looks(models, views, looker, np.arange(len(member.competition.test_ids)))
 
 
-def _sum_over_views(
-    member: Member,
-    fold: int,
-    views: Sequence[View],
-    pixels: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    device: str,
+def mean_of_looks(
+    models: Sequence[Trained], views: Sequence[View], looker: Looker, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """One fold's model asked once for each view; the model is gone when this returns."""
-    model = load_trained(member.config, member.files, fold, competition=member.competition, device=device)
-    total = np.zeros((len(rows), member.oof.shape[1]))
-    for view in views:
-        total += predict_probs(model, pixels, rows, image_size=member.image_size, device=device, view=view.apply)
+    """(n_rows, n_classes): the mean over the models, in their order, and the views of test images."""
+    total = np.zeros((len(rows), looker.competition.n_classes))
+    for trained in models:
+        total += looker.look(trained, views, "test", rows).sum(axis=0, dtype=np.float64)
+    total /= len(models) * len(views)
     return total
 
 
-def _is_oof_of(oof: Arrays, competition: Competition, folds: NDArray[np.int64]) -> bool:
-    rows, own_folds = oof.get("rows"), oof.get("folds")
-    if rows is None or own_folds is None or rows.ndim != 1 or rows.dtype.kind != "i" or len(rows) == 0:
-        return False
-    if rows.min() < 0 or rows.max() >= len(folds) or len(np.unique(rows)) < len(rows):
-        return False
-    return np.array_equal(folds[rows], own_folds) and _are_probs(oof.get("probs"), len(rows), competition.n_classes)
+def _joined(candidate: Candidate, parts: Sequence[Part], competition: Competition) -> Member:
+    """The member of all folds. One that is there twice was trained again, since its first weights are gone."""
+    source: dict[int, Part] = {}
+    for part in parts:
+        for fold, weights in part.weights.items():
+            if fold not in source or (weights.exists() and not source[fold].weights[fold].exists()):
+                source[fold] = part
+    chosen = {fold: source[fold] for fold in sorted(source)}
+    own = [(part.oof["folds"] == fold, part.oof) for fold, part in chosen.items()]
+    rows = np.concatenate([oof["rows"][of_fold] for of_fold, oof in own])
+    ascending = np.argsort(rows)
+    paths = {fold: part.weights[fold] for fold, part in chosen.items()}
+    return Member(
+        number=candidate.number,
+        kind=candidate.kind,
+        score=candidate.score,
+        config=candidate.config,
+        competition=competition,
+        models={fold: Trained(candidate.config, path) for fold, path in paths.items() if path.exists()},
+        missing_weights=tuple(path for path in paths.values() if not path.exists()),
+        rows=rows[ascending].astype(np.int64),
+        folds=np.concatenate([oof["folds"][of_fold] for of_fold, oof in own])[ascending].astype(np.int64),
+        oof=np.concatenate([oof["probs"][of_fold] for of_fold, oof in own])[ascending],
+        test=mean_test([part for part in parts if part in chosen.values()]),
+    )
 
 
-def _are_probs(probs: NDArray[Any] | None, n_rows: int, n_classes: int) -> bool:
-    if probs is None or probs.shape != (n_rows, n_classes) or probs.dtype.kind != "f":
-        return False
-    return bool(np.isfinite(probs).all() and (probs >= 0).all() and (probs <= 1).all())
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise StorageError(problem, hint="leave this trial out, or run the search again")
+def _model(member: Member, fold: int) -> Trained:
+    if fold not in member.models:
+        raise missing_weights(member.missing_weights)
+    return member.models[fold]

@@ -6,14 +6,19 @@ Plain data, so that it can stand in ensemble.json and leave the house in a kit. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from automl.artifacts import read_json
 from automl.config import TrialConfig
-from automl.errors import StorageError
+from automl.errors import StorageError, UsageError
 
 KINDS = ("search", "pseudo", "distilled")  # how a member was trained
+IDENTITY_NAME = "identity"  # of the view that every member has
+ROUNDING = 1e-6  # by which a sum of weights may miss 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +110,21 @@ def member_name(number: int, kind: str) -> str:
     return str(number) if kind == "search" else f"{number}-{kind}"
 
 
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in an ensemble.json.
+
+    Raises:
+        UsageError: there is no such file, or it is of a version that kept no recipe.
+        StorageError: it is damaged.
+    """
+    if not path.exists():
+        raise UsageError(f"there is no ensemble: {path} is missing", hint="make one first: automl ensemble")
+    document = read_json(path)
+    if not isinstance(document, Mapping) or "recipe" not in document:
+        raise UsageError(f"{path} holds no recipe of an ensemble", hint="make it again: automl ensemble")
+    return recipe_from_json(document["recipe"])
+
+
 def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
     """The recipe that `to_json` wrote.
 
@@ -112,18 +132,46 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
         StorageError: it is none, or of another version.
     """
     try:
-        return Recipe(
-            members=tuple(_read(member) for member in document["members"]),
-            by_rank=bool(document["by_rank"]),
-            rule=dict(document["rule"]),
-            short_side=float(document["short_side"]),
-            savings=tuple(Saving(view=saving["view"], member=saving["member"]) for saving in document["savings"]),
-            n_threads=int(document["n_threads"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        recipe = _recipe(document)
+        _require_whole(recipe)
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        reason = error.problem if isinstance(error, UsageError) else repr(error)
         raise StorageError(
-            f"the recipe of an ensemble cannot be understood: {error!r}", hint="make it again: automl ensemble"
+            f"the recipe of an ensemble cannot be understood: {reason}", hint="make it again: automl ensemble"
         ) from error
+    return recipe
+
+
+def _recipe(document: Mapping[str, Any]) -> Recipe:
+    return Recipe(
+        members=tuple(_read(member) for member in document["members"]),
+        by_rank=bool(document["by_rank"]),
+        rule=dict(document["rule"]),
+        short_side=float(document["short_side"]),
+        savings=tuple(Saving(view=saving["view"], member=saving["member"]) for saving in document["savings"]),
+        n_threads=int(document["n_threads"]),
+    )
+
+
+def _require_whole(recipe: Recipe) -> None:
+    """Raises:
+    ValueError: what every recipe has is not there.
+    """
+    names = [member.name for member in recipe.members]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"members {names}")
+    for member in recipe.members:
+        if member.kind not in KINDS or not member.folds or member.views[:1] != (IDENTITY_NAME,):
+            raise ValueError(f"member {member.name}: folds {member.folds}, views {member.views}")
+        positive = (member.weight, member.temperature)
+        if not all(math.isfinite(number) and number > 0 for number in positive):
+            raise ValueError(f"member {member.name}: weight {member.weight}, temperature {member.temperature}")
+        if not 0 <= member.seconds_per_image < math.inf:
+            raise ValueError(f"member {member.name}: {member.seconds_per_image} seconds per image")
+    if abs(math.fsum(member.weight for member in recipe.members) - 1.0) > ROUNDING:
+        raise ValueError("the weights do not sum to 1")
+    if recipe.n_threads < 1:
+        raise ValueError(f"n_threads {recipe.n_threads}")
 
 
 def _written(member: RecipeMember) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from automl.artifacts import write_bytes
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions import Rule
+from automl.decisions import ClipRule, Rule
 from automl.ensemble.deciding import deciding_metric
 from automl.ensemble.guard import problems
 from automl.errors import DataError
@@ -119,6 +119,9 @@ def _predictions(competition: Competition, probs: NDArray[np.float64], rule: Rul
 def _handed_in_probs(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.float64]:
     """Rows that sum to 1 where an image has one class; (n, 1) of the second class where that alone is asked."""
     handed_in = _within_bounds(_predictions(competition, probs, rule))
+    if isinstance(rule, ClipRule):  # the prior has no doubt to mend
+        unseen = list(competition.unreadable_test)
+        handed_in[unseen] = probs[unseen]
     template = competition.submission
     if template.kind is SubmissionKind.PROBABILITY and template.cells is None:
         return handed_in[:, 1:2]

@@ -1,7 +1,9 @@
 """Test-time augmentation: the views of an image that a trained model is asked about, and the groups they form.
 
-A view acts on a batch of square images, (B, 3, S, S). Not responsible for: predicting or averaging
-(automl.ensemble.predict).
+A view acts on a batch of normalised square images on the device. Most views only permute the pixels that a model sees
+anyway; the wide ones take them from the larger squares that training crops are cut from. No view turns or mirrors
+images where that may change their label. Not responsible for: predicting (automl.ensemble.looking) or which views are
+worth their time (automl.ensemble.choose).
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from automl.config import AugmentConfig
 from automl.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SHIFT_FRACTION = 16  # a shift moves an image by one sixteenth of its side
+WIDTH = 1.15  # side of a wide image / side that a model takes; automl.data.cache keeps at least as much where it can
+SCALE = 1.1  # the furthest zoom that policy heavy trains with; automl.data.policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +29,73 @@ class View:
     """One way to look at the same images.
 
     Attributes:
-        apply: (B, 3, S, S) -> (B, 3, S, S).
+        apply: (B, 3, S, S) and S -> (B, 3, S, S); of a wide view (B, 3, W, W) and S -> (B, 3, S, S).
         inverse: undoes `apply`; exactly where the view only permutes pixels, but for the border where it shifts them.
+            None where pixels are lost.
+        wide: whether it takes the same images at the side W >= 1.15 S.
     """
 
     name: str
-    apply: Callable[[Tensor], Tensor]
-    inverse: Callable[[Tensor], Tensor]
+    apply: Callable[[Tensor, int], Tensor]
+    inverse: Callable[[Tensor, int], Tensor] | None
+    wide: bool = False
 
 
-def _turned(images: Tensor, *, mirrored: bool, quarter_turns: int) -> Tensor:
+def _same(images: Tensor, side: int) -> Tensor:
+    return images
+
+
+def _turned(images: Tensor, side: int, *, mirrored: bool, quarter_turns: int) -> Tensor:
     seen = images.flip(-1) if mirrored else images
     return seen.rot90(quarter_turns, (-2, -1))
 
 
-def _turned_back(images: Tensor, *, mirrored: bool, quarter_turns: int) -> Tensor:
+def _turned_back(images: Tensor, side: int, *, mirrored: bool, quarter_turns: int) -> Tensor:
     straight = images.rot90(-quarter_turns, (-2, -1))
     return straight.flip(-1) if mirrored else straight
 
 
-def _shifted(images: Tensor, *, down: int, right: int) -> Tensor:
-    return _moved(_moved(images, dim=-2, steps=down), dim=-1, steps=right)
+def _shifted(images: Tensor, side: int, *, down: int, right: int) -> Tensor:
+    pixels = max(1, side // SHIFT_FRACTION)
+    return _framed(images, side, top=-down * pixels, left=-right * pixels)
 
 
-def _moved(images: Tensor, *, dim: int, steps: int) -> Tensor:
-    """The images moved along one dimension, their edge repeated into what comes free."""
+def _framed(images: Tensor, side: int, *, top: int, left: int) -> Tensor:
+    """(B, 3, S, S) from that corner on, which may lie outside: there the edge is repeated."""
     import torch
 
-    side = images.shape[dim]
-    pixels = steps * max(1, side // SHIFT_FRACTION)
-    sources = (torch.arange(side, device=images.device) - pixels).clamp(0, side - 1)
-    return images.index_select(dim, sources)
+    framed = images
+    for dim, start in ((-2, top), (-1, left)):
+        length = images.shape[dim]
+        sources = (torch.arange(side, device=images.device) + start).clamp(0, length - 1)
+        framed = framed.index_select(dim, sources)
+    return framed
+
+
+def _cropped(images: Tensor, side: int, *, down: float, right: float) -> Tensor:
+    """(B, 3, S, S) of (B, 3, W, W), from the top left corner (0, 0) to the bottom right one (1, 1)."""
+    room = images.shape[-1] - side
+    top, left = int(room * down), int(room * right)
+    return images[..., top : top + side, left : left + side]
+
+
+def _enlarged(images: Tensor, side: int) -> Tensor:
+    """The middle 1 / SCALE of wide images at the side S: pixels are averaged, as there are enough of them."""
+    middle = round(images.shape[-1] / SCALE)
+    return _resized(_cropped(images, middle, down=0.5, right=0.5), side)
+
+
+def _made_smaller(images: Tensor, side: int) -> Tensor:
+    """The whole images at 1 / SCALE of their side, their edge repeated around them."""
+    inner = min(round(side / SCALE), side - 1)
+    start = -((side - inner) // 2)
+    return _framed(_resized(images, inner), side, top=start, left=start)
+
+
+def _resized(images: Tensor, side: int) -> Tensor:
+    from torch.nn.functional import interpolate
+
+    return interpolate(images, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _dihedral_view(name: str, *, mirrored: bool, quarter_turns: int) -> View:
@@ -69,56 +110,82 @@ def _shift_view(name: str, *, down: int = 0, right: int = 0) -> View:
     return View(name, partial(_shifted, down=down, right=right), partial(_shifted, down=-down, right=-right))
 
 
-def _same(images: Tensor) -> Tensor:
-    return images
+def _crop_view(name: str, *, down: float, right: float) -> View:
+    return View(name, partial(_cropped, down=down, right=right), None, wide=True)
 
 
 IDENTITY = View("identity", _same, _same)
 MIRROR = _dihedral_view("mirror", mirrored=True, quarter_turns=0)
+TURNS = tuple(
+    _dihedral_view(f"{'mirror-' * mirrored}rotate{90 * turns}", mirrored=mirrored, quarter_turns=turns)
+    for mirrored in (False, True)
+    for turns in (1, 2, 3)
+)
+SHIFTS = (
+    _shift_view("up", down=-1),
+    _shift_view("down", down=1),
+    _shift_view("left", right=-1),
+    _shift_view("right", right=1),
+)
+SCALES = (View("larger", _enlarged, None, wide=True), View("smaller", _made_smaller, None))
+CROPS = (
+    _crop_view("top-left", down=0.0, right=0.0),
+    _crop_view("top-right", down=0.0, right=1.0),
+    _crop_view("bottom-left", down=1.0, right=0.0),
+    _crop_view("bottom-right", down=1.0, right=1.0),
+    _crop_view("centre", down=0.5, right=0.5),
+)
 
 GROUPS: dict[str, tuple[View, ...]] = {
     "none": (IDENTITY,),
     "flips": (IDENTITY, MIRROR),
-    "dihedral": (
-        IDENTITY,
-        *(_dihedral_view(f"rotate{90 * turns}", mirrored=False, quarter_turns=turns) for turns in (1, 2, 3)),
-        MIRROR,
-        *(_dihedral_view(f"mirror-rotate{90 * turns}", mirrored=True, quarter_turns=turns) for turns in (1, 2, 3)),
-    ),
-    "shifts": (
-        IDENTITY,
-        _shift_view("up", down=-1),
-        _shift_view("down", down=1),
-        _shift_view("left", right=-1),
-        _shift_view("right", right=1),
-    ),
+    "dihedral": (IDENTITY, MIRROR, *TURNS),
+    "shifts": (IDENTITY, *SHIFTS),
+    "scales": (IDENTITY, *SCALES),
+    "crops": (IDENTITY, *CROPS),
 }
+# Views that are taken or left together, the identity not among them.
+BUNDLES: dict[str, tuple[View, ...]] = {
+    "mirror": (MIRROR,),
+    "turns": TURNS,
+    "shifts": SHIFTS,
+    "scales": SCALES,
+    "crops": CROPS,
+}
+VIEWS: dict[str, View] = {view.name: view for group in GROUPS.values() for view in group}
 MIRRORING = ("flips", "dihedral")
-AUTO = "auto"  # the cheapest group that is safe; automl.ensemble.build drops it where it does harm
+AUTO = "auto"  # of each member the views that its training has shown it and that help out of fold
 
 
 def group_of(name: str, *, flips: bool) -> str:
-    """The group that a name means, where a mirrored image keeps its label (flips) or may not.
+    """The name itself, of a group or AUTO, where a mirrored image keeps its label (flips) or may not.
 
     Raises:
         UsageError: there is no such group, or it mirrors images where that may change the label.
     """
-    if name == AUTO:
-        return "flips" if flips else "shifts"
-    if name not in GROUPS:
+    if name != AUTO and name not in GROUPS:
         raise UsageError(f"there is no group of views '{name}'", hint=f"use one of {', '.join((AUTO, *GROUPS))}")
     if name in MIRRORING and not flips:
         raise UsageError(
             f"'{name}' mirrors images, but a mirrored image of this competition may not keep its label",
-            hint="use the group 'shifts' or 'none'",
+            hint="use the group 'shifts', 'scales', 'crops' or 'none'",
         )
     return name
 
 
-def views_of(group: str, *, flips: bool) -> tuple[View, ...]:
-    """The views of a group, the identity first.
+def bundles_for(augment: AugmentConfig, *, flips: bool) -> tuple[str, ...]:
+    """The bundles of views that images varied by that policy have looked like in training.
 
-    Raises:
-        UsageError: as `group_of`.
+    Source: automl.data.policies. Other views turn too many right predictions into wrong ones: Shanmugam et al. 2021,
+    Better Aggregation in Test-Time Augmentation, arXiv 2011.11156.
     """
-    return GROUPS[group_of(group, flips=flips)]
+    mirror = ("mirror",) if flips else ()
+    match augment.policy:
+        case "none" | "photometric":
+            return ()
+        case "heavy":
+            return (*mirror, "shifts", "scales")
+        case "dihedral" if flips:
+            return ("mirror", "turns", "crops")
+        case _:
+            return (*mirror, "crops")

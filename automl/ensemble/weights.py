@@ -1,60 +1,66 @@
 """How members are blended and with which weights, and what score may honestly be shown for the blend.
 
-Two rules compete: the plain mean of the best members, and greedy weights. Both are cross-fitted: the rows are split in
-five, and each fifth is blended with weights that were fitted on the other four, so no row is scored with weights that
-saw it. Not responsible for: the greedy selection itself (automl.ensemble.greedy), the error of a score
+The plain mean of the best members competes with greedy weights, and each member as it is with itself at another
+temperature. The whole procedure is cross-fitted: the rows are split in five, and each fifth is blended with what was
+chosen and fitted on the other four, so no row is scored by anything that saw it. Not responsible for: fitting weights
+(automl.ensemble.mixtures) or temperatures (automl.ensemble.calibration), the error of a score
 (automl.ensemble.bootstrap) or reading predictions (automl.ensemble.predict).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions import Facts, Scorer
+from automl.decisions import Scorer
 from automl.ensemble.bootstrap import bootstrap_scores
-from automl.ensemble.greedy import greedy_weights
-from automl.ensemble.objectives import objective_for
-from automl.resampling import stratified_splits
+from automl.ensemble.calibration import is_calibrated, member_temperatures, sharpened, tempered
+from automl.ensemble.mixtures import SEED, Kind, Mixture, Pool, Traits
+from automl.resampling import some_units, stratified_splits
 from automl.tasks import Task
 
 Floats = NDArray[np.float64]
-Kind = Literal["mean", "greedy"]
-Fit = Callable[[NDArray[np.int64]], Floats]  # rows -> weights (n_models,) fitted on them
+Rows = NDArray[np.int64]
+LeftOut = frozenset[int]  # splits
 
-SEED = 0
-MIN_GAIN_FRACTION = 0.5  # a mean gains by members that err differently, not by one that learned next to nothing
-MAX_CELLS = 2_000_000  # rows times columns on which members are compared one by one; keeps the time bounded
+MAX_COMPARED_CELLS = 1_000_000  # rows times columns on which blends are compared; the error of a score takes no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blend:
-    """Weights for a pool of members, and their cross-fitted score.
+    """Weights and temperatures for a pool of members, and their cross-fitted score.
 
     Attributes:
         weights: (n_models,), not negative, sum 1.
+        temperatures: (n_models,) by which each member's logits are divided before they are blended; 1 leaves them.
         kind: "mean" of the best members, or "greedy" where that wins on rows it did not see.
         splits: (n,) the split of each row.
-        split_weights: (n_splits, n_models); row s was fitted without the rows of split s.
+        split_weights, split_temperatures: (n_splits, n_models); row s was fitted without the rows of split s, and may
+            be of another kind.
         score: of `cross_fitted_probs`, never of the rows that the weights were fitted on.
         score_error: its standard error, from resampling rows or groups.
     """
 
     weights: Floats
+    temperatures: Floats
     kind: Kind
     splits: NDArray[np.int64]
     split_weights: Floats
+    split_temperatures: Floats
     score: float
     score_error: float
+    task: Task
 
     def cross_fitted_probs(self, oof_probs: NDArray[Any]) -> Floats:
-        """Each row of (n_models, n, n_classes) blended with the weights that were fitted without it."""
-        return _cross_fitted_probs(oof_probs, self.splits, self.split_weights)
+        """Each row of (n_models, n, n_classes) blended with what was fitted without it."""
+        mixtures = map(Mixture, self.split_weights, self.split_temperatures)
+        rows = np.arange(len(self.splits))
+        return _cross_fitted(oof_probs, self.splits, dict(enumerate(mixtures)), rows, self.task)
 
 
 def blend(probs: NDArray[Any], weights: NDArray[Any], *, by_rank: bool = False) -> Floats:
@@ -87,84 +93,128 @@ def blend_weights(
     strata: NDArray[Any] | None = None,
     groups: NDArray[Any] | None = None,
     max_members: int = 5,
+    kinds: Sequence[Traits] | None = None,
 ) -> Blend:
-    """The better rule's weights for out-of-fold probabilities (n_models, n, n_classes), or ranks of each column.
+    """The best way's weights for out-of-fold probabilities (n_models, n, n_classes), or ranks of each column.
 
     Greedy weights are kept only where they beat the plain mean out of sample by more than the standard error of the
     difference: inside a handful of good members weights are worth little, and at few rows less than nothing.
-    Members with identical predictions count once. Rows of one group stay in one split and are resampled together.
-    With 20,000 rows of 1,000 classes and five members it takes less than a minute on one core.
+    A member's temperature is kept where the member wins by it at all on rows that it was not fitted on, and only where
+    the score depends on it. Members with identical predictions count once. Rows of one group stay
+    in one split and are resampled together. With 20,000 rows of 1,000 classes and five members it takes less than a
+    minute on one core.
 
     Args:
         strata: (n,) equal for rows that are to be dealt out evenly; None for the targets.
+        kinds: of each member, as (backbone, image_size): of members that are nearly as good those go first that share
+            less with the ones already taken.
     """
     distinct = _first_of_identical(oof_probs)
-    pool = _Pool(oof_probs[distinct] if len(distinct) < len(oof_probs) else oof_probs, targets, scorer, max_members)
+    pool = Pool(
+        probs=oof_probs[distinct] if len(distinct) < len(oof_probs) else oof_probs,
+        targets=targets,
+        scorer=scorer,
+        max_members=max_members,
+        kinds=() if kinds is None else [kinds[index] for index in distinct],
+    )
     splits = stratified_splits(targets if strata is None else strata, groups, seed=SEED)
-    kinds: tuple[Kind, ...] = ("mean", "greedy")
-    fits: tuple[Fit, ...] = (pool.mean_of_best, pool.greedy)
-    split_weights = [_split_weights(fit, splits, len(distinct)) for fit in fits]
-    blended = [_cross_fitted_probs(pool.probs, splits, weights) for weights in split_weights]
-    scores = np.array([scorer(targets, probs) for probs in blended])
-    resampled = bootstrap_scores(blended, targets, scorer, groups=groups, seed=SEED)
-    chosen = int(_beats_by_an_error(scores, resampled, scorer))
+    procedure = _Procedure(pool, splits, groups)
+    numbers = range(int(splits.max()) + 1)
+    kind, final = procedure.chosen(frozenset())
+    of_splits = {split: procedure.chosen(frozenset({split}))[1] for split in numbers}
+    blended = _cross_fitted(pool.probs, splits, of_splits, np.arange(len(targets)), scorer.facts.task)
+    in_turn = [of_splits[split] for split in numbers]
     return Blend(
-        weights=_spread(fits[chosen](np.arange(len(targets))), distinct, len(oof_probs)),
-        kind=kinds[chosen],
+        weights=_spread(final.weights, distinct, len(oof_probs), fill=0.0),
+        temperatures=_spread(final.temperatures, distinct, len(oof_probs), fill=1.0),
+        kind=kind,
         splits=splits,
-        split_weights=_spread(split_weights[chosen], distinct, len(oof_probs)),
-        score=float(scores[chosen]),
-        score_error=float(resampled[:, chosen].std()),
+        split_weights=_spread(np.stack([own.weights for own in in_turn]), distinct, len(oof_probs), fill=0.0),
+        split_temperatures=_spread(np.stack([own.temperatures for own in in_turn]), distinct, len(oof_probs), fill=1.0),
+        score=scorer(targets, blended),
+        score_error=float(bootstrap_scores([blended], targets, scorer, groups=groups, seed=SEED).std()),
+        task=scorer.facts.task,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """Distinct members (n_models, n, n_classes) and the two rules that weigh them on some of the rows."""
+class _Procedure:
+    """What fits temperatures, chooses a kind of mixture and fits it, on the rows of all splits but some.
 
-    probs: NDArray[Any]
-    targets: NDArray[Any]
-    scorer: Scorer
-    max_members: int
+    Whatever is judged is judged by what it says of each split when it is fitted without that split too; fits are made
+    once, as leaving out s and then t is leaving out t and then s.
+    """
 
-    def mean_of_best(self, rows: NDArray[np.int64]) -> Floats:
-        """Equal weights of the best members, without those that learned less than half of what the best one did."""
-        gains = self._gains_over_constant(rows)
-        best = np.argsort(-gains, kind="stable")[: self.max_members]
-        if gains[best[0]] > 0:
-            best = best[gains[best] >= MIN_GAIN_FRACTION * gains[best[0]]]
-        weights = np.zeros(len(self.probs))
-        weights[best] = 1.0 / len(best)
-        return weights
+    def __init__(self, pool: Pool, splits: Rows, groups: NDArray[Any] | None) -> None:
+        self._pool, self._splits, self._groups = pool, splits, groups
+        self._mixtures: dict[tuple[Kind, LeftOut], Mixture] = {}
+        self._temperatures: dict[LeftOut, Floats] = {}
 
-    def greedy(self, rows: NDArray[np.int64]) -> Floats:
-        objective = objective_for(self.scorer, n_rows=len(self.targets), n_classes=self.probs.shape[2])
-        return greedy_weights(
-            self.probs, self.targets, objective, max_members=self.max_members, seed=SEED, fit_rows=rows
-        )
+    def chosen(self, left_out: LeftOut) -> tuple[Kind, Mixture]:
+        """The kind that wins on the other rows, fitted to them."""
+        kind: Kind = "greedy" if self._greedy_wins(left_out) else "mean"
+        return kind, self._mixture(kind, left_out)
 
-    def _gains_over_constant(self, rows: NDArray[np.int64]) -> Floats:
-        """By how much each member is better on the rows, or many of them, than predicting their mean share."""
-        n_classes = self.probs.shape[2]
-        if len(rows) * n_classes > MAX_CELLS:
-            rows = np.sort(np.random.default_rng(SEED).permutation(rows)[: max(1, MAX_CELLS // n_classes)])
-        targets = self.targets[rows]
-        constant = np.tile(mean_share(targets, n_classes, self.scorer.facts), (len(rows), 1))
-        scores = np.array([self.scorer(targets, constant), *(self.scorer(targets, own[rows]) for own in self.probs)])
-        gains: Floats = scores[1:] - scores[0]
-        return gains if self.scorer.greater_is_better else -gains
+    def _greedy_wins(self, left_out: LeftOut) -> bool:
+        """Whether greedy weights are better than the plain mean by more than the standard error of the difference."""
+        rows = self._some_rows(left_out)
+        if not len(rows):
+            return False
+        targets, scorer = self._pool.targets[rows], self._pool.scorer
+        blended = [sharpened(self._cross_fitted(kind, left_out, rows), targets, scorer) for kind in get_args(Kind)]
+        scores = [scorer(targets, probs) for probs in blended]
+        gain = (scores[1] - scores[0]) * (1.0 if scorer.greater_is_better else -1.0)
+        if gain <= 0.0:
+            return False
+        groups = None if self._groups is None else self._groups[rows]
+        resampled = bootstrap_scores(blended, targets, scorer, groups=groups, seed=SEED)
+        return bool(gain > (resampled[:, 1] - resampled[:, 0]).std())
 
+    def _mixture(self, kind: Kind, left_out: LeftOut) -> Mixture:
+        if (kind, left_out) not in self._mixtures:
+            temperatures = self._kept_temperatures(left_out)
+            self._mixtures[kind, left_out] = self._pool.mixture(kind, self._rows(left_out), temperatures)
+        return self._mixtures[kind, left_out]
 
-def mean_share(targets: NDArray[Any], n_classes: int, facts: Facts) -> Floats:
-    """(n_classes,) the mean over the rows of what a perfect model would predict for their targets."""
-    if facts.task.one_class_each:
-        counts: NDArray[np.int64] = np.bincount(targets, minlength=n_classes)
-        return counts / len(targets)
-    mean: Floats = targets.mean(axis=0, dtype=np.float64)
-    if facts.task is Task.REGRESSION and facts.scales is not None:
-        low, high = np.asarray(facts.scales, dtype=np.float64).T
-        mean = (mean - low) / np.where(high > low, high - low, 1.0)
-    return mean
+    def _cross_fitted(self, kind: Kind, left_out: LeftOut, rows: Rows) -> Floats:
+        splits = set(self._splits[rows].tolist())
+        mixtures = {split: self._mixture(kind, left_out | {split}) for split in splits}
+        return _cross_fitted(self._pool.probs, self._splits, mixtures, rows, self._pool.scorer.facts.task)
+
+    def _kept_temperatures(self, left_out: LeftOut) -> Floats:
+        """(n_models,) each member's own where it wins on rows that it was not fitted on, by however little; else 1.
+
+        A member alone has nobody to be heard over: how sure it may be is left to the rule that decides.
+        """
+        n_models, rows = len(self._pool.probs), self._some_rows(left_out)
+        if not len(rows) or n_models == 1 or not is_calibrated(self._pool.scorer):
+            return np.ones(n_models)
+        wins = [self._wins_tempered(member, left_out, rows) for member in range(n_models)]
+        return np.where(wins, self._fitted_temperatures(left_out), 1.0)
+
+    def _wins_tempered(self, member: int, left_out: LeftOut, rows: Rows) -> bool:
+        scorer, targets, own = self._pool.scorer, self._pool.targets[rows], self._pool.probs[member][rows]
+        cooler = np.array(own, dtype=np.float64)
+        for split in set(self._splits[rows].tolist()):
+            temperature = float(self._fitted_temperatures(left_out | {split})[member])
+            there = self._splits[rows] == split
+            cooler[there] = tempered(own[there], temperature, scorer.facts.task)
+        return scorer.better(scorer(targets, cooler), scorer(targets, own))
+
+    def _fitted_temperatures(self, left_out: LeftOut) -> Floats:
+        if left_out not in self._temperatures:
+            pool, rows = self._pool, self._rows(left_out)
+            fitted = member_temperatures(pool.probs, pool.targets, pool.scorer, rows)
+            self._temperatures[left_out] = fitted
+        return self._temperatures[left_out]
+
+    def _rows(self, left_out: LeftOut) -> Rows:
+        return np.flatnonzero(~np.isin(self._splits, list(left_out)))
+
+    def _some_rows(self, left_out: LeftOut) -> Rows:
+        rows = self._rows(left_out)
+        groups = None if self._groups is None else self._groups[rows]
+        n_rows = max(1, MAX_COMPARED_CELLS // self._pool.probs.shape[2])
+        return rows[some_units(len(rows), groups, n_rows=n_rows, seed=SEED)]
 
 
 def _first_of_identical(oof_probs: NDArray[Any]) -> NDArray[np.int64]:
@@ -174,30 +224,26 @@ def _first_of_identical(oof_probs: NDArray[Any]) -> NDArray[np.int64]:
     return np.array(list(first.values()), dtype=np.int64)
 
 
-def _split_weights(fit: Fit, splits: NDArray[np.int64], n_models: int) -> Floats:
-    others = [np.flatnonzero(splits != split) for split in range(int(splits.max()) + 1)]
-    equal = np.full(n_models, 1.0 / n_models)  # for a single row, which leaves none to fit on
-    return np.stack([fit(rows) if len(rows) else equal for rows in others])
-
-
-def _cross_fitted_probs(probs: NDArray[Any], splits: NDArray[np.int64], split_weights: Floats) -> Floats:
-    blended = np.empty(probs.shape[1:])
-    for split, weights in enumerate(split_weights):
-        rows = splits == split
-        blended[rows] = blend(probs[:, rows], weights)
+def _cross_fitted(probs: NDArray[Any], splits: Rows, mixtures: Mapping[int, Mixture], rows: Rows, task: Task) -> Floats:
+    """(n_rows, n_classes) of the rows, each blended by the mixture of its split."""
+    blended = np.empty((len(rows), probs.shape[2]))
+    for split, mixture in mixtures.items():
+        own = splits[rows] == split
+        blended[own] = _mixed(probs, mixture, rows[own], task)
     return blended
 
 
-def _beats_by_an_error(scores: Floats, resampled: Floats, scorer: Scorer) -> bool:
-    """Whether the second blend is better than the first by more than the standard error of their difference."""
-    gain = scores[1] - scores[0] if scorer.greater_is_better else scores[0] - scores[1]
-    return bool(gain > (resampled[:, 1] - resampled[:, 0]).std())
+def _mixed(probs: NDArray[Any], mixture: Mixture, rows: Rows, task: Task) -> Floats:
+    """(n_rows, n_classes) of those rows of (n_models, n, n_classes)."""
+    members = np.flatnonzero(mixture.weights)
+    said = [tempered(probs[member, rows], float(mixture.temperatures[member]), task) for member in members]
+    return blend(np.stack(said), mixture.weights[members])
 
 
-def _spread(weights: Floats, distinct: NDArray[np.int64], n_models: int) -> Floats:
-    """Weights of the distinct members as weights of all; the others get zero."""
-    spread = np.zeros((*weights.shape[:-1], n_models))
-    spread[..., distinct] = weights
+def _spread(values: Floats, distinct: Rows, n_models: int, *, fill: float) -> Floats:
+    """Values of the distinct members as values of all."""
+    spread = np.full((*values.shape[:-1], n_models), fill)
+    spread[..., distinct] = values
     return spread
 
 

@@ -51,7 +51,7 @@ def read_competition(root: Path, asked: Asked = NOTHING_ASKED) -> Competition:
         DataError: the folder, a table or the way they fit together is at fault.
         UsageError: there is no such metric or competition, or what was asked does not fit the folder.
     """
-    root = _folder(root)
+    root = folder_at(root, hint="give the competition's folder")
     known, known_lines = _known(root, asked)
     if (told := told_metric(asked, known)) is not None:
         metric_named(told[0])  # a misspelt one is told before anything is read
@@ -105,14 +105,19 @@ def read_competition(root: Path, asked: Asked = NOTHING_ASKED) -> Competition:
     )
 
 
-def _folder(root: Path) -> Path:
+def folder_at(root: Path, *, hint: str) -> Path:
+    """The folder by its absolute path.
+
+    Raises:
+        DataError: there is none.
+    """
     try:
         resolved = root.expanduser().resolve()
         if resolved.is_dir():
             return resolved
     except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user, a NUL: no folder either
         pass
-    raise DataError(f"there is no folder {str(root)!r}", hint="give the competition's folder")
+    raise DataError(f"there is no folder {str(root)!r}", hint=hint)
 
 
 def _known(root: Path, asked: Asked) -> tuple[Known | None, list[str]]:

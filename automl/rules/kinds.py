@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import StorageError
+from automl.rules.tempering import tempered
 from automl.scores.metric import Metric, plain_predictions
 from automl.tasks import Task
 
@@ -122,6 +123,30 @@ class AllOrNothingRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipRule:
+    """Probabilities (n, n_classes) with a temperature, then within [edge, 1 - edge].
+
+    Where an image has one class, rows are divided by their sums before and after.
+
+    Attributes:
+        temperature: by which logits are divided; 1 leaves them.
+        edge: from 0, which changes nothing, to below 1/2.
+    """
+
+    temperature: float
+    edge: float
+    task: Task
+
+    def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
+        shares = _shares(_double(probs)) if self.task.one_class_each else _double(probs)
+        clipped = np.clip(tempered(shares, self.temperature, self.task), self.edge, 1.0 - self.edge)
+        return _shares(clipped) if self.task.one_class_each else clipped
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rule": "clip", "temperature": self.temperature, "edge": self.edge}
+
+
+@dataclass(frozen=True, slots=True)
 class CutPointsRule:
     """The number (n,) of cut points that the expected class number reaches.
 
@@ -196,6 +221,8 @@ def rule_from_json(document: Mapping[str, Any], metric: Metric, facts: Facts) ->
                 return ThresholdRule(float(document["threshold"]))
             case "all or nothing":
                 return AllOrNothingRule(float(document["threshold"]))
+            case "clip":
+                return _clip_rule(float(document["temperature"]), float(document["edge"]), facts.task)
             case "cut points":
                 return CutPointsRule(_numbers(document["cut_points"]))
             case "class weights":
@@ -207,6 +234,24 @@ def rule_from_json(document: Mapping[str, Any], metric: Metric, facts: Facts) ->
 
 def _double(probs: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(probs, dtype=np.float64)
+
+
+def _shares(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows divided by their sums, uniform where that is 0, as the log loss takes them.
+
+    The rows lie one after the other: numpy adds up others in an order that depends on how many there are.
+    """
+    probs = np.ascontiguousarray(probs)
+    totals = probs.sum(axis=1, keepdims=True)
+    uniform = np.full_like(probs, 1.0 / probs.shape[1])
+    shares: NDArray[np.float64] = np.divide(probs, totals, out=uniform, where=totals > 0)
+    return shares
+
+
+def _clip_rule(temperature: float, edge: float, task: Task) -> ClipRule:
+    if not (temperature > 0.0 and 0.0 <= edge < 0.5):
+        raise ValueError(f"temperature {temperature}, edge {edge}")
+    return ClipRule(temperature, edge, task)
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

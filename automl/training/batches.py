@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from automl.config import AugmentConfig, TrialConfig
 from automl.data.competition import Competition
+from automl.data.joined import Pixels
 from automl.data.policies import strength_of_stage
 from automl.data.transforms import Transform, build_transform, parted, training_batches
 from automl.training.balance import epoch_rows, sampled_kinds, weighed_counts
@@ -24,6 +26,7 @@ from automl.training.checkpoints import TrainingState
 from automl.training.features import FeatureCache
 from automl.training.freezing import is_body_frozen
 from automl.training.gradients import Batch
+from automl.training.lessons import Taught
 from automl.training.losses import Loss, build_loss
 from automl.training.mixing import Mix, as_shares, draw_mix, is_mixed, mix_images, mix_shares
 from automl.training.models import Normalisation
@@ -39,22 +42,43 @@ class FoldTask:
     """What a fold trains and is validated on.
 
     Attributes:
-        pixels: image size -> (n, C, C, 3) of the training images' cache.
+        pixels: image size -> (n, C, C, 3) of the training images' cache; with a lesson those of the test images follow.
         train_rows: (n_train,) row numbers, at least 2.
-        valid_rows: (n_valid,) row numbers.
+        valid_rows: (n_valid,) row numbers, all below n.
+        taught: what a lesson has it trained on in place of the labels; scores are always those of the labels.
         seeds: study's seed, trial, fold.
         device: of this process; its peers have others.
     """
 
     config: TrialConfig
     competition: Competition
-    pixels: Callable[[int], NDArray[np.uint8]]
+    pixels: Callable[[int], Pixels]
     train_rows: Rows
     valid_rows: Rows
     seeds: tuple[int, ...]
     device: str
     n_threads: int
     peers: Peers = field(default_factory=Alone)
+    taught: Taught | None = None
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """By rows of the pixels: what losses take."""
+        return self.competition.training_targets if self.taught is None else self.taught.targets
+
+    @property
+    def labelled(self) -> Competition:
+        """By rows of the pixels: what class sampling and class weights go by."""
+        return self.competition if self.taught is None else self.taught.labelled
+
+    @property
+    def prior(self) -> NDArray[np.float64] | None:
+        """(n_classes,) the mean of the shares that are trained on; None where an image has one class."""
+        if self.competition.task.one_class_each:
+            return None
+        shares = self.competition.shares if self.taught is None else self.taught.targets
+        mean: NDArray[np.float64] = shares[self.train_rows].mean(axis=0, dtype=np.float64)
+        return mean
 
     @property
     def greater_is_better(self) -> bool:
@@ -64,14 +88,14 @@ class FoldTask:
 def loss_of_fold(task: FoldTask) -> Loss:
     """The configuration's loss, with class weights by the rows that are trained on."""
     loss, competition = task.config.loss, task.competition
-    counts = None if loss.class_weights == "none" else weighed_counts(competition, task.train_rows)
+    counts = None if loss.class_weights == "none" else weighed_counts(task.labelled, task.train_rows)
     return build_loss(loss, task=competition.task, n_classes=competition.n_classes, class_counts=counts)
 
 
 def rows_of_epoch(task: FoldTask, rng: np.random.Generator) -> Rows:
     """(n_train,) the rows of an epoch in the order in which they are trained on, as class_sampling draws them."""
     sampling = task.config.class_sampling
-    kinds = None if sampling == "natural" else sampled_kinds(task.competition)
+    kinds = None if sampling == "natural" else sampled_kinds(task.labelled)
     return epoch_rows(task.train_rows, kinds, sampling, rng)
 
 
@@ -95,7 +119,7 @@ def batches_of_epoch(
 def _feature_batches(
     task: FoldTask, state: TrainingState, epoch: int, rows: Rows, features: FeatureCache
 ) -> Iterator[Batch]:
-    targets = torch.from_numpy(task.competition.training_targets)
+    targets = torch.from_numpy(task.targets)
     for batch_rows in parted(rows, batch_size_of_epoch(task.config, epoch)):
         yield Batch(
             n_images=len(batch_rows),
@@ -115,7 +139,7 @@ def _image_batches(task: FoldTask, state: TrainingState, epoch: int, rows: Rows,
     is_frozen = is_body_frozen(config.transfer, epoch)
     mixes = is_mixed(config.augment, epoch, config.epochs) and not is_frozen
     draws = np.random.default_rng(derive_seed(seed, "mix", peers.rank))
-    targets = torch.from_numpy(task.competition.training_targets)
+    targets = torch.from_numpy(task.targets)
     share = partial(share_of, rank=peers.rank, n_ranks=peers.n_ranks)
     varied = training_batches(
         task.pixels(image_size),

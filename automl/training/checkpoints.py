@@ -122,9 +122,9 @@ def restore_state(files: TrialFiles, fold: int, state: TrainingState) -> None:
         ) from error
 
 
-def model_bytes(model: nn.Module) -> bytes:
+def model_bytes(model: nn.Module, metadata: dict[str, str] | None = None) -> bytes:
     """The model's weights and statistics as a safetensors file under their own names."""
-    return safetensors.torch.save({name: _plain(tensor) for name, tensor in model.state_dict().items()})
+    return safetensors.torch.save({name: _plain(tensor) for name, tensor in model.state_dict().items()}, metadata)
 
 
 def flattened(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

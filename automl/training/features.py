@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.data.transforms import resize_batch
+from automl.data.joined import Pixels
+from automl.data.sizing import resize_batch
 from automl.training.models import Normalisation
 from automl.training.precision import autocast
 
@@ -76,7 +77,7 @@ class FeatureCache:
 
 def cache_features(
     model: nn.Module,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     rows: NDArray[np.int64],
     *,
     image_size: int,

@@ -1,33 +1,50 @@
 """Class probabilities of cached images: the one path for validation, test-time augmentation and test images.
 
-Not responsible for: the pixels (automl.data.cache) or averaging views and folds (automl.ensemble).
+Not responsible for: the pixels (automl.data.cache), what views there are or averaging them (automl.ensemble).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.data.transforms import resize_batch
+from automl.data.joined import Pixels
+from automl.data.sizing import resize_batch
 from automl.training.models import Normalisation
 from automl.training.precision import autocast
 
-View = Callable[[Tensor], Tensor]
+Look = Callable[[Tensor], Tensor]
+Batches = Callable[[int, int], NDArray[np.uint8]]  # from the first image to the one after the last -> (b, S, S, 3)
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """Images at one side, and how a model is to see them.
+
+    Attributes:
+        images: gives the (b, side, side, 3) of a batch.
+        looks: each acts on the normalised (B, 3, side, side) batch.
+    """
+
+    images: Batches
+    looks: Sequence[Look]
 
 
 def predict_probs(
     model: nn.Module,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     rows: NDArray[np.int64],
     *,
     image_size: int,
     device: str,
-    view: View | None = None,
-    batch_size: int = 64,
+    view: Look | None = None,
+    batch_size: int = BATCH_SIZE,
     on_batch: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
     """(len(rows), n_classes) probabilities of pixels[rows], in their order.
@@ -39,30 +56,69 @@ def predict_probs(
         view: acts on the normalised (B, 3, S, S) batch.
         batch_size: to begin with; where it does not fit into memory it is halved.
     """
+
+    def images(start: int, end: int) -> NDArray[np.uint8]:
+        return resize_batch(pixels[rows[start:end]], image_size)
+
+    sights = Sights(images, [_unchanged if view is None else view])
+    probs = predict_views(model, [sights], len(rows), device=device, batch_size=batch_size, on_batch=on_batch)
+    return np.asarray(probs[0], dtype=np.float32)
+
+
+def predict_views(
+    model: nn.Module,
+    sights: Sequence[Sights],
+    n_images: int,
+    *,
+    device: str,
+    batch_size: int = BATCH_SIZE,
+    on_batch: Callable[[], None] | None = None,
+) -> NDArray[np.float32]:
+    """(n_views, n_images, n_classes) probabilities of images that are normalised once for all looks at them.
+
+    What a look gives does not depend on the others. The model is left in evaluation mode.
+
+    Args:
+        sights: the same images at several sides; the views are theirs, one after the other.
+        batch_size: to begin with; where it does not fit into memory it is halved.
+    """
     model.eval()
     normalise = Normalisation.of(model)
     done: list[NDArray[np.float32]] = []
     start = 0
-    while start < len(rows):
-        images = resize_batch(pixels[rows[start : start + batch_size]], image_size)
+    while start < n_images:
+        end = min(start + batch_size, n_images)
         try:
-            done.append(_probs(model, images, normalise, view, device))
+            done.append(_probs(model, sights, (start, end), normalise, device))
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
             batch_size //= 2
             continue
-        start += batch_size
+        start = end
         if on_batch is not None:
             on_batch()
-    return np.concatenate(done) if done else np.empty((0, int(model.num_classes)), np.float32)  # type: ignore[arg-type]
+    if done:
+        return np.concatenate(done, axis=1)
+    n_views = sum(len(sight.looks) for sight in sights)
+    return np.empty((n_views, 0, int(model.num_classes)), np.float32)  # type: ignore[arg-type]
+
+
+def _unchanged(batch: Tensor) -> Tensor:
+    return batch
 
 
 @torch.no_grad()  # not inference_mode: what a backbone caches here, its next training step may need
 def _probs(
-    model: nn.Module, images: NDArray[np.uint8], normalise: Normalisation, view: View | None, device: str
+    model: nn.Module, sights: Sequence[Sights], bounds: tuple[int, int], normalise: Normalisation, device: str
 ) -> NDArray[np.float32]:
-    normalised = normalise(images, device)
-    with autocast(device):
-        logits = model(normalised if view is None else view(normalised))
-    return model.link.probs(logits.float()).cpu().numpy()  # type: ignore[union-attr, operator, no-any-return]
+    """(n_views, b, n_classes); the device is waited for once."""
+    seen = []
+    for sight in sights:
+        normalised = normalise(sight.images(*bounds), device)
+        for look in sight.looks:
+            with autocast(device):
+                logits = model(look(normalised))
+            seen.append(model.link.probs(logits.float()))  # type: ignore[union-attr, operator]
+    probs: NDArray[np.float32] = torch.stack(seen).cpu().numpy()
+    return probs

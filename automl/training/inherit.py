@@ -73,12 +73,13 @@ def weights_to_inherit(source: Path, *, fold: int, competition: Competition, fol
         candidates = [fold]
     else:
         candidates = np.unique(their_folds[their_folds >= 0]).tolist()
-    found = next((files.weights(number) for number in candidates if files.weights(number).is_file()), None)
+    paths = (place.weights(number) for number in candidates for place in (files, files.retrained("refit")))
+    found = next((path for path in paths if path.is_file()), None)
     if found is None:
         which = f"fold {candidates[0]}" if len(candidates) == 1 else "any fold"
         raise UsageError(
             f"{source} has no weights of {which}",
-            hint="choose a trial that was trained with as many --train-folds, and whose weights were kept",
+            hint="make them in its study with automl refit, or choose a trial that has them",
         )
     return found
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from automl.data.joined import Pixels
 from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
 from automl.training.checkpoints import EpochRecord, TrainingState
 from automl.training.features import FeatureCache, cache_features
@@ -52,7 +53,7 @@ class TrainedEpoch:
     """
 
     image_size: int
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     features: FeatureCache | None
     began_s: float
     lr: float

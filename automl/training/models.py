@@ -7,6 +7,7 @@ of a trained fold lie (automl.artifacts).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.artifacts import TrialFiles
+from automl.artifacts import digest_of
 from automl.config import LossConfig, ModelConfig, TrialConfig
 from automl.data.competition import Competition
-from automl.errors import StorageError, UsageError
+from automl.errors import StorageError, UsageError, listed
 from automl.tasks import Task
 from automl.training.backbones import REFUSALS, create, require_known
 from automl.training.bodies import Reading, map_reading, pooled_reading
@@ -32,6 +33,9 @@ from automl.training.sizes import size_rule
 from automl.training.weights import load_file_weights, load_hub_weights
 
 Model = TypeVar("Model", bound=nn.Module)
+
+CLASSES = "classes"  # under which a file of trained weights names the classes that they are of
+REFIT = "make them again with automl refit, or leave this trial out"
 
 
 def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None, link: Link | None = None) -> Network:
@@ -56,26 +60,41 @@ def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None,
     return _assembled(model, whole, reading, link or link_of(LossConfig(), Task.MULTICLASS, n_classes))
 
 
-def load_trained(
-    config: TrialConfig, files: TrialFiles, fold: int, *, competition: Competition, device: str
-) -> Network:
-    """The network that a trial trained on a fold, in evaluation mode on the device.
+def load_trained(config: TrialConfig, weights: Path, *, competition: Competition, device: str) -> Network:
+    """The network that was trained on a fold, in evaluation mode on the device.
+
+    Args:
+        weights: a file that `automl.training.finished.save_fold` wrote; it may hold half precision.
 
     Raises:
-        StorageError: its weights are missing, damaged, or of another network.
+        StorageError: it is missing, damaged, of another network, or of other classes.
     """
-    path = files.weights(fold)
     require_known(config.model.backbone)
     link = link_of(config.loss, competition.task, competition.n_classes)
     network = _assembled(config.model, _create(config.model), _reading(config.model), link)
+    if not weights.exists():
+        raise missing_weights([weights])
     try:
-        network.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        with safetensors.safe_open(weights, framework="pt") as file:
+            classes = (file.metadata() or {}).get(CLASSES)
+        network.load_state_dict(safetensors.torch.load(weights.read_bytes()))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise StorageError(
-            f"the weights {path} cannot be loaded: {reason}", hint="leave this trial out, or run the search again"
-        ) from error
+        raise StorageError(f"the weights {weights} cannot be loaded: {reason}", hint=REFIT) from error
+    if classes not in (None, classes_digest(competition)):
+        raise StorageError(f"the weights {weights} are of other classes, or of another order of them", hint=REFIT)
     return placed(network, device).eval()
+
+
+def missing_weights(paths: Sequence[Path]) -> StorageError:
+    """What to raise where trained weights are gone."""
+    names = listed([str(path) for path in paths])
+    return StorageError(f"weights are missing: {names}", hint=REFIT)
+
+
+def classes_digest(competition: Competition) -> str:
+    """A short fingerprint of the classes in their order."""
+    return digest_of(competition.classes)
 
 
 def placed(model: Model, device: str) -> Model:

@@ -1,6 +1,6 @@
-"""The task that a runner carries, importable in an instant: torch is imported where it runs, not where it is sent from.
+"""The tasks that a runner carries, importable in an instant: torch is imported where they run, not where they are sent.
 
-Not responsible for: what the task does (automl.training.trial).
+Not responsible for: what the tasks do (automl.training.trial, automl.training.refold).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from automl.training.trial import Context
+    from automl.training.reporting import Context
 
 
 def run_trial(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -17,3 +17,10 @@ def run_trial(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
     from automl.training import trial
 
     return trial.run_trial(payload, context)
+
+
+def run_fold(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Train a single fold of a trial that has ended; see `automl.training.refold.run_fold`."""
+    from automl.training import refold
+
+    return refold.run_fold(payload, context)

@@ -8,7 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from automl.decisions import Facts, Rule, Scorer, choose_rule, matched_rule, rule_from_json
+from automl.decisions import (
+    ClipRule,
+    Facts,
+    Rule,
+    Scorer,
+    choose_rule,
+    is_chosen,
+    is_fitted,
+    matched_rule,
+    rule_from_json,
+)
 from automl.errors import StorageError
 from automl.metrics import METRICS, Metric, metric_named
 from automl.rules.boundaries import boundary
@@ -328,7 +338,7 @@ def test_the_searched_threshold_of_a_class_is_the_best_there_is() -> None:
 def test_metrics_that_need_no_decision_get_the_plain_rule_and_score() -> None:
     targets, probs = classes_with_probs(300, GRADE_PRIOR)
     facts = facts_of(Task.MULTICLASS, GRADE_PRIOR)
-    for name in ("log_loss", "roc_auc", "accuracy", "f1_micro", "f1_samples", "map@5", "top1_error"):
+    for name in ("roc_auc", "accuracy", "f1_micro", "f1_samples", "map@5", "top1_error"):
         decision = choose_rule(METRICS[name], facts, targets, probs)
         assert decision.kind == "plain"
         assert decision.score == pytest.approx(METRICS[name](targets, probs))
@@ -432,3 +442,119 @@ def test_so_few_rows_of_so_many_classes_choose_no_rule() -> None:
     probs = np.random.default_rng(1).dirichlet(np.ones(50), size=200)
     facts = Facts(task=Task.MULTICLASS, prior=(0.02,) * 50)
     assert choose_rule(metric_named("f1_macro"), facts, targets, probs).kind == "plain"
+
+
+def sure_and_wrong(n: int, q: float, *, sure: float = 1e-9, seed: int = 0) -> Drawn:
+    """Classes (n,) of two, and probabilities that are sure of the right one but in a share q of the rows."""
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(2, size=n)
+    wrong = np.zeros(n, dtype=bool)
+    wrong[rng.permutation(n)[: round(n * q)]] = True
+    second = np.where((targets == 1) ^ wrong, 1 - sure, sure)
+    return targets, np.column_stack([1 - second, second])
+
+
+LOG_LOSS = METRICS["log_loss"]
+TWO = facts_of(Task.BINARY, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("q", [0.001, 0.01, 0.05])
+def test_probabilities_are_kept_from_certainty_by_the_share_that_is_wrong(q: float) -> None:
+    """Clipping at e costs -q log(e) - (1 - q) log(1 - e), which is least at e = q."""
+    targets, probs = sure_and_wrong(4000, q)
+    decision = choose_rule(LOG_LOSS, TWO, targets, probs)
+    assert isinstance(decision.rule, ClipRule)
+    assert decision.kind == "searched"
+    handed_in = decision.rule(probs)
+    assert handed_in.min() == pytest.approx(q, rel=0.3)  # by a bound, by a temperature, or by both
+    assert decision.score == pytest.approx(-q * np.log(q) - (1 - q) * np.log(1 - q), rel=0.1)
+    assert LOG_LOSS(targets, probs) > 2 * decision.score
+
+
+def test_a_clip_keeps_rows_summing_to_one_and_the_order_of_classes() -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(6) * 0.1, 200)
+    rule = ClipRule(1.5, 0.01, Task.MULTICLASS)
+    handed_in = rule(probs)
+    assert handed_in.sum(axis=1) == pytest.approx(np.ones(200), abs=1e-12)
+    assert handed_in.min() >= 0.01 / (0.99 + 5 * 0.01) - 1e-12
+    assert np.array_equal(handed_in.argmax(axis=1), probs.argmax(axis=1))
+    assert np.array_equal(rule(2 * probs), handed_in)
+    alone = np.concatenate([rule(probs[row : row + 1]) for row in range(200)])
+    assert np.array_equal(alone, handed_in)
+    both = ClipRule(1.0, 0.2, Task.BINARY)(np.array([[0.0, 1.0], [0.5, 0.5]]))
+    assert both == pytest.approx(np.array([[0.2, 0.8], [0.5, 0.5]]))
+    labels = ClipRule(1.0, 0.2, Task.MULTILABEL)(np.array([[0.0, 1.0, 0.5]]))
+    assert labels.tolist() == [[0.2, 0.8, 0.5]]
+
+
+def test_true_probabilities_are_seldom_clipped_and_then_hardly_changed() -> None:
+    """Any gain out of fold suffices, so that chance clips now and then; it costs next to nothing on other rows."""
+    costs = []
+    for seed in range(12):
+        targets, probs = classes_with_probs(4200, [0.4, 0.3, 0.3], seed=seed)
+        facts = facts_of(Task.MULTICLASS, [0.4, 0.3, 0.3])
+        decision = choose_rule(LOG_LOSS, facts, targets[:200], probs[:200])
+        assert decision.score <= LOG_LOSS(targets[:200], probs[:200])
+        costs.append(LOG_LOSS.score(targets[200:], decision.rule(probs[200:])) - LOG_LOSS(targets[200:], probs[200:]))
+    assert np.mean(np.array(costs) == 0.0) >= 0.5
+    assert np.mean(costs) < 0.01 * LOG_LOSS(targets, probs)
+
+
+def test_any_gain_out_of_fold_is_enough_for_a_clip() -> None:
+    """A third too sure, on 200 rows: the gain is seldom more than its standard error, and hardly ever a mistake."""
+    kinds = []
+    for seed in range(12):
+        targets, probs = classes_with_probs(200, [0.4, 0.3, 0.3], seed=seed)
+        sure = probs**1.3 / (probs**1.3).sum(axis=1, keepdims=True)
+        kinds.append(choose_rule(LOG_LOSS, facts_of(Task.MULTICLASS, [0.4, 0.3, 0.3]), targets, sure).kind)
+    assert kinds.count("searched") >= 7  # 4 of 12 win by a standard error
+
+
+def test_too_sure_a_network_scores_better_on_other_rows_once_clipped() -> None:
+    gains = []
+    for seed in range(6):
+        targets, probs = classes_with_probs(4300, [0.4, 0.3, 0.3], seed=seed)
+        sure = probs**3 / (probs**3).sum(axis=1, keepdims=True)
+        facts = facts_of(Task.MULTICLASS, [0.4, 0.3, 0.3])
+        decision = choose_rule(LOG_LOSS, facts, targets[:300], sure[:300])
+        gains.append(LOG_LOSS(targets[300:], sure[300:]) - LOG_LOSS.score(targets[300:], decision.rule(sure[300:])))
+    assert min(gains) > 0.05
+
+
+def test_labels_side_by_side_are_clipped_column_by_column() -> None:
+    targets, truth = labels_with_probs(1000, LABEL_PRIOR)
+    sure = np.where(targets > 0, 1 - 1e-6, 1e-6)
+    sure[:10] = 1 - sure[:10]
+    metric = metric_named("weighted_log_loss", weights=(2.0, 1.0, 1.0))
+    decision = choose_rule(metric, facts_of(Task.MULTILABEL, LABEL_PRIOR), targets, sure)
+    assert isinstance(decision.rule, ClipRule)
+    assert decision.score < 0.1 < metric.score(targets, sure)
+    assert decision.rule(truth).shape == truth.shape
+
+
+def test_trials_are_scored_without_a_clip() -> None:
+    targets, probs = sure_and_wrong(400, 0.02)
+    assert not is_fitted(LOG_LOSS, TWO)
+    assert is_chosen(LOG_LOSS, TWO)
+    assert np.array_equal(matched_rule(LOG_LOSS, TWO, probs)(probs), probs)
+    assert Scorer(LOG_LOSS, TWO)(targets, probs) == LOG_LOSS(targets, probs)
+
+
+def test_a_clip_survives_json_and_an_impossible_one_is_an_error() -> None:
+    rule = ClipRule(0.8, 0.02, Task.BINARY)
+    assert rule_from_json(json.loads(json.dumps(rule.to_json())), LOG_LOSS, TWO) == rule
+    for document in ({"edge": 0.1}, {"temperature": 0.0, "edge": 0.1}, {"temperature": 1.0, "edge": 0.5}):
+        with pytest.raises(StorageError, match="describes no rule"):
+            rule_from_json({"rule": "clip", **document}, LOG_LOSS, TWO)
+
+
+def test_few_rows_of_many_classes_are_clipped_all_the_same() -> None:
+    """Other rules need rows of each class; one bound for all does not."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(60, size=150)
+    probs = np.full((150, 60), 1e-9)
+    probs[np.arange(150), np.where(np.arange(150) < 15, (targets + 1) % 60, targets)] = 1.0
+    decision = choose_rule(LOG_LOSS, facts_of(Task.MULTICLASS, [1 / 60] * 60), targets, probs)
+    assert decision.kind == "searched"
+    assert decision.score < LOG_LOSS(targets, probs) / 2

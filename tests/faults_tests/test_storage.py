@@ -237,7 +237,7 @@ def test_an_ensemble_is_made_without_a_trial_whose_folder_is_gone(work: Path, ma
     best = study.best_trials(read_study(files), 1)[0].number
     shutil.rmtree(files.trial(best).root)
     notes: list[str] = []
-    run_ensemble(files, top=2, tta="none", device="cpu", out=work / "mine.csv", at_least=2, note=notes.append)
+    run_ensemble(files, top=2, tta="none", device="cpu", out=work / "mine.csv", note=notes.append)
     assert [note for note in notes if note.startswith(f"trial {best} is left out: ")]
     assert (work / "mine.csv").exists()
 

@@ -53,6 +53,28 @@ def test_the_side_leaves_room_for_crops_where_the_images_have_the_pixels(
     assert PixelCache(put_gradients(tmp_path, 3, size=size), tmp_path / "cache").side(image_size) == side
 
 
+def test_a_short_side_that_is_given_is_not_measured(tmp_path: Path) -> None:
+    competition = put_gradients(tmp_path, 3)
+    assert PixelCache(competition, tmp_path / "cache").short_side == 30
+    for path in competition.image_paths:
+        path.unlink()
+    cache = PixelCache(competition, tmp_path / "cache", short_side=500.0)
+    assert cache.short_side == 500
+    assert cache.side(224) == 264
+    assert cache.pixels("test", 16).shape == (2, 24, 24, 3)
+
+
+def test_the_fingerprint_is_that_of_the_file_and_changes_with_an_image(tmp_path: Path) -> None:
+    competition = put_gradients(tmp_path, 3)
+    cache = PixelCache(competition, tmp_path / "cache")
+    cache.pixels("test", 16)
+    before = cache.fingerprint("test")
+    assert (tmp_path / "cache" / f"test-24-{before}.npy").exists()
+    assert before != cache.fingerprint("train")
+    Image.new("RGB", (40, 31), (9, 9, 9)).save(competition.test_paths[1])
+    assert cache.fingerprint("test") != before
+
+
 def test_images_that_have_the_size_are_kept_pixel_by_pixel(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 4, size=(16, 16))
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
 from automl.data.policies import GRAY, MAX_ROTATION, POLICIES, Step, steps_of, strength_of_stage
-from automl.data.transforms import Transform, resize_batch
+from automl.data.sizing import resize_batch
+from automl.data.transforms import Transform
 
 Images = NDArray[np.uint8]
 RANDOM_POLICIES = [policy for policy in AUGMENT_POLICIES if policy != "none"]

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
-from automl.data.transforms import Transform, build_transform, resize_batch, training_batches
+from automl.data.sizing import resize_batch
+from automl.data.transforms import Transform, build_transform, training_batches
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)

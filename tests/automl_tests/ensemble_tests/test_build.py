@@ -7,21 +7,31 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.metrics import log_loss
 
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
-from automl.data.competition import SubmissionKind
-from automl.ensemble.build import Candidate
-from automl.ensemble.choose import Looking, choose
-from automl.ensemble.deciding import blends_ranks
+from automl.config import AugmentConfig
+from automl.data.cache import PixelCache
+from automl.data.competition import Competition, SubmissionKind
+from automl.data.image_sizes import note_sizes
+from automl.decisions import rule_from_json
+from automl.ensemble import looking
+from automl.ensemble.apply import blended_probs
+from automl.ensemble.build import Candidate, EnsembleResult
+from automl.ensemble.calibration import tempered
+from automl.ensemble.choose import blended_pool, choose
+from automl.ensemble.deciding import blends_ranks, deciding_metric
+from automl.ensemble.looking import Looker
 from automl.ensemble.pool import read_pool
-from automl.ensemble.predict import predict_oof
-from automl.ensemble.submission import check_submission
-from automl.ensemble.tta import GROUPS
+from automl.ensemble.recipe import recipe_from_json
+from automl.ensemble.submission import check_submission, write_submission
 from automl.ensemble.weights import ranks_of
-from automl.errors import NoUsableModelError, UsageError
+from automl.errors import DataError, NoUsableModelError, UsageError
 from automl.metrics import METRICS
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import (
@@ -38,7 +48,7 @@ from tests.automl_tests.ensemble_tests.worlds import (
 def copied(study: TrainedStudy, tmp_path: Path) -> TrainedStudy:
     """The study with trials to damage."""
     files = StudyFiles(tmp_path / "copy")
-    shutil.copytree(study.files.root, files.root)
+    shutil.copytree(study.files.root, files.root, ignore=shutil.ignore_patterns("predictions"))
     return replace(study, files=files)
 
 
@@ -59,11 +69,13 @@ def test_without_views_the_submission_is_the_weighted_mean_of_the_trials_own_fil
     study: TrainedStudy, tmp_path: Path
 ) -> None:
     result = study.build(tmp_path / "s.csv", tta="none")
-    expected = sum(
-        member.weight * read_arrays(study.files.trial(member.number).test)["probs"][:, 1].astype(float)
-        for member in result.members
-    )
-    assert submitted(tmp_path / "s.csv") == pytest.approx(expected, rel=1e-8)
+    mean = np.zeros((N_TEST, 2))
+    for member in result.members:
+        test = read_arrays(study.files.trial(member.number).test)["probs"]
+        mean += member.weight * tempered(test, member.temperature, Task.BINARY)
+    rule = rule_from_json(result.rule, deciding_metric(study.competition), study.competition.scorer.facts)
+    expected = rule(mean)[:, 1]
+    assert submitted(tmp_path / "s.csv") == pytest.approx(expected, rel=1e-4)
     assert sum(member.weight for member in result.members) == pytest.approx(1.0)
     assert result.views == ("identity",)
     assert result.score == result.score_without_tta
@@ -73,7 +85,64 @@ def test_the_same_trials_give_the_same_bytes(study: TrainedStudy, tmp_path: Path
     first = study.build(tmp_path / "first.csv", tta="shifts")
     second = study.build(tmp_path / "second.csv", tta="shifts")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
-    assert replace(first, seconds=0.0, submission=Path()) == replace(second, seconds=0.0, submission=Path())
+    assert untimed(first) == untimed(second)
+
+
+def untimed(result: EnsembleResult) -> EnsembleResult:
+    """The result without what depends on the clock."""
+    members = tuple(replace(member, seconds_per_image=0.0) for member in result.members)
+    recipe_members = tuple(replace(member, seconds_per_image=0.0) for member in result.recipe.members)
+    recipe = replace(result.recipe, members=recipe_members, savings=())
+    return replace(result, seconds=0.0, submission=Path(), members=members, recipe=recipe)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One for each time that a model is asked."""
+    asked: list[int] = []
+    really = looking.timed_probs
+
+    def counted(model: Any, views: Any, *rest: Any, **named: Any) -> Any:
+        asked.append(1)
+        return really(model, views, *rest, **named)
+
+    monkeypatch.setattr(looking, "timed_probs", counted)
+    return asked
+
+
+def test_a_second_ensemble_asks_no_model_again(copied: TrainedStudy, tmp_path: Path, looks: list[int]) -> None:
+    copied.build(tmp_path / "first.csv", tta="shifts")
+    assert looks
+    looks.clear()
+    copied.build(tmp_path / "second.csv", tta="shifts")
+    assert not looks
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
+
+
+def test_an_interrupted_ensemble_goes_on_where_it_stopped(
+    copied: TrainedStudy, tmp_path: Path, looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied.build(tmp_path / "undisturbed.csv", tta="shifts")
+    n_undisturbed = len(looks)
+    looks.clear()
+    shutil.rmtree(copied.files.predictions)
+    really, left = looking.timed_probs, [n_undisturbed // 2]
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return really(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(looking, "timed_probs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            copied.build(tmp_path / "resumed.csv", tta="shifts")
+    n_first = len(looks)
+    assert 0 < n_first < n_undisturbed
+    copied.build(tmp_path / "resumed.csv", tta="shifts")
+    assert len(looks) == n_undisturbed
+    assert (tmp_path / "resumed.csv").read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
 
 
 def test_the_result_is_written_beside_the_study(study: TrainedStudy, tmp_path: Path) -> None:
@@ -86,13 +155,29 @@ def test_the_result_is_written_beside_the_study(study: TrainedStudy, tmp_path: P
     assert document["score_without_tta"] != document["score"]
 
 
-def test_auto_leaves_views_out_that_worsen_the_score(study: TrainedStudy, tmp_path: Path) -> None:
+def lightly_augmented(study: TrainedStudy) -> TrainedStudy:
+    """The same trials, as if their training had shown them mirrored images and crops."""
+    light = AugmentConfig(policy="light")
+    candidates = [replace(own, config=replace(own.config, augment=light)) for own in study.candidates]
+    return replace(study, candidates=candidates)
+
+
+def test_auto_leaves_views_out_that_do_not_help(study: TrainedStudy, tmp_path: Path) -> None:
     """The classes are left and right, and yet the competition is said to allow flips."""
-    result = study.build(tmp_path / "auto.csv", tta="auto")
+    result = lightly_augmented(study).build(tmp_path / "auto.csv", tta="auto")
     study.build(tmp_path / "none.csv", tta="none")
+    assert "mirror" not in result.views
+    assert any(note.startswith("views:") and "mirror" in note for note in result.notes)
+    if result.tta == "none":
+        assert (tmp_path / "auto.csv").read_bytes() == (tmp_path / "none.csv").read_bytes()
+
+
+def test_auto_tries_no_view_that_training_has_not_shown(study: TrainedStudy, tmp_path: Path, looks: list[int]) -> None:
+    fresh = replace(study, files=StudyFiles(tmp_path / "copy"))
+    shutil.copytree(study.files.root, fresh.files.root, ignore=shutil.ignore_patterns("predictions"))
+    result = fresh.build(tmp_path / "s.csv", tta="auto")
     assert result.tta == "none"
-    assert any("flips" in note and "left out" in note for note in result.notes)
-    assert (tmp_path / "auto.csv").read_bytes() == (tmp_path / "none.csv").read_bytes()
+    assert result.notes == ("views: none, as no member's training has shown it any that could be tried",)
 
 
 def test_views_that_were_asked_for_are_used_though_they_worsen_the_score(study: TrainedStudy, tmp_path: Path) -> None:
@@ -103,40 +188,17 @@ def test_views_that_were_asked_for_are_used_though_they_worsen_the_score(study: 
     assert submitted(tmp_path / "s.csv") == pytest.approx(np.full(N_TEST, 0.5), abs=0.2)  # left and right cancel
 
 
-def test_auto_shifts_where_flips_are_forbidden(study: TrainedStudy, tmp_path: Path) -> None:
-    lines: list[str] = []
+def test_no_mirror_is_tried_where_flips_are_forbidden(study: TrainedStudy, tmp_path: Path) -> None:
     unflippable = replace(study.competition, flips=False)
-    result = study.build(tmp_path / "s.csv", tta="auto", competition=unflippable, on_progress=lines.append)
-    assert result.tta in ("shifts", "none")
-    assert any("in 5 views" in line for line in lines)
+    result = lightly_augmented(study).build(tmp_path / "s.csv", tta="auto", competition=unflippable)
+    assert any("crops" in note for note in result.notes)
+    assert not any("mirror" in note for note in result.notes)
     with pytest.raises(UsageError, match="flips"):
         study.build(tmp_path / "s.csv", tta="flips", competition=unflippable)
 
 
 def test_no_more_members_than_asked(study: TrainedStudy, tmp_path: Path) -> None:
     assert len(study.build(tmp_path / "s.csv", top=1).members) == 1
-
-
-def test_views_are_judged_on_the_members_of_every_split(study: TrainedStudy) -> None:
-    """One member is asked for, but not the same one wins in all splits: each must have looked through the views."""
-    lines: list[str] = []
-    read = read_pool(study.candidates, study.files, study.competition, study.folds, note=lines.append)
-    right = np.eye(study.competition.n_classes)[study.competition.targets[read[0].rows]]
-    knows = np.arange(len(right)) % 2 == 0  # one member knows every other row, its rival the rest
-    pool = [
-        replace(read[0], oof=np.where(knows[:, None], right, 0.5)),
-        replace(read[1], oof=np.where(knows[:, None], 0.5, right)),
-    ]
-    looking = Looking(study.cache, "cpu", lines.append)
-    views = GROUPS["shifts"]
-    choice = choose(pool, views, competition=study.competition, looking=looking, max_members=1, note=lines.append)
-    assert np.count_nonzero(choice.blend.weights) == 1
-    assert np.count_nonzero(choice.blend.split_weights.sum(axis=0)) > 1
-    pixels = study.cache.pixels("train", SIDE)
-    seen = np.stack([predict_oof(member, views, pixels, device="cpu") for member in pool])
-    targets = study.competition.targets[pool[0].rows]
-    expected = study.competition.metric(targets, choice.blend.cross_fitted_probs(seen))
-    assert choice.with_views.score == pytest.approx(expected)
 
 
 def test_a_trial_of_the_same_configuration_counts_once(study: TrainedStudy, tmp_path: Path) -> None:
@@ -184,7 +246,7 @@ def test_members_are_compared_on_the_rows_they_share(copied: TrainedStudy, tmp_p
     oof = copied.files.trial(copied.candidates[1].number).oof
     arrays = read_arrays(oof)
     of_first_fold = arrays["folds"] == 0
-    write_arrays(oof, **{name: array[of_first_fold] for name, array in arrays.items()})
+    write_arrays(oof, **{name: array[of_first_fold] if array.ndim else array for name, array in arrays.items()})
     alone = copied.build(tmp_path / "alone.csv", candidates=copied.candidates[1:2])
     assert (alone.n_pool, alone.n_rows) == (1, 30)
     both = copied.build(tmp_path / "both.csv", candidates=copied.candidates[:2])
@@ -196,7 +258,7 @@ def test_a_trial_that_shares_too_few_rows_is_left_out(copied: TrainedStudy, tmp_
     odd = copied.candidates[2].number
     oof = copied.files.trial(odd).oof
     arrays = read_arrays(oof)
-    write_arrays(oof, **{name: array[:4] for name, array in arrays.items()})
+    write_arrays(oof, **{name: array[:4] if array.ndim else array for name, array in arrays.items()})
     result = copied.build(tmp_path / "s.csv")
     assert (result.n_pool, result.n_rows) == (2, 60)
     assert any(note.startswith(f"trial {odd} is left out") for note in result.notes)
@@ -226,11 +288,13 @@ def test_a_rank_blend_is_scored_on_ranks(study: TrainedStudy) -> None:
     probs = one_family_probs(targets, 2, np.random.default_rng(0), n_models=2)
     probs[0] = probs[0] ** 20 / (probs[0] ** 20).sum(axis=1, keepdims=True)
     pool = [replace(real, number=number, oof=member) for number, member in enumerate(probs)]
-    looking = Looking(study.cache, "cpu", print)
-    choice = choose(pool, GROUPS["none"], competition=ranking, looking=looking, max_members=2, note=print)
-    by_rank = ranking.metric(targets, choice.blend.cross_fitted_probs(ranks_of(probs)))
-    assert choice.plain.score == pytest.approx(by_rank)
-    assert choice.plain.score != pytest.approx(ranking.metric(targets, choice.blend.cross_fitted_probs(probs)))
+    looker = Looker(ranking, study.cache, device="cpu", remembered=None)
+    choice = choose(pool, competition=ranking, looker=looker, wanted="none", max_members=2, note=print)
+    blend = blended_pool(pool, ranking, 2)
+    scored = choice.voices.score(choice.voices.cross_fitted(choice.fit))
+    assert scored == pytest.approx(ranking.metric(targets, blend.cross_fitted_probs(ranks_of(probs))))
+    assert scored == pytest.approx(blend.score)
+    assert scored != pytest.approx(ranking.metric(targets, blend.cross_fitted_probs(probs)))
 
 
 def test_a_rank_blend_is_submitted_as_ranks(study: TrainedStudy, tmp_path: Path) -> None:
@@ -238,3 +302,106 @@ def test_a_rank_blend_is_submitted_as_ranks(study: TrainedStudy, tmp_path: Path)
     result = study.build(tmp_path / "s.csv", competition=ranking, candidates=study.candidates[:1])
     assert result.by_rank
     assert sorted(submitted(tmp_path / "s.csv")) == pytest.approx(np.arange(N_TEST) / (N_TEST - 1))
+
+
+def test_the_recipe_repeats_the_submission(study: TrainedStudy, tmp_path: Path) -> None:
+    study.build(tmp_path / "s.csv", tta="shifts")
+    recipe = recipe_from_json(json.loads(study.files.ensemble.read_text())["recipe"])
+    rule = rule_from_json(recipe.rule, deciding_metric(study.competition), study.competition.scorer.facts)
+    looker = Looker(study.competition, study.cache, device="cpu", remembered=None, n_threads=recipe.n_threads)
+    probs = blended_probs(recipe, lambda member, fold: study.files.trial(member.number).weights(fold), looker)
+    write_submission(study.competition, probs, tmp_path / "again.csv", rule)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "s.csv").read_bytes()
+
+
+def test_figures_stand_beside_the_score(study: TrainedStudy, tmp_path: Path) -> None:
+    result = study.build(tmp_path / "s.csv", tta="shifts")
+    targets = study.competition.targets
+    own = {}
+    for candidate in study.candidates:
+        oof = read_arrays(study.files.trial(candidate.number).oof)
+        own[candidate.number] = log_loss(targets[oof["rows"]], oof["probs"][:, 1])
+    assert (result.n_trials, result.n_pool) == (3, 3)
+    assert result.best_single_score == pytest.approx(min(own.values()), rel=1e-5)
+    assert own[result.best_single_number] == min(own.values())
+    assert result.luck >= 0.0
+    assert [member.score for member in result.members] == pytest.approx([own[m.number] for m in result.members])
+    assert list(result.view_adds) == ["up", "down", "left", "right"]
+    assert np.shape(result.error_correlations) == (len(result.members),) * 2
+    assert all(member.seconds_per_image > 0 for member in result.members)
+
+
+def test_members_come_from_the_best_trials_and_luck_from_all(study: TrainedStudy, tmp_path: Path) -> None:
+    result = study.build(tmp_path / "s.csv", pool=1)
+    assert [member.number for member in result.members] == [study.candidates[0].number]
+    assert (result.n_pool, result.n_trials) == (1, 3)
+
+
+def test_a_short_time_leaves_out_views_then_members_and_scores_what_is_left(
+    study: TrainedStudy, tmp_path: Path
+) -> None:
+    whole = study.build(tmp_path / "whole.csv", tta="shifts")
+    cheapest = min(member.seconds_per_image / 5 for member in whole.members)
+    minutes = 1.01 * cheapest * 1000 / 60
+    result = study.build(tmp_path / "s.csv", tta="shifts", max_minutes=minutes * 1e-6, n_images=1000)
+    assert (len(result.members), result.views, result.tta) == (1, ("identity",), "none")
+    assert result.members[0].weight == 1.0
+    oof = read_arrays(study.files.trial(result.members[0].number).oof)
+    assert result.members[0].score == pytest.approx(
+        log_loss(study.competition.targets[oof["rows"]], oof["probs"][:, 1]), rel=1e-5
+    )
+    assert result.score_without_tta == result.score
+    assert (whole.is_trimmed, result.is_trimmed) == (False, True)
+    line = next(note for note in result.notes if note.startswith("time:"))
+    assert "left out" in line and "for 1000 test images" in line and "trial" in line
+    document = json.loads(study.files.ensemble.read_text())
+    assert [member["views"] for member in document["recipe"]["members"]] == [["identity"]]
+
+
+def test_enough_time_leaves_nothing_out(study: TrainedStudy, tmp_path: Path) -> None:
+    whole = study.build(tmp_path / "whole.csv", tta="shifts")
+    result = study.build(tmp_path / "s.csv", tta="shifts", max_minutes=1000.0)
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert result.score == whole.score
+    assert any("nothing is left out" in note for note in result.notes)
+    assert not result.is_trimmed
+
+
+def test_test_images_that_changed_since_the_search_are_named_and_seen_anew(
+    copied: TrainedStudy, tmp_path: Path
+) -> None:
+    root = tmp_path / "moved"
+    shutil.copytree(copied.competition.root, root)
+    competition = replace(
+        copied.competition,
+        root=root,
+        image_paths=tuple(root / path.name for path in copied.competition.image_paths),
+        test_paths=tuple(root / path.name for path in copied.competition.test_paths),
+    )
+    note_sizes(competition, "test", copied.files.test_sizes)
+    shutil.rmtree(copied.files.cache, ignore_errors=True)
+    before = submitted_by(copied, competition, tmp_path / "before.csv")
+    first, second, *_ = competition.test_paths
+    Image.new("RGB", (SIDE, SIDE), (90, 90, 90)).save(first)
+    after = submitted_by(copied, competition, tmp_path / "after.csv")
+    notes = json.loads(copied.files.ensemble.read_text())["notes"]
+    assert f"1 of {N_TEST} test images changed since the search: {first.name}; all members see them anew" in notes
+    assert after[0] != before[0]
+    assert after[1:] == pytest.approx(before[1:], rel=1e-5)
+    second.unlink()
+    with pytest.raises(DataError, match=second.name):
+        submitted_by(copied, competition, tmp_path / "gone.csv")
+
+
+def submitted_by(study: TrainedStudy, competition: Competition, out: Path) -> np.ndarray:
+    study.build(out, competition=competition, cache=PixelCache(competition, study.files.cache))
+    return submitted(out)
+
+
+def test_a_member_without_weights_answers_with_its_files(copied: TrainedStudy, tmp_path: Path) -> None:
+    whole = copied.build(tmp_path / "whole.csv")
+    for fold in (0, 1):
+        copied.files.trial(whole.members[0].number).weights(fold).unlink()
+    result = copied.build(tmp_path / "s.csv")
+    assert submitted(tmp_path / "s.csv") == pytest.approx(submitted(tmp_path / "whole.csv"), rel=1e-4)
+    assert [member.weight for member in result.members] == [member.weight for member in whole.members]

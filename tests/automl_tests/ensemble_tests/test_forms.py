@@ -16,6 +16,7 @@ from sklearn import metrics as reference
 from automl.artifacts import write_arrays
 from automl.data.competition import Competition, SubmissionKind
 from automl.decisions import rule_from_json
+from automl.ensemble.calibration import tempered
 from automl.ensemble.deciding import deciding_metric
 from automl.ensemble.guard import problems
 from automl.ensemble.submission import write_submission
@@ -90,6 +91,7 @@ def test_the_rule_is_kept_and_decides_the_test_images_as_it_decides_rows_out_of_
     assert (document["rule"], document["rule_kind"]) == (result.rule, result.rule_kind)
     rule = rule_from_json(document["rule"], deciding_metric(competition), competition.scorer.facts)
     exact = ranks_of(oof[None])[0] if result.by_rank else oof.astype(np.float64)
+    exact = tempered(exact, result.members[0].temperature, competition.task)
     decided = replace(competition, test_ids=competition.image_ids, submission=as_oof(competition))
     write_submission(decided, exact, tmp_path / "oof.csv", rule)
     out_of_fold = {row[0]: row[1:] for row in read(tmp_path / "oof.csv")[1:]}
@@ -315,7 +317,11 @@ def test_what_is_handed_in_may_be_another_thing_than_what_is_scored(tmp_path: Pa
         ),
         ("ranking", "decided by the 5 most probable classes"),
         ("one probability", "handed in as ranks, without a decision"),
-        ("a probability each", "handed in as probabilities, without a decision"),
+        (
+            "a probability each",
+            "handed in as probabilities with a temperature of 0.65, as that wins on rows out of fold that it was not "
+            "fitted on",
+        ),
         ("value", "handed in as values on the scale of the training targets"),
     ],
 )

@@ -10,13 +10,14 @@ from automl.decisions import Scorer
 from automl.ensemble import objectives
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.greedy import greedy_weights
+from automl.ensemble.mixtures import mean_share
 from automl.ensemble.objectives import (
     class_log_likelihood,
     labels_log_likelihood,
     objective_for,
     rank_correlation,
 )
-from automl.ensemble.weights import blend, blend_weights, mean_share, ranks_of
+from automl.ensemble.weights import blend, blend_weights, ranks_of
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import scorer_of
 

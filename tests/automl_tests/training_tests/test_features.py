@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.config import LossConfig, ModelConfig, TransferConfig
-from automl.data.transforms import resize_batch
+from automl.data.sizing import resize_batch
 from automl.tasks import Task
 from automl.training import features
 from automl.training.features import FeatureCache, cache_features

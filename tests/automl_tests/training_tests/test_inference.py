@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
-from automl.data.transforms import resize_batch
-from automl.training.inference import predict_probs
+from automl.data.sizing import resize_batch
+from automl.training.inference import Sights, predict_probs, predict_views
 from automl.training.models import Normalisation
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model
 
@@ -78,3 +80,30 @@ def test_no_rows_give_no_probabilities_and_every_batch_is_announced(model: Plain
         model, PIXELS, np.arange(11), image_size=40, device="cpu", batch_size=4, on_batch=lambda: batches.append(None)
     )
     assert len(batches) == 3
+
+
+def test_several_views_at_two_sides_are_each_what_it_is_alone_and_each_batch_is_read_once(model: PlainNet) -> None:
+    rows, reads = np.arange(11), list[tuple[int, int]]()
+
+    def at(side: int) -> Callable[[int, int], np.ndarray]:
+        def images(start: int, end: int) -> np.ndarray:
+            reads.append((start, end))
+            return resize_batch(PIXELS[start:end], side)
+
+        return images
+
+    def mirrored(batch: torch.Tensor) -> torch.Tensor:
+        return batch.flip(3)
+
+    def middle(batch: torch.Tensor) -> torch.Tensor:
+        return batch[..., 4:36, 4:36]
+
+    sights = [Sights(at(32), [lambda batch: batch, mirrored]), Sights(at(40), [middle])]
+    together = predict_views(model, sights, 11, device="cpu", batch_size=6)
+    assert together.shape == (3, 11, 3)
+    assert reads == [(0, 6), (0, 6), (6, 11), (6, 11)]
+    alone = {"device": "cpu", "batch_size": 6}
+    assert np.array_equal(together[0], predict_probs(model, PIXELS, rows, image_size=32, **alone))
+    assert np.array_equal(together[1], predict_probs(model, PIXELS, rows, image_size=32, view=mirrored, **alone))
+    assert np.array_equal(together[2], predict_probs(model, PIXELS, rows, image_size=40, view=middle, **alone))
+    assert predict_views(model, sights, 0, device="cpu").shape == (3, 0, 3)

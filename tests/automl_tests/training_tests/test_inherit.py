@@ -160,7 +160,7 @@ def test_a_fold_without_weights_of_its_own_is_refused(tmp_path: Path, ours: Comp
     source = add_trial(new_study(tmp_path / "again", ours), configured(), folds=(0, 2))
     error = refused(UsageError, source, ours, folds, fold=1)
     assert str(error) == f"{source} has no weights of fold 1"
-    assert "--train-folds" in error.hint
+    assert "automl refit" in error.hint
 
 
 def same_images(kind: str, ours: Competition, root: Path) -> tuple[Competition, int]:
@@ -208,6 +208,16 @@ def test_the_same_images_elsewhere_with_the_same_folds_are_no_leak(
     moved = elsewhere(ours, tmp_path / "images", shift=0)
     source = add_trial(new_study(tmp_path / "again", moved), configured(), folds=(0, 1))
     assert weights_to_inherit(source, fold=1, competition=ours, folds=folds) == TrialFiles(source).weights(1)
+
+
+def test_a_fold_that_was_trained_after_the_search_passes_its_weights_on(
+    tmp_path: Path, ours: Competition, folds: Any
+) -> None:
+    source = add_trial(new_study(tmp_path / "again", ours), configured())
+    refit = TrialFiles(source).retrained("refit").weights(1)
+    write_bytes(refit, model_bytes(network(configured())))
+    assert weights_to_inherit(source, fold=1, competition=ours, folds=folds) == refit
+    assert weights_to_inherit(source, fold=0, competition=ours, folds=folds) == TrialFiles(source).weights(0)
 
 
 def test_of_another_competition_the_first_fold_that_there_is_serves_all(

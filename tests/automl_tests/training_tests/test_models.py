@@ -257,15 +257,17 @@ def test_trained_weights_that_are_gone_or_damaged_are_a_storage_error(
     if content is not None:
         files.root.mkdir(parents=True)
         files.weights(0).write_bytes(content)
-    with pytest.raises(StorageError, match="cannot be loaded"):
-        load_trained(config_of(), files, 0, competition=load_competition(shapes.competition), device="cpu")
+    with pytest.raises(StorageError, match="are missing" if content is None else "cannot be loaded") as caught:
+        load_trained(config_of(), files.weights(0), competition=load_competition(shapes.competition), device="cpu")
+    assert str(files.weights(0)) in caught.value.problem
+    assert "automl refit" in caught.value.hint
 
 
 def test_trained_weights_of_another_network_are_a_storage_error(tmp_path: Path, shapes: StudyFiles) -> None:
     files = StudyFiles(tmp_path).trial(0)
     save_weights(files.weights(0), n_classes=4)
     with pytest.raises(StorageError, match="cannot be loaded"):
-        load_trained(config_of(), files, 0, competition=load_competition(shapes.competition), device="cpu")
+        load_trained(config_of(), files.weights(0), competition=load_competition(shapes.competition), device="cpu")
 
 
 def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path, shapes: StudyFiles) -> None:
@@ -277,7 +279,7 @@ def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path
     network = build_model(model, n_classes=3, weights_dir=None, link=link_of(config.loss, Task.MULTICLASS, 3)).eval()
     files.root.mkdir(parents=True)
     save_file(network.state_dict(), files.weights(0))
-    again = load_trained(config, files, 0, competition=load_competition(shapes.competition), device="cpu")
+    again = load_trained(config, files.weights(0), competition=load_competition(shapes.competition), device="cpu")
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(again(images), network(images))
     assert again.link == network.link

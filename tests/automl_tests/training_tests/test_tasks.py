@@ -157,7 +157,7 @@ def test_a_trial_leaves_probabilities_that_come_back_from_its_weights(
     assert not np.allclose(test.sum(axis=1), 1, atol=0.01)
     answer = read_json(files.result)["answer"]
     assert competition.scorer(competition.targets[oof["rows"]], oof["probs"]) == answer["score"]
-    model = load_trained(EVERYTHING, files, 0, competition=competition, device="cpu")
+    model = load_trained(EVERYTHING, files.weights(0), competition=competition, device="cpu")
     pixels = PixelCache(competition, study.cache).pixels("test", 32)
     assert np.array_equal(predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu"), test)
 

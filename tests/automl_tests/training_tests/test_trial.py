@@ -19,7 +19,7 @@ from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
 from automl.errors import StorageError
-from automl.training import reporting, trial
+from automl.training import attempt, reporting
 from automl.training.inference import predict_probs
 from automl.training.models import load_trained
 from automl.training.trial import run_trial
@@ -98,7 +98,7 @@ def test_the_files_of_a_trial_are_complete_and_nothing_else_is_left(
     assert list(rows[0]) == ["epoch", "image_size", "lr", "train_loss", "score", "seconds"]
     names = {path.name for path in files.root.iterdir()}
     kept = (files.oof, files.test, files.config, files.history, files.lock, files.weights(0), files.result)
-    kept = (*kept, files.stage_weights(0, 0))
+    kept = (*kept, files.stage_weights(0, 0), files.origin)
     assert names == {path.name for path in kept}
 
 
@@ -107,7 +107,7 @@ def test_the_saved_weights_give_the_saved_probabilities(
 ) -> None:
     study, _, _ = undisturbed
     competition, files = load_competition(study.competition), study.trial(0)
-    model = load_trained(RICH, files, 0, competition=competition, device="cpu")
+    model = load_trained(RICH, files.weights(0), competition=competition, device="cpu")
     pixels = PixelCache(competition, study.cache).pixels("test", 32)
     probs = predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu")
     assert np.array_equal(probs, read_arrays(files.test)["probs"])
@@ -328,7 +328,7 @@ def test_a_folder_of_another_configuration_is_refused_and_left_alone(tmp_path: P
 
 
 def test_a_trial_that_another_process_works_on_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "LOCK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(attempt, "LOCK_PATIENCE_S", 0.1)
     study, context = write_study(tmp_path), ScriptedContext()
     files = study.trial(0)
     files.root.mkdir(parents=True)

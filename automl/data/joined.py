@@ -1,0 +1,44 @@
+"""Pixels of training and test images as one array, without a copy of either.
+
+Not responsible for: where the pixels come from (automl.data.cache).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Pixels(Protocol):
+    """(n, C, C, 3) pixels that give those of some rows: an array, or two of them joined."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+class JoinedPixels:
+    """Two arrays of pixels, perhaps mapped from files; the rows of the second follow those of the first.
+
+    Raises:
+        ValueError: their images are of different sizes.
+    """
+
+    def __init__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
+        if first.shape[1:] != second.shape[1:]:
+            raise ValueError(f"images of shape {first.shape[1:]} cannot be joined with those of {second.shape[1:]}")
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """(len(rows), C, C, 3) a copy of these rows, in their order."""
+        n = len(self._first)
+        is_second = rows >= n
+        asked = np.empty((len(rows), *self._first.shape[1:]), dtype=np.uint8)
+        asked[~is_second] = self._first[rows[~is_second]]
+        asked[is_second] = self._second[rows[is_second] - n]
+        return asked

@@ -1,0 +1,73 @@
+"""A world of correlated members, for which it is known what a blend scores on rows that nobody has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.decisions import Scorer
+from automl.ensemble.calibration import tempered
+from automl.ensemble.greedy import greedy_weights
+from automl.ensemble.objectives import class_log_likelihood, scored_by
+from automl.ensemble.weights import Blend, blend, blend_weights
+from automl.tasks import Task
+
+N_FAMILIES = 4
+CONFIDENCE = (0.7, 2.5)  # from too modest to far too sure
+
+
+@dataclass(frozen=True)
+class FamilyWorld:
+    """Members (n_models, n, n_classes) on rows out of fold, the same on many others, and their families."""
+
+    targets: NDArray[np.int64]
+    oof: NDArray[np.float64]
+    other_targets: NDArray[np.int64]
+    other: NDArray[np.float64]
+    families: NDArray[np.int64]
+
+    def blended(self, scorer: Scorer) -> Blend:
+        return blend_weights(self.oof, self.targets, scorer)
+
+    def true_score(self, chosen: Blend, scorer: Scorer) -> float:
+        """What the blend scores on the other rows."""
+        pairs = zip(self.other, chosen.temperatures.tolist(), strict=True)
+        said = np.stack([tempered(own, temperature, Task.MULTICLASS) for own, temperature in pairs])
+        return scorer(self.other_targets, blend(said, chosen.weights))
+
+    def plain_greedy(self, scorer: Scorer) -> tuple[float, float]:
+        """What greedy selection by the metric itself scores on its own rows, and what on the other ones."""
+        objective = class_log_likelihood if scorer.name == "log_loss" else scored_by(scorer)
+        weights = greedy_weights(self.oof, self.targets, objective, max_members=len(self.oof), seed=0)
+        own = scorer(self.targets, blend(self.oof, weights))
+        return own, scorer(self.other_targets, blend(self.other, weights))
+
+
+def family_world(
+    seed: int, *, n: int = 300, n_other: int = 4_000, n_models: int = 12, n_classes: int = 4
+) -> FamilyWorld:
+    """Members whose noise is shared by all, by their family, and their own, in three equal parts; unequally confident.
+
+    What they share they cannot average away, so that a member of another family is worth more than a better one.
+    """
+    rng = np.random.default_rng(seed)
+    n_rows = n + n_other
+    targets = rng.integers(n_classes, size=n_rows)
+    families = np.arange(n_models) % N_FAMILIES
+    shape = (n_rows, n_classes)
+    common, of_families = rng.normal(size=shape), rng.normal(size=(N_FAMILIES, *shape))
+    members = [
+        _member(targets, common + of_families[family] + rng.normal(size=shape), rng) for family in families.tolist()
+    ]
+    probs = np.stack(members)
+    return FamilyWorld(targets[:n], probs[:, :n], targets[n:], probs[:, n:], families)
+
+
+def _member(targets: NDArray[Any], noise: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    skill, confidence = rng.uniform(1.4, 2.0), np.exp(rng.uniform(*np.log(CONFIDENCE)))
+    logits = confidence * (skill * np.eye(noise.shape[1])[targets] + noise / np.sqrt(3.0))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -1,0 +1,48 @@
+"""Recipes that a test makes up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from automl.config import ModelConfig, ResizeConfig, TrialConfig
+from automl.ensemble.recipe import Recipe, RecipeMember, Saving
+
+
+def member_of(
+    number: int,
+    weight: float,
+    *,
+    seconds: float = 1.0,
+    folds: Sequence[int] = (0,),
+    views: Sequence[str] = ("identity",),
+    temperature: float = 1.0,
+    kind: str = "search",
+    image_size: int = 16,
+) -> RecipeMember:
+    return RecipeMember(
+        number=number,
+        kind=kind,
+        weight=weight,
+        temperature=temperature,
+        config=TrialConfig(
+            model=ModelConfig(backbone="test_byobnet", pretrained=False), resize=ResizeConfig(image_sizes=(image_size,))
+        ),
+        folds=tuple(folds),
+        views=tuple(views),
+        seconds_per_image=seconds,
+    )
+
+
+def recipe_of(
+    *members: RecipeMember, views: Sequence[str] = (), leave: Sequence[str] = (), by_rank: bool = False
+) -> Recipe:
+    """Of members whose views and names are left out in that order."""
+    savings = [Saving(view=view) for view in views] + [Saving(member=name) for name in leave]
+    return Recipe(
+        members=members,
+        by_rank=by_rank,
+        rule={"rule": "plain"},
+        short_side=64.0,
+        savings=tuple(savings),
+        n_threads=1,
+    )
