@@ -16,6 +16,7 @@ from automl.commands.ensemble import ensemble
 from automl.commands.find_lr import find_lr
 from automl.commands.inspect import check, inspect
 from automl.commands.look import dashboard, report, status
+from automl.commands.refit import refit
 from automl.commands.search import search
 from automl.commands.spaces import spaces
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(inspect)
 app.command()(search)
+app.command()(refit)
 app.command()(ensemble)
 app.command()(check)
 app.command("find-lr")(find_lr)
