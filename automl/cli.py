@@ -15,7 +15,9 @@ from automl import __version__
 from automl.commands.ensemble import ensemble
 from automl.commands.find_lr import find_lr
 from automl.commands.inspect import check, inspect
+from automl.commands.kit import kit
 from automl.commands.look import dashboard, report, status
+from automl.commands.predict import predict
 from automl.commands.refit import refit
 from automl.commands.search import search
 from automl.commands.spaces import spaces
@@ -32,6 +34,8 @@ app.command()(inspect)
 app.command()(search)
 app.command()(refit)
 app.command()(ensemble)
+app.command()(predict)
+app.command()(kit)
 app.command()(check)
 app.command("find-lr")(find_lr)
 app.command()(status)
