@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from automl import __version__
+from automl.commands.download import download
 from automl.commands.ensemble import ensemble
 from automl.commands.find_lr import find_lr
 from automl.commands.inspect import check, inspect
@@ -21,6 +22,7 @@ from automl.commands.predict import predict
 from automl.commands.refit import refit
 from automl.commands.search import search
 from automl.commands.spaces import spaces
+from automl.commands.submit import submit
 
 app = typer.Typer(
     name="automl",
@@ -30,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(download)
 app.command()(inspect)
 app.command()(search)
 app.command()(refit)
@@ -37,6 +40,7 @@ app.command()(ensemble)
 app.command()(predict)
 app.command()(kit)
 app.command()(check)
+app.command()(submit)
 app.command("find-lr")(find_lr)
 app.command()(status)
 app.command()(spaces)
