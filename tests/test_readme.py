@@ -72,11 +72,12 @@ def test_the_readme_shows_the_commands_that_there_are() -> None:
 QUICK = [
     command
     for command in COMMANDS
-    if shlex.split(command)[1] in ("inspect", "check", "spaces", "status", "report", "ensemble")
+    if shlex.split(command)[1] in ("inspect", "check", "spaces", "status", "report", "ensemble", "predict", "kit")
 ]
 HERE = {
     "--top 5": "--top 2",
     "--top 3": "--top 1",
+    "path/to/photos": "test",
     "path/to/competition": ".",
     "automl_runs/leaves": "automl_runs/digits",
 }
@@ -106,6 +107,32 @@ def test_the_flags_of_a_search_of_the_readme_are_understood(command: str, folder
     else:
         assert finished.exit_code == 3, finished.stderr
         assert "images" in finished.stderr
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("automl refit")])
+def test_a_refit_of_the_readme_is_understood(command: str, folder: Path, tmp_path: Path) -> None:
+    """Flags and study, up to the choice of trials: one that the study has not ends it there."""
+    shutil.copytree(folder / "automl_runs", tmp_path / "automl_runs")
+    words = shlex.split(command)[1:]
+    trials = words[words.index("--trials") + 1] if "--trials" in words else None
+    finished = automl_here(tmp_path, *[word for word in words if word not in ("--trials", trials)], "--trials", "7")
+    assert finished.exit_code == 2, finished.stderr
+    assert "7" in finished.stderr.splitlines()[-2]
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[1] in ("submit", "download")])
+def test_a_command_for_kaggle_says_what_is_missing(
+    command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    shutil.copy(folder / "automl_runs" / "digits" / "submission.csv", folder / "plain.csv")
+    finished = automl_here(folder, *shlex.split(command)[1:])
+    assert finished.exit_code == 7, finished.stderr
+    assert "Error: " in finished.stderr
+    assert "hint: " in finished.stderr
 
 
 def test_the_learning_rate_is_tested_as_the_readme_says(folder: Path) -> None:
