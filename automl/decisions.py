@@ -91,7 +91,8 @@ class Decision:
     Attributes:
         rule: fitted on all rows.
         kind: "plain", "matched" to the classes' frequencies, or "searched" on targets.
-        score: of rows that were each decided by a rule of this kind, fitted without their fifth of the rows if at all.
+        score: of rows that were each decided by the kind that wins on the other four fifths of the rows, fitted without
+            their own if at all.
         score_error: its standard error, from resampling rows or groups.
     """
 
@@ -134,18 +135,27 @@ def choose_rule(
     splits = stratified_splits(targets, groups, seed=seed)
     decided: dict[Kind, NDArray[Any]] = {"plain": plain(probs)}
     decided |= {kind: _cross_fitted(fit, targets, probs, splits) for kind, fit in fits.items()}
-    scores = {kind: metric.score(targets, predictions) for kind, predictions in decided.items()}
     resampled = _resampled_scores(metric, targets, decided, groups, seed)
-    winner: Kind = "plain"
-    for kind in fits:
-        gain = (scores[kind] - scores[winner]) * (1.0 if metric.greater_is_better else -1.0)
-        bar = 0.0 if fitting is None or kind == "matched" else fitting.bar
-        if gain > bar * (resampled[kind] - resampled[winner]).std():
-            winner = kind
+    bars: dict[Kind, float] = {"matched": 0.0, "searched": 0.0 if fitting is None else fitting.bar}
+
+    def winner_on(rows: NDArray[np.int64]) -> Kind:
+        winner: Kind = "plain"
+        scores = {kind: metric.score(targets[rows], predictions[rows]) for kind, predictions in decided.items()}
+        for kind in fits:
+            gain = (scores[kind] - scores[winner]) * (1.0 if metric.greater_is_better else -1.0)
+            if gain > bars[kind] * (resampled[kind] - resampled[winner]).std():
+                winner = kind
+        return winner
+
+    winner = winner_on(np.arange(len(targets)))
+    predictions = decided[winner].copy()
+    for split in np.unique(splits) if fits else ():
+        others = np.flatnonzero(splits != split)
+        predictions[splits == split] = decided[winner_on(others) if len(others) else winner][splits == split]
     return Decision(
         rule=plain if winner == "plain" else fits[winner](targets, probs),
         kind=winner,
-        score=scores[winner],
+        score=metric.score(targets, predictions),
         score_error=float(resampled[winner].std()),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automl.commands.exits import reported
-from automl.commands.flags import DEFAULT_WORKDIR, TTA, Device, StudyName, Top, Workdir, first_device
+from automl.commands.flags import DEFAULT_WORKDIR, TTA, Device, StudyName, Top, Workdir, known_device
 from automl.commands.screens import open_console, say_line
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def ensemble(
         top=top,
         pool=pool,
         tta=tta,
-        device=device or first_device(),
+        device=known_device(device),
         out=out,
         max_minutes=max_minutes,
         n_images=images,

@@ -6,7 +6,6 @@ they are worth (automl.ensemble.figures).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,16 +23,16 @@ from automl.ensemble.best_single import BestSingle, best_single
 from automl.ensemble.choose import Choice, choose
 from automl.ensemble.deciding import Deciding, blends_ranks, decide
 from automl.ensemble.figures import error_correlations, ordered_savings, what_members_add, what_views_add
-from automl.ensemble.looking import Looker, Trained
+from automl.ensemble.looking import Looker
 from automl.ensemble.pool import Candidate, read_pool
 from automl.ensemble.predict import Member
 from automl.ensemble.recipe import Recipe, RecipeMember
 from automl.ensemble.result import EnsembleMember, EnsembleResult
-from automl.ensemble.serving import seen_test_rows, submitted_probs
+from automl.ensemble.serving import seconds_of_members, submitted_probs
 from automl.ensemble.submission import write_submission
 from automl.ensemble.trimming import Budget, trimmed_to
-from automl.ensemble.tta import IDENTITY, group_of
-from automl.errors import StorageError, listed
+from automl.ensemble.tta import group_of
+from automl.errors import listed
 from automl.training.seeding import use_repeatable_arithmetic
 
 __all__ = ["N_POOL", "Candidate", "EnsembleMember", "EnsembleResult", "build_ensemble"]
@@ -166,7 +165,7 @@ def _unseen(competition: Competition) -> str:
 
 
 def _recipe(choice: Choice, decided: Deciding, looker: Looker) -> Recipe:
-    seconds = _seconds_per_image([member for member, _ in choice.weighted], looker)
+    seconds = seconds_of_members([member for member, _ in choice.weighted], looker)
     return Recipe(
         members=tuple(_recipe_member(choice, member, seconds[member.name]) for member, _ in choice.weighted),
         by_rank=blends_ranks(choice.voices.competition),
@@ -196,24 +195,6 @@ def _recipe_member(choice: Choice, member: Member, seconds_per_image: float) -> 
 def _folds(member: Member) -> tuple[int, ...]:
     """Those whose models see the test images: all there are, whichever rows members were compared on."""
     return tuple(sorted(member.models)) or tuple(int(fold) for fold in np.unique(member.folds))
-
-
-def _seconds_per_image(members: Sequence[Member], looker: Looker) -> dict[str, float]:
-    """By member: of one view through one fold's model; 0 for one that answers with what it left in its files.
-
-    Measured by looking at the test images, which it has to do anyway, and remembered with what it said. All have looked
-    before any is asked, as networks of one kind share the best time that one of them was seen to take.
-    """
-    looked = {member.name: _one_that_looked(member, looker) for member in members}
-    return {name: 0.0 if one is None else looker.seconds_per_image(one) for name, one in looked.items()}
-
-
-def _one_that_looked(member: Member, looker: Looker) -> Trained | None:
-    for trained in member.models.values():
-        with contextlib.suppress(StorageError):  # damaged; another fold's model is as fast
-            looker.look(trained, [IDENTITY], "test", seen_test_rows(looker))
-            return trained
-    return None
 
 
 def _result(built: _Built, *, out: Path, seconds: float, notes: Sequence[str]) -> EnsembleResult:

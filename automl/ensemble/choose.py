@@ -194,7 +194,9 @@ def _with_helpful_views(choice: Choice, note: Note) -> Choice:
     else:
         left_out = [name for name in tried if name not in taken]
         rest = f", without {_listed(left_out)}" if left_out else ""
-        note(f"views: {_listed(taken)}{rest}, which gain {_gain_of(seeing):.5f} on rows that did not choose them")
+        gain = _gain_of(seeing)
+        worth = f"gain {gain:.5f}" if gain > 0.0 else "gain nothing but in log loss"
+        note(f"views: {_listed(taken)}{rest}, which {worth} on rows that did not choose them")
     return replace(winning, tta="+".join(taken) or NONE)
 
 

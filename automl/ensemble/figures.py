@@ -2,7 +2,8 @@
 
 Gains are of cross-fitted scores, in the metric's own units, and positive where the part helps, whichever way the metric
 points. Where the metric asks how sure a blend is, what is left is as sure as it may be, as the rule that decides makes
-every blend. Not responsible for: choosing the parts (automl.ensemble.choose) or leaving them out (automl.ensemble.budget).
+every blend. Not responsible for: choosing the parts (automl.ensemble.choose) or leaving them out
+(automl.ensemble.budget).
 """
 
 from __future__ import annotations

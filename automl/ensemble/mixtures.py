@@ -46,7 +46,7 @@ class Mixture(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class Voters:
     """Members (n_models, n, n_classes), no two the same, and what they are to say.
 
     Attributes:

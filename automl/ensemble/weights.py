@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from automl.decisions import Scorer
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.calibration import is_calibrated, member_temperatures, sharpened, tempered
-from automl.ensemble.mixtures import SEED, Kind, Mixture, Pool, Traits
+from automl.ensemble.mixtures import SEED, Kind, Mixture, Traits, Voters
 from automl.resampling import some_units, stratified_splits
 from automl.tasks import Task
 
@@ -110,7 +110,7 @@ def blend_weights(
             less with the ones already taken.
     """
     distinct = _first_of_identical(oof_probs)
-    pool = Pool(
+    pool = Voters(
         probs=oof_probs[distinct] if len(distinct) < len(oof_probs) else oof_probs,
         targets=targets,
         scorer=scorer,
@@ -144,7 +144,7 @@ class _Procedure:
     once, as leaving out s and then t is leaving out t and then s.
     """
 
-    def __init__(self, pool: Pool, splits: Rows, groups: NDArray[Any] | None) -> None:
+    def __init__(self, pool: Voters, splits: Rows, groups: NDArray[Any] | None) -> None:
         self._pool, self._splits, self._groups = pool, splits, groups
         self._mixtures: dict[tuple[Kind, LeftOut], Mixture] = {}
         self._temperatures: dict[LeftOut, Floats] = {}

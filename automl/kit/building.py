@@ -24,6 +24,7 @@ from automl.data.competition import Competition, load_competition, save_competit
 from automl.ensemble.member_weights import require_networks, study_weights
 from automl.ensemble.recipe import Recipe, read_recipe
 from automl.errors import StorageError, UsageError
+from automl.files.tables import counted
 from automl.kit import submit
 from automl.kit.card import card_of, readme_of, requirements_of
 from automl.kit.difference import described_move
@@ -80,7 +81,8 @@ def build_kit(files: StudyFiles, request: KitRequest, *, device: str, say: Say) 
             _write_papers(kit, manifest, files, competition, figures=figures, moved=moved)
         write_json(kit.manifest, manifest.to_json())
     n_networks = sum(len(member.folds) for member in recipe.members)
-    say(f"weights: {n_networks} networks of {len(recipe.members)} members, {'float16' if request.half else 'float32'}")
+    made_of = f"{counted(n_networks, 'network')} of {counted(len(recipe.members), 'member')}"
+    say(f"weights: {made_of}, {'float16' if request.half else 'float32'}")
     for line in ((moved,) if moved else ()) + tuple(f"wheel: {name}, from the package index" for name in names):
         say(line)
     return KitFiles(request.out)

@@ -130,13 +130,13 @@ def _caveats(figures: Mapping[str, Any]) -> Iterator[str]:
     yield "- The trials were searched for by their scores on some or all of these images, which flatters each of them,"
     yield "  and so the ensemble, by what is not known."
     if figures["is_trimmed"]:
-        yield "- Parts were left out to save time. Which ones, all of these images have told: that flatters the ensemble a"
-        yield "  little."
+        yield "- Parts were left out to save time. Which ones, all of these images have told, which flatters the"
+        yield "  ensemble a little."
     elif len(figures["views"]) > 1:
         yield "- Where views were not asked for by name, all of these images have told whether to look through any."
     if any(member["kind"] == "distilled" for member in figures["members"]):
-        yield "- Labels of the distilled members come in part from models that have seen the images that are scored. That"
-        yield "  may flatter the ensemble a little."
+        yield "- Labels of the distilled members come in part from models that have seen the images that are scored."
+        yield "  That may flatter the ensemble a little."
 
 
 def _members(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -165,8 +165,8 @@ def _lessons(figures: Mapping[str, Any]) -> Iterator[str]:
     kinds = {member["kind"] for member in figures["members"]}
     if "pseudo" in kinds:
         yield ""
-        yield "The members called pseudo were also trained on test images of the competition, with labels that models gave"
-        yield "them; not every competition allows that."
+        yield "The members called pseudo were also trained on test images of the competition, with labels that models"
+        yield "gave them; not every competition allows that."
     if "distilled" in kinds:
         yield ""
         yield "The members called distilled were trained on labels that were moved towards predictions."

@@ -30,6 +30,7 @@ from automl.ensemble.looking import Looker
 from automl.ensemble.recipe import Recipe
 from automl.ensemble.submission import write_submission
 from automl.errors import AutomlError, UnfitEnvironmentError, listed, printable
+from automl.files.tables import counted
 from automl.kit.finding import find_competition
 from automl.kit.manifest import KitFiles, Manifest, read_manifest
 from automl.kit.needs import versions
@@ -113,14 +114,13 @@ def _test_images(files: KitFiles, manifest: Manifest, asked: KitRun, say: Say) -
     own = load_kit_competition(files)
     root = asked.folder or find_competition(manifest.slug, own.submission.header)
     competition = read_test_images(root, own)
-    say(f"test: {len(competition.test_ids)} images, from {root}")
+    say(f"data: {root}")
     for line in competition.evidence:
         say(line)
     broken = broken_test_images(competition, asked.scratch, n_threads=os.cpu_count() or 1)
-    missing = [competition.test_ids[row] for row in competition.unreadable_test]
-    for what, named in (("missing", missing), ("broken", list(broken.values()))):
-        if named:
-            say(f"{what}: {len(named)} test images are given the prior: {listed(named, at_most=N_NAMED)}")
+    if broken:
+        reasons = listed(list(broken.values()), at_most=N_NAMED)
+        say(f"broken: the prior for {counted(len(broken), 'test image')}: {reasons}")
     return replace(competition, unreadable_test=tuple(sorted({*competition.unreadable_test, *broken})))
 
 

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -79,7 +78,10 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _minutes(text: str) -> float:
-    minutes = float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
     if not 0 < minutes < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of minutes")
     return minutes
@@ -121,9 +123,7 @@ def _make_importable(kit: Path, document: Mapping[str, Any], scratch: Path) -> N
     places = [] if installed is None else installed.submodule_search_locations or []
     if any(code_digest(Path(place)) == document["code"] for place in places):
         return
-    with zipfile.ZipFile(kit / document["wheel"]) as wheel:
-        wheel.extractall(scratch / "automl")
-    sys.path.insert(0, str(scratch / "automl"))
+    sys.path.insert(0, str(kit / document["wheel"]))  # of Python alone, so that it need not be unpacked
     importlib.invalidate_caches()
 
 

@@ -67,9 +67,12 @@ def load_trained(config: TrialConfig, weights: Path, *, competition: Competition
         weights: a file that `automl.training.finished.save_fold` wrote; it may hold half precision.
 
     Raises:
-        StorageError: it is missing, damaged, of another network, or of other classes.
+        StorageError: it is missing, damaged, of another network, of one that this timm has not, or of other classes.
     """
-    require_known(config.model.backbone)
+    try:
+        require_known(config.model.backbone)
+    except UsageError as error:
+        raise StorageError(f"the weights {weights} cannot be loaded: {error.problem}", hint=REFIT) from error
     link = link_of(config.loss, competition.task, competition.n_classes)
     network = _assembled(config.model, _create(config.model), _reading(config.model), link)
     if not weights.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -152,7 +153,22 @@ def test_the_result_is_written_beside_the_study(study: TrainedStudy, tmp_path: P
     assert [member["number"] for member in document["members"]] == [member.number for member in result.members]
     assert document["views"] == ["identity", "up", "down", "left", "right"]
     assert document["submission"] == str(tmp_path / "s.csv")
+    assert document["submission_digest"] == hashlib.sha256((tmp_path / "s.csv").read_bytes()).hexdigest()
+    assert document["device"] == "cpu"
     assert document["score_without_tta"] != document["score"]
+
+
+def test_a_busy_moment_makes_no_member_slower_than_its_like(
+    copied: TrainedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, paces = looking.timed_probs, iter((0.4, 0.03))
+    monkeypatch.setattr(looking, "timed_probs", lambda *given, **named: (really(*given, **named)[0], next(paces, 0.01)))
+    result = copied.build(tmp_path / "s.csv", tta="none")
+    backbones = [member.config.model.backbone for member in result.recipe.members]
+    assert backbones.count("test_byobnet") == 2
+    seconds = {(own.config.model.backbone, own.seconds_per_image) for own in result.recipe.members}
+    assert len(seconds) == len(set(backbones))
+    assert 0.4 not in [own.seconds_per_image for own in result.recipe.members if backbones[0] == "test_byobnet"]
 
 
 def lightly_augmented(study: TrainedStudy) -> TrainedStudy:

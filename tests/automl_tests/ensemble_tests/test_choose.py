@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, log_loss
 
 from automl.data.competition import Competition
 from automl.ensemble.calibration import fit_temperature
 from automl.ensemble.choose import Choice, blended_pool, choose, chosen_members
 from automl.ensemble.predict import Member
 from automl.ensemble.tta import AUTO
-from automl.ensemble.viewing import with_views
+from automl.ensemble.viewing import where_views_win, with_views
 from automl.ensemble.weighing import PLAIN, CrossFit, Voices, Weighing
 from automl.errors import NoUsableModelError
 from automl.resampling import stratified_splits
@@ -53,7 +53,10 @@ def test_auto_takes_a_view_that_helps_and_scores_the_mean_of_probabilities() -> 
     competition = labelled(TARGETS, "accuracy")
     mirror = sure(TARGETS, ~MANY_RIGHT | (np.arange(N) % 3 > 0), by=0.95)
     pool = one_member(competition)
-    choice = chosen(pool, ScriptedLooker(competition, {(0, "mirror"): mirror}))
+    notes: list[str] = []
+    choice = chosen(pool, ScriptedLooker(competition, {(0, "mirror"): mirror}), notes=notes)
+    gain = score_of(choice) - choice.voices.score(pool[0].oof)
+    assert notes == [f"views: mirror, without crops, which gain {gain:.5f} on rows that did not choose them"]
     assert choice.tta == "mirror"
     assert choice.views == ("identity", "mirror")
     mean = (pool[0].oof.astype(float) + mirror) / 2.0
@@ -98,10 +101,68 @@ def test_rows_are_scored_by_the_views_that_the_other_splits_asked_for() -> None:
     assert not right[in_split].any()
 
 
+def test_whether_views_are_used_at_all_is_decided_without_the_rows_that_are_scored() -> None:
+    """The view is perfect on the rows of split 0 and harms the others a little less than that in all.
+
+    All rows together ask for it and win by it, the others alone do not: split 0 is scored without the view.
+    """
+    in_split = SPLITS == 0
+    right = MANY_RIGHT & ~(np.arange(N) % 50 == 1)
+    voices, plain, looking = with_and_without(sure(TARGETS, in_split | right, by=0.99))
+    fit = where_views_win(voices, plain, looking)
+    assert fit.final is looking.final
+    assert [weighing is own for weighing, own in zip(fit.of_splits, plain.of_splits, strict=True)] == [True] + 4 * [
+        False
+    ]
+    assert voices.cross_fitted(fit)[in_split] == pytest.approx(voices.pool[0].oof[in_split])
+    assert where_views_win(voices, plain, plain) is plain
+
+
+def with_and_without(mirror: np.ndarray) -> tuple[Voices, CrossFit, CrossFit]:
+    """One member without the view, and in all splits with it."""
+    competition = labelled(TARGETS, "accuracy")
+    pool = one_member(competition)
+    voices = Voices(pool, competition, {"0": {"identity": pool[0].oof, "mirror": mirror}})
+    own = Weighing(np.ones(1), np.ones(1), (PLAIN,))
+    plain = CrossFit(own, SPLITS, (own,) * 5)
+    return voices, plain, with_views(voices, plain, ("identity", "mirror"))
+
+
+def test_views_that_win_in_some_splits_alone_are_not_used_but_count_in_the_score() -> None:
+    """Without split 0 the view wins, on all rows it loses: the submission does without it, split 0 pays for it."""
+    in_split = SPLITS == 0
+    voices, plain, looking = with_and_without(
+        sure(TARGETS, ~in_split & (MANY_RIGHT | (np.arange(N) % 25 == 3)), by=0.99)
+    )
+    fit = where_views_win(voices, plain, looking)
+    assert fit.final is plain.final
+    assert [weighing is own for weighing, own in zip(fit.of_splits, plain.of_splits, strict=True)] == [False] + 4 * [
+        True
+    ]
+    assert voices.score(voices.cross_fitted(fit)) < voices.score(voices.cross_fitted(plain))
+
+
+def test_a_view_that_makes_the_blend_modest_but_wiser_is_taken() -> None:
+    """Before the rule sharpens it the mean of two views has the worse log loss."""
+    competition = labelled(TARGETS)
+    rng = np.random.default_rng(2)
+    identity = sure(TARGETS, MANY_RIGHT, by=MANY_RIGHT.mean())
+    mirror = sure(TARGETS, MANY_RIGHT | (rng.random(N) < 0.6), by=0.53)
+    mean = (identity.astype(np.float64) + mirror) / 2.0
+    assert log_loss(TARGETS, mean) > log_loss(TARGETS, identity)
+    looker = ScriptedLooker(competition, {(0, "mirror"): mirror})
+    assert chosen([member_of(competition, 0, identity)], looker).tta == "mirror"
+
+
 def test_of_equal_accuracy_the_better_log_loss_takes_a_view() -> None:
     competition = labelled(TARGETS, "accuracy")
     surer = np.where(MANY_RIGHT[:, None], sure(TARGETS, MANY_RIGHT, by=0.99), sure(TARGETS, MANY_RIGHT, by=0.6))
-    assert chosen(one_member(competition), ScriptedLooker(competition, {(0, "mirror"): surer})).tta == "mirror"
+    notes: list[str] = []
+    looker = ScriptedLooker(competition, {(0, "mirror"): surer})
+    assert chosen(one_member(competition), looker, notes=notes).tta == "mirror"
+    assert notes == [
+        "views: mirror, without crops, which gain nothing but in log loss on rows that did not choose them"
+    ]
     too_sure = sure(TARGETS, MANY_RIGHT, by=0.9999)
     assert chosen(one_member(competition), ScriptedLooker(competition, {(0, "mirror"): too_sure})).tta == "none"
 

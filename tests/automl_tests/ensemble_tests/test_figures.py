@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from sklearn.metrics import accuracy_score, log_loss
 
+from automl.ensemble.calibration import fit_temperature
 from automl.ensemble.choose import Choice
 from automl.ensemble.figures import error_correlations, ordered_savings, what_members_add, what_views_add
 from automl.ensemble.recipe import Saving
 from automl.ensemble.viewing import with_views
 from automl.ensemble.weighing import PLAIN, CrossFit, Voices, Weighing
+from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.scripted import labelled, member_of, sure
 
 N = 120
@@ -82,12 +85,13 @@ def test_what_a_view_adds_is_the_difference_to_the_other_views() -> None:
 
 
 def test_a_member_that_only_makes_the_blend_more_modest_adds_nothing() -> None:
-    """The rule that decides sharpens what is left, so that doubt alone is worth nothing: here two views of one truth."""
+    """The rule that decides sharpens what is left, so that doubt alone is worth nothing: both say the same."""
     rng = np.random.default_rng(0)
     knows = sure(TARGETS, rng.random(N) < 0.85, by=0.6)  # too modest
     surer = sure(TARGETS, knows.argmax(axis=1) == TARGETS, by=0.75)
     adds = what_members_add(equal_choice("log_loss", [knows, surer]))
-    assert adds == pytest.approx({"0": 0.0, "1": 0.0}, abs=1e-4)
+    assert adds == pytest.approx({"0": 0.0, "1": 0.0}, abs=3e-3)
+    assert log_loss(TARGETS, knows) - log_loss(TARGETS, (knows + surer) / 2.0) > 0.04
 
 
 def test_error_correlations_are_those_of_the_residuals() -> None:
@@ -128,5 +132,7 @@ def _accuracy(probs: np.ndarray) -> float:
     return float(accuracy_score(TARGETS, probs.argmax(axis=1)))
 
 
-def _log_loss(probs: np.ndarray) -> float:
-    return float(log_loss(TARGETS, probs[:, 1]))
+def _log_loss_of_sharpened(probs: np.ndarray) -> float:
+    temperature = fit_temperature(probs, TARGETS, Task.BINARY)
+    assert temperature != 1.0
+    return float(log_loss(TARGETS, expit(logit(probs[:, 1].astype(np.float64)) / temperature)))

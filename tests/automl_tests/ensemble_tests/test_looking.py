@@ -22,7 +22,7 @@ from automl.data.competition import Competition
 from automl.data.sizing import resize_batch
 from automl.ensemble import looking, squares, timing
 from automl.ensemble.looking import BLOCK, Looker, Trained, wide_side
-from automl.ensemble.timing import _pace
+from automl.ensemble.timing import _pace, timed_probs
 from automl.ensemble.tta import GROUPS, IDENTITY, MIRROR, VIEWS
 from automl.errors import StorageError, UnfitEnvironmentError
 from automl.training.checkpoints import model_bytes
@@ -311,6 +311,32 @@ def test_the_seconds_of_a_look_are_known_afterwards_and_measured_before(
     again.look(trained, [MIRROR], "test", ROWS)
     assert again.seconds_per_image(trained) == measured  # remembered with the probabilities
     assert len(asked) == 2
+
+
+def test_networks_of_one_kind_share_the_best_time_that_one_of_them_was_seen_to_take(
+    looker_of: Callable[..., Looker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is asked while the machine is busy."""
+    paces = iter((0.364, 0.017, 0.020, 0.5))
+    monkeypatch.setattr(looking, "timed_probs", lambda *given, **named: (timed_probs(*given, **named)[0], next(paces)))
+    plain = config_of()
+    alike = replace(plain, model=replace(plain.model, backbone="test_byobnet.r160_in1k", dropout=0.3, drop_path=0.1))
+    other = replace(plain, model=replace(plain.model, hidden=(8,)))
+    models = [put_model(tmp_path / str(seed), own, seed) for seed, own in enumerate((plain, alike, plain, other))]
+    looker = looker_of()
+    for model in models:
+        looker.look(model, [IDENTITY], "test", ROWS)
+    assert [looker.seconds_per_image(model) for model in models] == [0.017, 0.017, 0.017, 0.5]
+
+
+def test_a_pause_of_the_machine_does_not_make_it_slow(
+    looker_of: Callable[..., Looker], trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of six batches the first warms up, and one of the others had to wait."""
+    began = 0.0
+    ends = iter([0.0, *np.cumsum([9.0, 0.2, 0.2, 40.0, 0.2, 0.2])])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ends, began))
+    assert looker_of().seconds_per_image(trained) == pytest.approx(0.2 / looking.TIMED_IMAGES["cpu"])
 
 
 def test_the_pace_is_that_of_the_middle_batch_once_the_device_is_warm() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from automl.data.competition import Competition, SubmissionKind
 from automl.ensemble.submission import check_submission, write_submission
 from automl.errors import DataError
+from automl.rules.kinds import AllOrNothingRule, ClipRule
 from tests.automl_tests.ensemble_tests.worlds import competition_of
 
 BINARY = np.array([[0.75, 0.25], [0.0, 1.0], [2 / 3, 1 / 3]])
@@ -32,6 +34,19 @@ def test_probabilities_are_normalised_in_the_columns_of_the_sample(tmp_path: Pat
     write_submission(three_columns(), THREE, tmp_path / "s.csv")
     expected = b"b,image,a,c\n0.5,3,0.25,0.25\n0.1,1,0.2,0.7\n0.333333333,2,0.333333333,0.333333333\n"
     assert (tmp_path / "s.csv").read_bytes() == expected
+
+
+def test_an_image_that_nobody_can_see_keeps_the_prior_but_is_decided_where_all_are(tmp_path: Path) -> None:
+    targets, prior = np.array([0, 0, 0, 1, 1]), 0.4
+    unseen = replace(competition_of(SubmissionKind.PROBABILITY), targets=targets, unreadable_test=(1,))
+    for rule, expected in (
+        (ClipRule(3.0, 0.1, unseen.task), prior),
+        (AllOrNothingRule(0.6), 0.0),
+        (AllOrNothingRule(0.3), 1.0),
+    ):
+        write_submission(unseen, BINARY, tmp_path / "s.csv", rule)
+        with (tmp_path / "s.csv").open(newline="") as file:
+            assert float(list(csv.DictReader(file))[1]["label"]) == pytest.approx(expected)
 
 
 def test_a_label_is_the_name_of_the_most_probable_class(tmp_path: Path) -> None:

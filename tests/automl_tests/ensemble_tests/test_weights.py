@@ -15,7 +15,7 @@ from automl.decisions import Scorer
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.calibration import tempered
 from automl.ensemble.greedy import greedy_weights
-from automl.ensemble.mixtures import Pool, unlike_first
+from automl.ensemble.mixtures import Voters, unlike_first
 from automl.ensemble.objectives import class_log_likelihood, objective_for, scored_by
 from automl.ensemble.weights import blend, blend_weights, ranks_of
 from automl.resampling import stratified_splits
@@ -201,7 +201,7 @@ def test_the_mean_takes_members_that_differ_where_scores_allow() -> None:
     ranking = np.argsort(-right.mean(axis=1), kind="stable")
     kinds = [("resnet", 32)] * 4
     kinds[ranking[3]] = ("vit", 32)
-    pool = Pool(probs=probs, targets=targets, scorer=ACCURACY, max_members=2, kinds=kinds)
+    pool = Voters(probs=probs, targets=targets, scorer=ACCURACY, max_members=2, kinds=kinds)
     weights = pool.mixture("mean", np.arange(400), np.ones(4)).weights
     gain = 2 * right.mean(axis=1) - 1
     near = gain[ranking[3]] >= 0.98 * gain[ranking[1]]

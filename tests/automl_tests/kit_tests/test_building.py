@@ -64,7 +64,9 @@ def test_a_metric_of_one_s_own_goes_along(world: World, tmp_path: Path) -> None:
     copy = world.copied(tmp_path)
     document = {**read_json(copy.files.competition), "metric": f"{tmp_path}/mine.py:halved"}
     write_json(copy.files.competition, document)
+    write_json(copy.files.ensemble, {**read_json(copy.files.ensemble), "metric": document["metric"]})
     kit = copy.kit()
+    assert "Metric: mine.py:halved; " in kit.card.read_text()
     (tmp_path / "mine.py").unlink()
     shutil.move(kit.root, tmp_path / "elsewhere")
     metric = load_kit_competition(KitFiles(tmp_path / "elsewhere")).metric
@@ -87,7 +89,7 @@ def test_weights_that_are_gone_are_named_and_refit_is_the_way_out(world: World, 
     copy = world.copied(tmp_path)
     number = copy.recipe.members[0].number
     copy.files.trial(number).weights(1).unlink()
-    with pytest.raises(StorageError, match=rf"networks are gone: trials/{number:05d}/fold1\.safetensors$") as raised:
+    with pytest.raises(StorageError, match=rf"networks are gone: .*/trials/{number:05d}/fold1\.safetensors$") as raised:
         copy.kit()
     assert "automl refit" in raised.value.hint
     assert not copy.files.kit.exists()
@@ -187,6 +189,81 @@ def test_what_people_read_says_what_ensemble_json_says(kit: KitFiles, world: Wor
         assert f"| {member['name']} | {member['weight']:.3f} | {member['backbone']} | {member['image_size']} |" in card
     assert "left (33.3 %), middle (33.3 %), right (33.3 %)" in card
     assert f"- torch {torch.__version__.partition('+')[0]}\n" in card
-    assert f"Scored on {figures['n_rows']} of the training images" in card
+    assert f"Scored on {figures['n_rows']} of 60 training images" in card
     assert f"torch=={torch.__version__.partition('+')[0]}\n" in kit.requirements.read_text()
     assert load_competition(world.files.competition).evidence[0] in card
+
+
+def card_with(world: World, folder: Path, **figures: object) -> str:
+    """The model card of the study's kit, were these the figures of its ensemble."""
+    copy = world.copied(folder)
+    write_json(copy.files.ensemble, {**read_json(copy.files.ensemble), **figures})
+    return copy.kit().card.read_text()
+
+
+def test_the_card_does_not_name_the_folds_that_predict_as_those_that_were_scored(world: World, tmp_path: Path) -> None:
+    """A refitted member has more folds than the rows on which it was compared with others."""
+    members = read_json(world.files.ensemble)["members"]
+    card = card_with(world, tmp_path, n_rows=12, members=[{**member, "folds": [0, 1, 2, 3, 4]} for member in members])
+    (scored,) = [paragraph for paragraph in card.split("\n\n") if paragraph.startswith("Metric: ")]
+    assert "Scored on 12 of 60 training images" in scored
+    assert "fold" not in scored
+    assert "| 0, 1, 2, 3, 4 |" in card
+
+
+def test_the_card_says_what_flatters_its_scores(world: World, tmp_path: Path) -> None:
+    plain = card_with(world, tmp_path / "plain", is_trimmed=False, n_trials=9, luck=0.0123)
+    assert "Parts were left out" not in plain
+    assert "is the best of 9 by this very score: about\n  0.01230 of it is luck" in plain
+    assert "The trials were searched for by their scores on some or all of these images" in plain
+    assert "left out to save time" in card_with(world, tmp_path / "trimmed", is_trimmed=True)
+    assert "is luck" not in card_with(world, tmp_path / "alone", n_trials=1)
+    alone = card_with(world, tmp_path / "identity", views=["identity"])
+    assert "without views" not in alone
+    assert "Where views were not asked for" not in alone
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("pseudo", "also trained on test images"), ("distilled", "models that have seen the images that are scored")],
+)
+def test_the_card_says_what_members_were_taught(world: World, tmp_path: Path, kind: str, words: str) -> None:
+    members = read_json(world.files.ensemble)["members"]
+    assert words not in card_with(world, tmp_path / "plain")
+    assert words in card_with(world, tmp_path / "taught", members=[{**members[0], "kind": kind}, *members[1:]])
+
+
+def test_the_folders_of_this_machine_are_in_no_text_of_the_kit(world: World, tmp_path: Path) -> None:
+    copy = world.copied(tmp_path / "home")
+    document = read_json(copy.files.competition)
+    lines = [f"metric: {tmp_path}/home/own.py:score, as asked", f"labels: from {document['root']}/train.csv"]
+    (tmp_path / "home" / "own.py").write_text("def score(y_true, y_pred):\n    return 0.5\n")
+    metric = f"{tmp_path}/home/own.py:score"
+    write_json(copy.files.competition, {**document, "metric": metric, "evidence": lines})
+    notes = [f"trial 3 is left out: {copy.files.root}/trials/00003/oof.npz is damaged"]
+    write_json(copy.files.ensemble, {**read_json(copy.files.ensemble), "metric": metric, "notes": notes})
+    kit = copy.kit()
+    assert "trials/00003/oof.npz is damaged" in kit.card.read_text()
+    assert "metric: own.py:score, as asked" in kit.card.read_text()
+    for place in (kit.card, kit.competition, kit.manifest, kit.readme):
+        assert str(tmp_path) not in place.read_text()
+        assert document["root"] not in place.read_text()
+
+
+def test_a_submission_that_a_later_search_put_in_place_is_not_taken_for_the_ensemble_s(
+    world: World, tmp_path: Path
+) -> None:
+    copy = world.copied(tmp_path)
+    written = copy.files.submission.read_bytes()
+    copy.files.submission.write_text("id,left,middle,right\n")
+    assert read_manifest(copy.kit()).submission == hashlib.sha256(written).hexdigest()
+
+
+@pytest.mark.parametrize("command", ["kit", "predict"])
+def test_a_device_that_is_not_there_is_refused(world: World, tmp_path: Path, command: str) -> None:
+    world.copied(tmp_path)
+    arguments = [str(world.folder)] if command == "predict" else []
+    asked = ["--workdir", str(tmp_path), "--study", "study", "--device", "cuda:99"]
+    result = automl_here(tmp_path, command, *arguments, *asked)
+    assert result.exit_code == 7
+    assert "there is no device 'cuda:99' to be used" in result.stderr

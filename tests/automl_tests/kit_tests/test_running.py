@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from automl.artifacts import read_json, write_json
-from automl.errors import DataError
+from automl.errors import DataError, UnfitEnvironmentError
 from automl.kit import running
 from automl.kit.manifest import KitFiles
 from automl.kit.running import KitRun, run_kit
@@ -91,8 +91,8 @@ def test_missing_and_broken_images_get_the_prior_and_are_said(world: World, kit:
     assert found[[3, 5, 6]] == pytest.approx(np.full((3, 3), 1 / 3))
     others = [row for row in range(N_TEST) if row not in (3, 5, 6)]
     assert found[others] == pytest.approx(exact[others], abs=1e-6)
-    assert "missing: 1 test images are given the prior: test3" in said
-    assert any(line.startswith("broken: 2 test images are given the prior: ") and "test5.jpg" in line for line in said)
+    assert "test: 1 test image is missing: its row gets the prior (test3)" in said
+    assert any(line.startswith("broken: the prior for 2 test images: ") and "test5.jpg" in line for line in said)
 
 
 def test_a_test_set_without_any_image_gets_the_prior(kit: KitFiles, tmp_path: Path) -> None:
@@ -139,6 +139,7 @@ def test_another_submission_s_form_is_refused_in_a_line(
     assert problem.startswith("Error: ") and "id, label" in problem
     assert hint.startswith("  hint: ")
     assert run_kit(kit.root, replace(run, folder=tmp_path / "nowhere")) == DataError.exit_code
+    assert run_kit(kit.root, replace(run, device="cuda:99")) == UnfitEnvironmentError.exit_code
     assert not run.out.exists()
 
 

@@ -5,6 +5,7 @@ The kits here hold another package in place of automl, which takes milliseconds 
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_arguments_are_passed_on(tmp_path: Path) -> None:
 def test_minutes_that_are_none_are_refused(tmp_path: Path, minutes: str) -> None:
     finished = run(put_kit(tmp_path / "kit"), "--max-minutes", minutes)
     assert finished.returncode == 2
-    assert "--max-minutes" in finished.stderr
+    assert f"argument --max-minutes: {minutes} is not a positive number of minutes" in finished.stderr
 
 
 def test_an_installed_automl_is_used_where_its_code_is_the_same_and_not_where_it_is_another(tmp_path: Path) -> None:
@@ -106,6 +107,22 @@ def test_an_installed_automl_is_used_where_its_code_is_the_same_and_not_where_it
     assert run(kit, path=installed).stdout.split()[0] == "wheel"
     write_manifest(kit, code=submit.code_digest(installed / "automl"), needs=[])
     assert run(kit, path=installed).stdout.split()[0] == "installed"
+
+
+def test_a_python_that_is_too_old_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(submit.sys, "version_info", (3, 10, 14))
+    with pytest.raises(SystemExit) as ended:
+        submit.main([], kit=put_kit(tmp_path / "kit"))
+    monkeypatch.undo()
+    assert ended.value.code == 7
+    assert "predicting needs Python 3.11 or newer, but here is 3.10" in capsys.readouterr().err
+
+
+def test_the_python_that_the_script_asks_for_is_the_one_that_the_package_requires() -> None:
+    required = importlib.metadata.metadata("automl")["Requires-Python"]
+    assert required == f">={'.'.join(map(str, submit.LEAST_PYTHON))}"
 
 
 def test_code_of_another_name_or_content_has_another_digest(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +96,9 @@ class World:
         probs = blended_probs(recipe, lambda member, fold: study_weights(self.files, member, fold), looker)
         rule = rule_from_json(recipe.rule, deciding_metric(competition), competition.scorer.facts)
         write_submission(competition, probs, self.files.submission, rule, by_rank=recipe.by_rank)
-        write_json(self.files.ensemble, {**read_json(self.files.ensemble), "recipe": recipe.to_json()})
+        digest = hashlib.sha256(self.files.submission.read_bytes()).hexdigest()
+        changes = {"recipe": recipe.to_json(), "submission_digest": digest}
+        write_json(self.files.ensemble, {**read_json(self.files.ensemble), **changes})
         return self
 
     def kit(self, **changes: Any) -> KitFiles:

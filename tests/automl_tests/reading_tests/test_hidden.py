@@ -357,6 +357,14 @@ def test_a_single_image_is_a_folder_of_one(tmp_path: Path) -> None:
     assert (found.test_ids, found.test_paths) == (("t1.png",), (tmp_path / "data/test/t1.png",))
 
 
+def test_files_that_may_hold_images_and_are_not_read_are_said(tmp_path: Path) -> None:
+    known = cats_and_dogs(tmp_path / "data")
+    touch(tmp_path / "new", ["a.png", "b.heic", "c.heic"])
+    found = image_folder(tmp_path / "new", known)
+    assert found.test_ids == ("a.png",)
+    assert found.evidence[1:] == ("images: not read: 2 .heic (image of another format)",)
+
+
 def test_images_of_a_file_for_each_colour_are_put_together(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ids = [f"{number:04d}" for number in range(12)]

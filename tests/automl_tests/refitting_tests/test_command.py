@@ -129,7 +129,11 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(files: StudyFiles, monkeypat
         raise AssertionError("the job should have been stopped")
 
     monkeypatch.setattr("automl.training.task.run_fold", interrupted)
-    result = refit(files, "--trials", "0", "--no-ensemble", *HERE)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        result = refit(files, "--trials", "0", "--no-ensemble", *HERE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert "the same command goes on" in result.stdout
     assert read_json(files.refit)["finished"] is False

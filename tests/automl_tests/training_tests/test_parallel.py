@@ -248,9 +248,10 @@ def test_a_runner_carries_a_trial_on_two_devices(on_two: Ended, tmp_path: Path) 
     payload = payload_of(write_study(tmp_path), CONFIG)
     supervisor = Recorder([Job(id="a", task=task.run_trial, payload=payload)])
     ProcessRunner([TWO], n_threads=2).run(supervisor)
+    end = supervisor.ends()["a"]
+    assert isinstance(end, Finished), end
     assert [event.device for event in supervisor.told(Started)] == [TWO]
     assert [(event.step, event.value) for event in supervisor.told(Reported)] == on_two.context.reports
-    assert isinstance(supervisor.ends()["a"], Finished)
 
 
 # ---- Ends ------------------------------------------------------------------------------------------------------------
