@@ -1,10 +1,11 @@
 """What a person sees of a running search: one line per running trial on a terminal, plain lines elsewhere.
 
-A `Watched` supervisor passes everything on to the search loop and shows it. Not responsible for: deciding anything.
+An `Onlooker` passes everything on to the loop that it wraps and shows it. Not responsible for: deciding anything.
 """
 
 from __future__ import annotations
 
+import abc
 import os
 import sys
 import time
@@ -22,14 +23,14 @@ from automl.deadline import duration
 from automl.errors import printable
 from automl.search import SearchLoop
 from automl.study import ENDED, SearchStudy, best_trials
-from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
+from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
 
 
 @dataclass(slots=True, kw_only=True)
 class ShownTrial:
     """What is shown of a running trial, or of one of its folds that is trained by itself."""
 
-    number: int
+    name: str
     description: str
     n_epochs: int
     device: str = ""
@@ -37,11 +38,6 @@ class ShownTrial:
     score: float | None = None
     started_s: float = 0.0
     epoch_seconds: list[float] = field(default_factory=list)
-    called: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.called or f"trial {self.number}"
 
     def note(self, event: Progressed | Reported) -> None:
         """Take in how far it has come."""
@@ -68,34 +64,23 @@ class Screen(Protocol):
         """The state at this moment."""
 
 
-class Watched:
-    """A supervisor that shows what passes between a runner and the search loop."""
+class Onlooker(abc.ABC):
+    """A supervisor that shows what passes between a runner and the loop that it wraps."""
 
-    def __init__(
-        self,
-        loop: SearchLoop,
-        study: SearchStudy,
-        screen: Screen,
-        *,
-        n_trials: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, loop: Supervisor, screen: Screen, clock: Callable[[], float]) -> None:
         self._loop = loop
-        self._study = study
         self._screen = screen
-        self._n_trials = n_trials
         self._clock = clock
         self._begun_s = clock()
-        self._n_ended_before = study.n_in(*ENDED)
         self._shown: dict[str, ShownTrial] = {}
-        self._summary = self._summarised()
+        self._summary = ""
 
     def next_job(self) -> Job | None:
         job = self._loop.next_job()
         if job is not None:
             config = job.payload["config"]
             self._shown[job.id] = ShownTrial(
-                number=int(job.id),
+                name=self._name(job),
                 description=describe_config(config),
                 n_epochs=config["epochs"],
                 started_s=self._clock(),
@@ -108,20 +93,53 @@ class Watched:
         match event:
             case Started():
                 shown.device = event.device
-                self._screen.line(f"trial {shown.number} starts on {event.device}: {shown.description}")
+                self._screen.line(f"{shown.name} starts on {event.device}: {shown.description}")
             case Progressed() | Reported():
                 shown.note(event)
             case Finished() | Stopped() | Failed():
                 del self._shown[event.job_id]
                 self._summary = self._summarised()
-                self._screen.line(self._ending(shown, event))
+                seconds = duration(self._clock() - shown.started_s)
+                self._screen.line(f"{shown.name} {self._ending(event)} after {seconds}; {self._summary}")
         self._screen.redraw(list(self._shown.values()), self._summary)
         return verdict
 
-    def _ending(self, shown: ShownTrial, event: Event) -> str:
-        trial = self._study.optuna_study.get_trials(deepcopy=False)[shown.number]
-        seconds = duration(self._clock() - shown.started_s)
-        return f"trial {shown.number} {ending_of(trial, event)} after {seconds}; {self._summary}"
+    @abc.abstractmethod
+    def _name(self, job: Job) -> str:
+        """What the job is called."""
+
+    @abc.abstractmethod
+    def _ending(self, event: Event) -> str:
+        """What became of the event's job, in words."""
+
+    @abc.abstractmethod
+    def _summarised(self) -> str:
+        """How far all jobs together have come; asked for when one has ended."""
+
+
+class Watched(Onlooker):
+    """What is shown of a search."""
+
+    def __init__(
+        self,
+        loop: SearchLoop,
+        study: SearchStudy,
+        screen: Screen,
+        *,
+        n_trials: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(loop, screen, clock)
+        self._study = study
+        self._n_trials = n_trials
+        self._n_ended_before = study.n_in(*ENDED)
+        self._summary = self._summarised()
+
+    def _name(self, job: Job) -> str:
+        return f"trial {job.id}"
+
+    def _ending(self, event: Event) -> str:
+        return ending_of(self._study.optuna_study.get_trials(deepcopy=False)[int(event.job_id)], event)
 
     def _summarised(self) -> str:
         """Counts, the best trial, the time left; from the database, so only when a trial has ended."""
