@@ -1,7 +1,7 @@
 """The files of a study and of its trials: their names, written atomically, read without pickle.
 
 The only place that knows a file's name or how it is laid out. Not responsible for: what the arrays mean, the SQLite
-file's contents (automl.study) or the pixel cache's contents (automl.data.cache).
+file's contents (automl.study.study) or the pixel cache's contents (automl.data.cache).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time: how long a command may take, and how much of that belongs to training.
 
-Not responsible for: stopping anything (automl.search asks how much is left).
+Not responsible for: stopping anything (automl.search.search_loop asks how much is left).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Python files of the user's own: a search space, or a metric.
 
-Not responsible for: what must be in them (automl.space, automl.scores.own).
+Not responsible for: what must be in them (automl.space, automl.metrics.custom).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A space is a function `suggest(trial) -> TrialConfig` in a Python file, which may also hold `FIRST_TRIALS`: parameters
 of known good configurations, proposed before the sampler takes over. Not responsible for: who answers the questions
-(automl.suggest, automl.study), nor how a space's questions are found (automl.dimensions).
+(automl.suggest, automl.study.study), nor how a space's questions are found (automl.dimensions).
 """
 
 from __future__ import annotations

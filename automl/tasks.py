@@ -1,6 +1,6 @@
 """What is predicted for an image.
 
-Not responsible for: finding out which of them a competition is (automl.reading.meaning).
+Not responsible for: finding out which of them a competition is (automl.readers.infer).
 """
 
 from __future__ import annotations

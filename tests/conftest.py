@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from automl import demo
-from automl.cli import app
+from automl.cli.app import app
 
 
 @pytest.fixture(scope="session")

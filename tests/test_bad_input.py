@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from .conftest import automl_here
+from tests.conftest import automl_here
 
 AUTOML = Path(sys.executable).parent / "automl"
 Damage = Callable[[Path], None]

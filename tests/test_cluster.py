@@ -11,14 +11,13 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles
-from automl.search import SearchLoop, search
-from automl.study import ENDED, open_study, read_study
+from automl.search.search_loop import SearchLoop, search
+from automl.study.study import ENDED, open_study, read_study
 from runners.base import Event, Failed, Finished, Job, Reported, Started, Verdict
 from runners.inline import InlineRunner
-
-from .soak.journal import read_journal
-from .soak.space import EPOCHS, SPACE, TERMS, payload_of
-from .soak.task import train
+from tests.soak.journal import read_journal
+from tests.soak.space import EPOCHS, SPACE, TERMS, payload_of
+from tests.soak.task import train
 
 pytestmark = pytest.mark.ray
 

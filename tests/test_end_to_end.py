@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from automl import demo
 from automl.artifacts import StudyFiles, read_json
-from automl.study import read_study
+from automl.study.study import read_study
 
 AUTOML = Path(sys.executable).parent / "automl"
 EPOCHS = 6

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.cli import app
-from automl.commands.asking import FLAGS
+from automl.cli.app import app
+from automl.cli.options import FLAGS
 from automl.config import (
     ATTENTIONS,
     AUGMENT_POLICIES,
@@ -25,11 +25,10 @@ from automl.config import (
     POOLINGS,
     SCHEDULES,
 )
-from automl.metrics import METRICS, metric_named
-from automl.reading.asked import Asked, asked_here
+from automl.metrics.registry import METRICS, metric_named
+from automl.readers.settings import Asked, asked_here
 from automl.space import describe, load_space
-
-from .conftest import automl_here
+from tests.conftest import automl_here
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BIN = Path(sys.executable).parent

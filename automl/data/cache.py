@@ -23,10 +23,55 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from automl.artifacts import digest_of
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError, listed
+from automl.files.addresses import files_behind
 from automl.files.decoding import decode, load_rgb, size_of
-from automl.files.fingerprints import fingerprint_of
+
+
+def fingerprint_of(root: Path, paths: Sequence[Path | None], *, rules: str) -> str:
+    """Of names, sizes and times of change: a changed image, archive or table has another one.
+
+    Args:
+        root: above all paths.
+        paths: addresses; None for images that nobody can read.
+        rules: of what is made of the images.
+
+    Raises:
+        DataError: images are gone; it names some.
+    """
+    parts, missing = [rules], []
+    start = len((root / "x").as_posix()) - 1  # a slice, as Path.relative_to takes seconds for many images
+    stamps: dict[Path, str | None] = {}
+    for path in paths:
+        if path is None:
+            parts.append("")
+            continue
+        files = files_behind(path)
+        for file in files:
+            if file not in stamps:
+                stamps[file] = _stamp(file)
+        stamped = [stamp for file in files if (stamp := stamps[file]) is not None]
+        if len(stamped) < len(files):
+            missing.append(path)
+        parts.append(" ".join([path.as_posix()[start:], *stamped]))
+    if missing:
+        names = [path.as_posix()[start:] for path in missing]
+        raise DataError(
+            f"{len(missing)} of {len(paths)} images are gone: {listed(names)}",
+            hint="restore them, or begin another study with --study",
+        )
+    return digest_of(parts)
+
+
+def _stamp(file: Path) -> str | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return f"{status.st_size} {status.st_mtime_ns}"
+
 
 __all__ = ["PixelCache", "load_rgb"]
 

@@ -1,6 +1,6 @@
 """A competition as the rest of the product sees it: paths, labels and the submission's form, never pixels.
 
-Not responsible for: finding out what a folder means (automl.reading.layouts) or decoding images (automl.data.cache).
+Not responsible for: finding out what a folder means (automl.readers.read) or decoding images (automl.data.cache).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.artifacts import digest_of, read_json, write_json
-from automl.decisions import Facts, Scorer
-from automl.metrics import Metric, metric_named
+from automl.decisions.choose import Facts, Scorer
+from automl.metrics.registry import Metric, metric_named
 from automl.tasks import Task
 
 GROUPED_BY = "duplicates"  # what `grouped_by` says of groups that hold copies together

@@ -1,8 +1,8 @@
 """Which images of a competition are copies of another: the same, or nearly so.
 
 A pair that looks alike in training and validation makes scores too good; a test image that is also a training image
-is worth knowing. Not responsible for: what looks alike (automl.data.look_alikes) or what is done about it
-(automl.data.refining).
+is worth knowing. Not responsible for: what looks alike (automl.data.perceptual_hash) or what is done about it
+(automl.data.cleaning).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from automl.data.look_alikes import FLAT, Pairs, contrasts, look_alikes
+from automl.data.perceptual_hash import FLAT, Pairs, contrasts, look_alikes
 from automl.data.survey import ImageFacts, Survey
 
 SWALLOWED = 0.05  # a chain of look-alikes longer than this fraction of the images is no set of copies

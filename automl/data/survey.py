@@ -1,6 +1,7 @@
 """One look at every image: whether it can be decoded, its size, its colours, and marks to tell duplicates by.
 
-Made once and kept in a file. Not responsible for: what follows from it (automl.data.refining, automl.inspection).
+Made once and kept in a file. Not responsible for: what follows from it (automl.data.cleaning,
+automl.inspection.inspection).
 """
 
 from __future__ import annotations

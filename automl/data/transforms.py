@@ -1,7 +1,7 @@
 """Training images varied at random: uint8 in, uint8 out.
 
-Not responsible for: what varies (automl.data.policies), images that are only brought to a size (automl.data.sizing),
-normalisation, which happens on the device (automl.training), or mixing images with one another.
+Not responsible for: what varies (automl.data.augmentation), images that are only brought to a size
+(automl.data.resize), normalisation, which happens on the device (automl.training), or mixing images with one another.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.config import AugmentConfig
-from automl.data.joined import Pixels
-from automl.data.policies import Step, steps_of
-from automl.data.sizing import Images, resize_batch
+from automl.data.augmentation import Step, steps_of
+from automl.data.pixels import Pixels
+from automl.data.resize import Images, resize_batch
 
 Rows = NDArray[np.int64]
 Batch = tuple[Images, Rows]

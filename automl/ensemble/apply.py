@@ -2,7 +2,7 @@
 
 Each member's probabilities are averaged over its folds and views in double precision and in a fixed order, divided by
 its temperature, and then blended; the same images and recipe give the same bits. Not responsible for: asking a model
-(automl.ensemble.looking), weighing (automl.ensemble.weights) or deciding (automl.decisions).
+(automl.ensemble.predictor), weighing (automl.ensemble.blending) or deciding (automl.decisions.choose).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.ensemble.budget import further_views, trimmed, with_members
+from automl.artifacts import StudyFiles
+from automl.ensemble.blending import blend
 from automl.ensemble.calibration import tempered
-from automl.ensemble.hurry import Heard, Hurry, Pace
-from automl.ensemble.looking import Trained
-from automl.ensemble.recipe import IDENTITY_NAME, Recipe, RecipeMember
+from automl.ensemble.ensemble_recipe import IDENTITY_NAME, Recipe, RecipeMember
+from automl.ensemble.predictor import Trained
+from automl.ensemble.time_budget import Heard, Hurry, Pace, further_views, trimmed, with_members
 from automl.ensemble.tta import VIEWS
-from automl.ensemble.weights import blend
 from automl.errors import StorageError, listed
 
 if TYPE_CHECKING:
-    from automl.ensemble.looking import Looker
+    from automl.ensemble.predictor import Looker
 
 Floats = NDArray[np.float64]
 WeightsOf = Callable[[RecipeMember, int], Path]  # where a fold's network lies
@@ -197,3 +197,33 @@ def _left_out(recipe: Recipe, kept: Recipe, pace: Pace) -> Iterator[str]:
     for what, names in lacking:
         if names:
             yield f"time: {what} left out: {listed(names, at_most=10)}"
+
+
+N_NAMED = 5
+
+
+def study_weights(files: StudyFiles, member: RecipeMember, fold: int) -> Path:
+    """Where a fold's network lies: with the trial's own folds, or with those trained after the search."""
+    trial = files.trial(member.number)
+    if member.kind != "search":
+        return trial.retrained(member.kind).weights(fold)
+    refit = trial.retrained("refit").weights(fold)
+    return refit if refit.exists() and not trial.weights(fold).exists() else trial.weights(fold)
+
+
+def require_networks(recipe: Recipe, weights_of: WeightsOf, *, again: str) -> None:
+    """Let a recipe pass whose members' networks are all there.
+
+    Args:
+        again: what makes missing ones again, in the imperative.
+
+    Raises:
+        StorageError: it names those that are gone.
+    """
+    wanted = [weights_of(member, fold) for member in recipe.members for fold in member.folds]
+    missing = [str(path) for path in wanted if not path.is_file()]
+    if missing:
+        raise StorageError(
+            f"{len(missing)} of the ensemble's {len(wanted)} networks are gone: {listed(missing, at_most=N_NAMED)}",
+            hint=again,
+        )

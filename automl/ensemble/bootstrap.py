@@ -2,7 +2,7 @@
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapters 6 (standard errors) and 17 (optimism).
 
-Not responsible for: which blends are scored (automl.ensemble.weights).
+Not responsible for: which blends are scored (automl.ensemble.blending).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions import Scorer, matched_rule
+from automl.decisions.choose import Scorer, matched_rule
 from automl.resampling import N_RESAMPLES, resamples, some_units
 
 Floats = NDArray[np.float64]

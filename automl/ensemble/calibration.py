@@ -1,8 +1,8 @@
 """A temperature for each member, so that none is heard more in the mean than it deserves because it is surer.
 
 The mean of members that are each as sure as they may be is less sure than it may be, so a temperature of the blend
-itself follows in the rule that decides (automl.rules.clipping). Not responsible for: fitting one temperature
-(automl.rules.tempering), or for what wins (automl.ensemble.weights).
+itself follows in the rule that decides (automl.decisions.fit). Not responsible for: fitting one temperature
+(automl.decisions.temperature), or for what wins (automl.ensemble.blending).
 
 Source: Rahaman and Thiery, "Uncertainty Quantification and Deep Ensembles", NeurIPS 2021: ensembles of calibrated
 members are underconfident, and pooled ones are to be calibrated again.
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions import Scorer
-from automl.rules.fitting import LOG_LOSSES
-from automl.rules.tempering import fit_temperature, tempered
+from automl.decisions.choose import Scorer
+from automl.decisions.fit import LOG_LOSSES
+from automl.decisions.temperature import fit_temperature, tempered
 
 __all__ = ["fit_temperature", "is_calibrated", "member_temperatures", "sharpened", "tempered"]
 

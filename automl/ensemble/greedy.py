@@ -1,6 +1,6 @@
 """Weights by bagged greedy selection: which members, and how often, make the best mean on some rows.
 
-Not responsible for: whether those weights hold on other rows (automl.ensemble.weights asks that).
+Not responsible for: whether those weights hold on other rows (automl.ensemble.blending asks that).
 
 Source: Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of Models", ICML 2004: selection
 with replacement (2.1), sorted initialisation (2.2), bagged selection (2.3).
@@ -9,12 +9,138 @@ with replacement (2.1), sorted initialisation (2.2), bagged selection (2.3).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.ensemble.objectives import Floats, Objective, Scores
+from automl.decisions.choose import Scorer, is_fitted
+from automl.decisions.fit import LOG_LOSSES
+from automl.tasks import Task
+
+Floats = NDArray[np.float64]
+Scores = Callable[[Floats], Floats]  # (m, ...) means of members -> (m,) scores, greater is better
+Objective = Callable[[NDArray[Any], NDArray[Any]], tuple[Floats, Scores]]  # members (n_models, n, n_classes), targets
+
+MIN_ROWS_FOR_LABELS = 3_000  # below, greedy selection on a discrete score overfits its rows
+MAX_CLASSES_FOR_LABELS = 10  # above, scoring thousands of means class by class takes minutes
+MAX_CELLS = 40_000  # rows times columns of independent columns; keeps the time bounded
+
+
+def objective_for(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
+    """The metric itself, or the log loss or the correlation that stands in for it.
+
+    The log loss also stands in where thresholds or weights of classes would be fitted anew for each of thousands of
+    means, at up to 30 ms each.
+    """
+    task, needs = scorer.facts.task, scorer.needs
+    if task is Task.REGRESSION:
+        return scored_by(scorer)
+    if task is Task.MULTILABEL and needs == "order":
+        return rank_correlation
+    log_likelihood = likelihood_of(scorer)
+    if scorer.name == "log_loss" or (task is Task.MULTILABEL and scorer.name in LOG_LOSSES):
+        return log_likelihood
+    is_discrete = needs in ("label", "labels", "ranking") or is_fitted(scorer.metric, scorer.facts)
+    overfits = is_discrete and n_rows < MIN_ROWS_FOR_LABELS
+    slow = n_classes > (2 if needs == "order" else MAX_CLASSES_FOR_LABELS)
+    fitted_anew = scorer.metric.average == "macro" or (task is Task.MULTILABEL and needs == "labels")
+    return log_likelihood if overfits or slow or fitted_anew else scored_by(scorer)
+
+
+def likelihood_of(scorer: Scorer) -> Objective:
+    """The negative log loss in the form of the scorer's task."""
+    if scorer.facts.task is Task.MULTILABEL:
+        return partial(labels_log_likelihood, column_weights=scorer.metric.weights)
+    return class_log_likelihood
+
+
+def scored_by(scorer: Scorer) -> Objective:
+    """The metric itself, decided as the scorer decides."""
+    sign = 1.0 if scorer.greater_is_better else -1.0
+
+    def objective(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
+        return probs.astype(np.float64), lambda means: np.array([sign * scorer(targets, mean) for mean in means])
+
+    return objective
+
+
+def class_log_likelihood(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
+    """Mean log probability of the one true class, from that probability alone: a hundred times faster than from all."""
+    exact = probs.astype(np.float64)
+    return exact[:, np.arange(len(targets)), targets] / exact.sum(axis=2), _mean_log
+
+
+def labels_log_likelihood(
+    probs: NDArray[Any], targets: NDArray[Any], *, column_weights: tuple[float, ...] | None = None
+) -> tuple[Floats, Scores]:
+    """Mean log probability of what is true of each image and label, columns weighted.
+
+    Of more than MAX_CELLS cells, labels that are there and labels that are not are drawn alike, each weighted by how
+    many it stands for: among thousands of labels nearly all are not there.
+    """
+    cells, weights = _drawn_cells(targets.ravel() > 0)
+    rows, columns = np.divmod(cells, targets.shape[1])
+    said = probs[:, rows, columns].astype(np.float64)
+    if column_weights is not None:
+        weights = weights * np.asarray(column_weights)[columns]
+    weights = weights / weights.sum()
+    return np.where(targets[rows, columns] > 0, said, 1.0 - said), lambda means: _log(means) @ weights
+
+
+def rank_correlation(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
+    """The mean over columns of how far positives lie above the rest, in standard deviations of the blend.
+
+    Of a member that holds untied ranks it is (AUC - 1/2) times the square root of 12, whatever the column's
+    frequency; of a mean of members it stands in for the AUC, without sorting it. Columns without both kinds of rows
+    are left out, and of too many a random part is looked at.
+
+    Source: Mann-Whitney U as a covariance with ranks (Hanley and McNeil 1982).
+    """
+    present = targets.mean(axis=0)
+    columns = np.flatnonzero((present > 0) & (present < 1))
+    n_columns = max(1, MAX_CELLS // max(1, len(targets)))
+    columns = np.sort(np.random.default_rng(0).permutation(columns)[:n_columns])
+    exact = probs[:, :, columns].astype(np.float64)
+    truths = (targets[:, columns] - present[columns]) / (present[columns] * (1.0 - present[columns]))
+    return exact - exact.mean(axis=1, keepdims=True), partial(_mean_correlation, truths=truths / max(1, len(targets)))
+
+
+def _mean_correlation(means: Floats, *, truths: Floats) -> Floats:
+    if not truths.size:
+        return np.zeros(len(means))
+    above = np.einsum("mnc,nc->mc", means, truths)
+    spread = np.sqrt(np.einsum("mnc,mnc->mc", means, means) / means.shape[1])
+    correlations: Floats = np.divide(above, spread, out=np.zeros_like(above), where=spread > 0).mean(axis=1)
+    return correlations
+
+
+def _mean_log(true_probs: Floats) -> Floats:
+    logs: Floats = _log(true_probs).mean(axis=1)
+    return logs
+
+
+def _log(probs: Floats) -> Floats:
+    logs: Floats = np.log(np.clip(probs, 1e-15, 1.0))
+    return logs
+
+
+def _drawn_cells(is_there: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
+    """Positions in the flat table of labels, and how many cells each of them stands for."""
+    if len(is_there) <= MAX_CELLS:
+        return np.arange(len(is_there)), np.ones(len(is_there))
+    rng = np.random.default_rng(0)
+    drawn = [
+        rng.choice(kind, size=min(len(kind), MAX_CELLS // 2), replace=False)
+        for kind in (np.flatnonzero(is_there), np.flatnonzero(~is_there))
+    ]
+    n_there = int(is_there.sum())
+    totals = (n_there, len(is_there) - n_there)
+    weights = [np.full(len(cells), total / max(1, len(cells))) for cells, total in zip(drawn, totals, strict=True)]
+    return np.concatenate(drawn), np.concatenate(weights)
+
 
 N_PICKS = 25  # Source: AutoGluon's greedy ensemble: TabRepo saw no gain above 25
 N_FIRST = 5  # at most that many of the best begin a selection

@@ -2,8 +2,8 @@
 
 A view acts on a batch of normalised square images on the device. Most views only permute the pixels that a model sees
 anyway; the wide ones take them from the larger squares that training crops are cut from. No view turns or mirrors
-images where that may change their label. Not responsible for: predicting (automl.ensemble.looking) or which views are
-worth their time (automl.ensemble.choose).
+images where that may change their label. Not responsible for: predicting (automl.ensemble.predictor) or which views are
+worth their time (automl.ensemble.selection).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHIFT_FRACTION = 16  # a shift moves an image by one sixteenth of its side
 WIDTH = 1.15  # side of a wide image / side that a model takes; automl.data.cache keeps at least as much where it can
-SCALE = 1.1  # the furthest zoom that policy heavy trains with; automl.data.policies
+SCALE = 1.1  # the furthest zoom that policy heavy trains with; automl.data.augmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ def group_of(name: str, *, flips: bool) -> str:
 def bundles_for(augment: AugmentConfig, *, flips: bool) -> tuple[str, ...]:
     """The bundles of views that images varied by that policy have looked like in training.
 
-    Source: automl.data.policies. Other views turn too many right predictions into wrong ones: Shanmugam et al. 2021,
-    Better Aggregation in Test-Time Augmentation, arXiv 2011.11156.
+    Source: automl.data.augmentation. Other views turn too many right predictions into wrong ones: Shanmugam et al.
+    2021, Better Aggregation in Test-Time Augmentation, arXiv 2011.11156.
     """
     mirror = ("mirror",) if flips else ()
     match augment.policy:

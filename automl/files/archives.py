@@ -2,7 +2,7 @@
 
 A member of an archive is named as `unzip` would name it. An archive that may be made to do harm (a name that leads out,
 a few kilobytes that become gigabytes) is refused. Not responsible for: which archives a competition has
-(automl.files.listing), or archives of other kinds (automl.files.unread).
+(automl.files.listing), or archives of other kinds (automl.files.unsupported).
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@
     a row of a table of pixels          as automl.files.pixel_tables reads it
 
 The content decides, not the extension. A file is decoded to its end, so that a cut one is refused instead of half grey.
-Not responsible for: what an address means (automl.files.addresses), a single file's bytes (automl.files.encoded), or
-sizes that a model wants (automl.data.cache).
+Not responsible for: what an address means (automl.files.addresses), a single file's bytes (automl.files.image_formats),
+or sizes that a model wants (automl.data.cache).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from PIL import Image, UnidentifiedImageError
 
 from automl.errors import DataError, listed
 from automl.files.addresses import Colours, Row, place_of
-from automl.files.encoded import MAX_PIXELS, EmptyFileError, TooLargeError, looked, opened, upright_rgb
+from automl.files.image_formats import MAX_PIXELS, EmptyFileError, TooLargeError, looked, opened, upright_rgb
 from automl.files.pixel_tables import load_pixel_table
 
 DIGEST_BYTES = 16

@@ -1,7 +1,7 @@
 """What the name of a file tells: whether it is an image, and of which part of the competition.
 
 A name is a path from the competition's folder with slashes, whether it leads through folders or through an archive.
-Not responsible for: what is on the disk (automl.files.listing) or what an id names (automl.files.lookups).
+Not responsible for: what is on the disk (automl.files.listing) or what an id names (automl.files.image_index).
 """
 
 from __future__ import annotations

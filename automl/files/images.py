@@ -1,7 +1,7 @@
 """The images in a competition's folder and in the archives at its top, by name.
 
 Only names are looked at. Not responsible for: labels, what is in a file, or which image an id names
-(automl.files.lookups).
+(automl.files.image_index).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from automl.errors import DataError, listed
 from automl.files.archives import Archive
+from automl.files.image_index import ImageLookup, Joined
 from automl.files.image_names import (
     ARCHIVE_SUFFIX,
     IMAGE_SUFFIXES,
@@ -22,9 +23,8 @@ from automl.files.image_names import (
     without_suffix,
 )
 from automl.files.listing import top_archives, walk
-from automl.files.lookups import ImageLookup, Joined
 from automl.files.tables import find_documents
-from automl.files.unread import advice, counted_kinds, described, json_kind, kind_of, refusal
+from automl.files.unsupported import advice, counted_kinds, described, json_kind, kind_of, refusal
 
 __all__ = [
     "IMAGE_SUFFIXES",

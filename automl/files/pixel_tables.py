@@ -8,7 +8,7 @@
     1x1, 1x2 .. 28x28               gray: row x column
     pixels                          the first or the second in one field, with blanks between
 
-Not responsible for: the labels beside the pixels (automl.reading.pixel_labels).
+Not responsible for: the labels beside the pixels (automl.readers.labels.csv_pixels).
 """
 
 from __future__ import annotations

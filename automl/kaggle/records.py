@@ -15,7 +15,7 @@ from typing import Any
 
 from automl.artifacts import StudyFiles, read_json, write_json
 from automl.errors import AutomlError, StorageError, StudyInUseError
-from automl.study import open_study, read_study, terms_of
+from automl.study.study import open_study, read_study, terms_of
 
 ATTRIBUTE = "submissions"  # user attribute of the study
 SENDING = "sending"  # a record's status until Kaggle has told its number

@@ -1,6 +1,6 @@
 """Which of Kaggle's competitions is meant: its slug, as it stands in the address of its page.
 
-Not responsible for: what is known of a competition by that name (automl.reading.known).
+Not responsible for: what is known of a competition by that name (automl.readers.known_competitions).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl.errors import UsageError
-from automl.reading.known import known_folder
+from automl.readers.known_competitions import known_folder
 
 SITE = "https://www.kaggle.com"
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?kaggle\.com/(?:c|competitions)/([^/?#]+)")
-_UNDERSTOOD = re.compile(r"competition: (\S+), ")  # what automl.reading.layouts says of it
+_UNDERSTOOD = re.compile(r"competition: (\S+), ")  # what automl.readers.read says of it
 
 
 def slug_of(text: str) -> str:

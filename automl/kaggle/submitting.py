@@ -2,11 +2,12 @@
 
 A record is written before anything is sent. Whoever is killed in between finds the submission again among Kaggle's by
 its message, which names the content. Not responsible for: the client (automl.kaggle.client), the file's form
-(automl.ensemble.guard).
+(automl.submission.validate).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,53 @@ from pathlib import Path
 from typing import Any
 
 from automl.artifacts import StudyFiles
+from automl.deadline import duration
 from automl.errors import AutomlError, DataError, UnfitEnvironmentError
-from automl.kaggle.client import ERROR, Kaggle
+from automl.kaggle.client import ERROR, PENDING, Kaggle, Submission
 from automl.kaggle.records import Record, forget_record, keep_in_study, keep_record, read_records
 from automl.kaggle.refusals import NotFoundError, TransientError, UnclearError
 from automl.kaggle.slugs import page_of
-from automl.kaggle.waiting import wait_for_score
+
+# Source: kaggle 2.2.5 asks after 5 s first and once a minute at most; less than 5 s it does not allow.
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 5.0, 60.0, 1.5
+
+
+def wait_for_score(
+    ask: Callable[[], Submission],
+    *,
+    ref: int,
+    timeout_s: float,
+    passing: tuple[type[AutomlError], ...],
+    note: Callable[[str], None],
+) -> Submission:
+    """The submission once it is scored or refused.
+
+    Args:
+        passing: the errors after which it is asked again.
+
+    Raises:
+        UnfitEnvironmentError: it is not, in so many seconds; it can be asked for later.
+    """
+    until, pause_s, told = time.monotonic() + timeout_s, FIRST_PAUSE_S, ""
+    while True:
+        try:
+            submission = ask()
+        except passing as error:
+            if error.problem != told:  # once for each kind of trouble, however long it lasts
+                note(f"{error.problem}; asking again")
+            told = error.problem
+        else:
+            if submission.status != PENDING:
+                return submission
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise UnfitEnvironmentError(
+                f"submission {ref} is not scored after {duration(timeout_s)}",
+                hint=f"ask for its score later with automl submit --wait-for {ref}",
+            )
+        time.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
+
 
 Note = Callable[[str], None]
 LONGEST_MESSAGE = 500  # letters

@@ -17,24 +17,79 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.torch
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from automl.artifacts import StudyFiles, digest_of, read_json, write_bytes, write_json
+from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.ensemble.member_weights import require_networks, study_weights
-from automl.ensemble.recipe import Recipe, read_recipe
-from automl.errors import StorageError, UsageError
+from automl.ensemble.apply import WeightsOf, blended_probs, require_networks, study_weights
+from automl.ensemble.ensemble_recipe import Recipe, read_recipe
+from automl.ensemble.predictor import Looker
+from automl.errors import DataError, StorageError, UsageError
 from automl.files.tables import counted
-from automl.kit import submit
-from automl.kit.card import card_of, readme_of, requirements_of
-from automl.kit.difference import described_move
-from automl.kit.finding import INPUTS
-from automl.kit.halving import halved
+from automl.kit import kaggle_script
+from automl.kit.card import card_of, notebook_of, readme_of, requirements_of
+from automl.kit.find_data import INPUTS
 from automl.kit.manifest import KitFiles, Manifest, is_kit
-from automl.kit.needs import CARRIED, needs, versions
-from automl.kit.notebook import notebook_of
-from automl.kit.wheel import download_wheels, pack_package
-from automl.scores.own import is_own
+from automl.kit.requirements import CARRIED, download_wheels, needs, pack_package, versions
+from automl.metrics.custom import is_own
+
+# Running statistics of batch norm: there are few, small variances would vanish, and each is divided by.
+KEPT = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def halved(weights: bytes, name: str) -> bytes:
+    """The safetensors file with its floats as float16, but for batch norm's statistics and what float16 cannot hold.
+
+    Args:
+        name: of the file, for the error.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    try:
+        tensors = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
+        raise StorageError(
+            f"the weights {name} cannot be read: {error}", hint="train them again: automl refit"
+        ) from error
+    return safetensors.torch.save({key: _halved(key, tensor) for key, tensor in tensors.items()})
+
+
+def _halved(key: str, tensor: Tensor) -> Tensor:
+    if key.rpartition(".")[2] in KEPT or not tensor.is_floating_point():
+        return tensor
+    half = tensor.to(torch.float16)
+    # Beyond 65504 there is only infinity. What vanishes below 6e-8 is next to nothing in a sum of products.
+    return half if bool(torch.isfinite(half).all()) else tensor
+
+
+N_TRIED = 1000  # test images
+
+
+def described_move(
+    files: StudyFiles, competition: Competition, recipe: Recipe, *, before: WeightsOf, after: WeightsOf, device: str
+) -> str:
+    """The largest difference between what the two sets of weights say of some of the test images, in a line."""
+    seen = np.setdiff1d(np.arange(len(competition.test_ids)), competition.unreadable_test)
+    rows = seen[:: max(1, -(-len(seen) // N_TRIED))]
+    if len(rows) == 0:
+        return "float16: not tried out, as there are no test images here"
+    cache = PixelCache(competition, files.cache, short_side=recipe.short_side)
+    threads = recipe.n_threads
+    whole = Looker(competition, cache, device=device, remembered=files.predictions, n_threads=threads)
+    half = Looker(competition, cache, device=device, remembered=None, n_threads=threads)
+    try:
+        moved = np.abs(blended_probs(recipe, after, half, rows=rows) - blended_probs(recipe, before, whole, rows=rows))
+    except DataError as error:
+        return f"float16: not tried out: {error.problem}"
+    what = f"the {'ranks' if recipe.by_rank else 'probabilities'} of {len(rows)} test images"
+    return f"float16: moves {what} by {moved.max():.2g} at most, {moved.mean():.2g} in the mean"
+
 
 Say = Callable[[str], None]
 AGAIN = "train them again with automl refit, then automl ensemble, then automl kit"
@@ -194,15 +249,15 @@ def _manifest(
     figures: Mapping[str, Any],
     wheel: str,
 ) -> Manifest:
-    package = Path(submit.__file__).parent.parent
+    package = Path(kaggle_script.__file__).parent.parent
     held = sorted(path for path in kit.root.rglob("*") if path.is_file())
     needed = tuple({"module": need.module, "package": need.package, "least": need.least} for need in needs())
     return Manifest(
         slug=request.slug,
         made=datetime.datetime.now().astimezone().date().isoformat(),
         half=request.half,
-        files={path.relative_to(kit.root).as_posix(): submit.file_digest(path) for path in held},
-        code=submit.code_digest(package),
+        files={path.relative_to(kit.root).as_posix(): kaggle_script.file_digest(path) for path in held},
+        code=kaggle_script.code_digest(package),
         wheel=f"{kit.wheels.name}/{wheel}",
         needs=needed,
         versions=versions(),
@@ -234,7 +289,7 @@ def _write_papers(
 ) -> None:
     """What people read, and what they run."""
     write_bytes(kit.requirements, requirements_of(manifest, needs()).encode())
-    write_bytes(kit.script, Path(submit.__file__).read_bytes())
+    write_bytes(kit.script, Path(kaggle_script.__file__).read_bytes())
     write_bytes(kit.notebook, notebook_of(manifest.slug).encode())
     write_bytes(kit.readme, readme_of(manifest).encode())
     card = card_of(manifest, competition, figures, moved=moved)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.artifacts import read_json
-from automl.ensemble.recipe import Recipe, RecipeMember, recipe_from_json
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, recipe_from_json
 from automl.errors import StorageError
 
 FORMAT = 1

@@ -1,8 +1,8 @@
 """A kit at work: the competition's test images found, predicted by the ensemble, and the submission written.
 
 What submit.py calls once this package can be imported. Nothing is downloaded: networks are built from their
-configuration and filled from the kit. Not responsible for: whether the kit is whole (automl.kit.submit), or how an
-ensemble predicts (automl.ensemble.apply).
+configuration and filled from the kit. Not responsible for: whether the kit is whole (automl.kit.kaggle_script), or how
+an ensemble predicts (automl.ensemble.apply).
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from automl.artifacts import digest_of
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.deadline import duration
+from automl.decisions.rules import rule_from_json
 from automl.ensemble.apply import blended_in_time, blended_probs
-from automl.ensemble.deciding import deciding_metric
-from automl.ensemble.looking import Looker
-from automl.ensemble.recipe import Recipe
-from automl.ensemble.submission import write_submission
-from automl.errors import AutomlError, UnfitEnvironmentError, listed, printable
+from automl.ensemble.ensemble_recipe import Recipe
+from automl.ensemble.predict_images import TrainedEnsemble
+from automl.ensemble.predictor import Looker
+from automl.errors import AutomlError, UnfitEnvironmentError, UsageError, listed, printable
 from automl.files.tables import counted
-from automl.kit.finding import find_competition
-from automl.kit.manifest import KitFiles, Manifest, read_manifest
-from automl.kit.needs import versions
-from automl.reading.hidden import broken_test_images, read_test_images
-from automl.rules.kinds import rule_from_json
+from automl.kit.find_data import find_competition
+from automl.kit.manifest import KitFiles, Manifest, is_kit, read_manifest
+from automl.kit.requirements import versions
+from automl.readers.new_images import broken_test_images, read_test_images
+from automl.submission.decide import deciding_metric
+from automl.submission.write import write_submission
 
 N_NAMED = 5
 DECIDING = ("torch", "timm", "pillow", "opencv-python-headless")  # the packages that pixels and probabilities pass
@@ -89,6 +90,25 @@ def submit(files: KitFiles, asked: KitRun, *, say: Say) -> None:
     spent = duration(time.monotonic() - asked.started)
     say(f"wrote {asked.out}: {len(competition.submission.ids)} rows, {spent} after the start")
     _compare_submissions(manifest, competition, asked, device=device, say=say)
+
+
+def ensemble_of_kit(folder: Path) -> TrainedEnsemble:
+    """The ensemble in a kit.
+
+    Raises:
+        UsageError: the folder is no kit.
+        StorageError: its files are damaged or of another version.
+    """
+    if not is_kit(folder):
+        raise UsageError(f"--kit {folder} is no kit", hint="name the folder that automl kit has written")
+    files = KitFiles(folder)
+    return TrainedEnsemble(
+        recipe=read_manifest(files).recipe,
+        competition=load_kit_competition(files),
+        weights_of=files.weights,
+        scratch=None,
+        again="make the kit again: automl kit",
+    )
 
 
 def load_kit_competition(files: KitFiles) -> Competition:

@@ -1,6 +1,7 @@
 """What surrounds an attempt to train, of a whole trial or of a single fold: its lock, its peers, and how it may end.
 
-Not responsible for: which folds are trained and what they add up to (automl.training.trial, automl.training.refold).
+Not responsible for: which folds are trained and what they add up to (automl.training.trial,
+automl.training.refit_fold).
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import torch
 
 from automl.artifacts import read_json, write_json
 from automl.errors import AutomlError, StorageError, UnfitEnvironmentError
-from automl.training.finished import FinishedFold
+from automl.training.distributed.peers import Peers
 from automl.training.fold import Progress, finish_fold
-from automl.training.gradients import DeadEnd
+from automl.training.fold_outputs import FinishedFold
+from automl.training.optim.accumulation import DeadEnd
 from automl.training.seeding import use_repeatable_arithmetic
-from automl.training.setting import Setting
-from automl.training.sharing import Peers
+from automl.training.trial_context import Setting
 
 LOCK_PATIENCE_S = 30.0  # an orphan of an earlier attempt needs a moment to notice that its driver is gone
 LOCK_POLL_S = 0.1
@@ -144,7 +145,7 @@ def _peers(setting: Setting, payload: Mapping[str, Any], devices: list[str]) -> 
     if len(devices) == 1:
         yield setting.peers
         return
-    from automl.training.parallel import Leader  # torch.distributed takes time to import
+    from automl.training.distributed.leader import Leader  # torch.distributed takes time to import
 
     with Leader(devices, payload, n_threads=setting.n_threads, beat=setting.reporter.beat) as leader:
         yield leader

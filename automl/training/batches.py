@@ -1,7 +1,7 @@
 """What a fold trains on, and how it comes to the loop in batches: varied, mixed, or as features of a frozen backbone.
 
 Not responsible for: how single images are varied (automl.data.transforms), the algebra of mixing
-(automl.training.mixing), or gradients (automl.training.gradients).
+(automl.training.loss.mixup), or gradients (automl.training.optim.accumulation).
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.config import AugmentConfig, TrialConfig
+from automl.data.augmentation import strength_of_stage
 from automl.data.competition import Competition
-from automl.data.joined import Pixels
-from automl.data.policies import strength_of_stage
+from automl.data.pixels import Pixels
 from automl.data.transforms import Transform, build_transform, parted, training_batches
-from automl.training.balance import epoch_rows, sampled_kinds, weighed_counts
 from automl.training.checkpoints import TrainingState
-from automl.training.features import FeatureCache
-from automl.training.freezing import is_body_frozen
-from automl.training.gradients import Batch
-from automl.training.lessons import Taught
-from automl.training.losses import Loss, build_loss
-from automl.training.mixing import Mix, as_shares, draw_mix, is_mixed, mix_images, mix_shares
-from automl.training.models import Normalisation
+from automl.training.distributed.peers import Alone, Peers, share_of
+from automl.training.feature_cache import FeatureCache
+from automl.training.loss.class_balance import epoch_rows, sampled_kinds, weighed_counts
+from automl.training.loss.losses import Loss, build_loss
+from automl.training.loss.mixup import Mix, as_shares, draw_mix, is_mixed, mix_images, mix_shares
+from automl.training.loss.soft_targets import Taught
+from automl.training.network.create import Normalisation
+from automl.training.optim.accumulation import Batch
+from automl.training.optim.freezing import is_body_frozen
 from automl.training.resizing import batch_size_of_epoch, image_size_of_epoch, stage_of_epoch
 from automl.training.seeding import derive_seed
-from automl.training.sharing import Alone, Peers, share_of
 
 Rows = NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from automl.artifacts import TrialFiles, read_checkpoint, write_checkpoint
 from automl.errors import StorageError
-from automl.training.averaging import WeightAverage
+from automl.training.optim.ema import WeightAverage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

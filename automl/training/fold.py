@@ -1,6 +1,7 @@
 """One fold of a trial, from fresh weights or from its checkpoint to its files.
 
-Not responsible for: the loop over batches (automl.training.loop), nor what the folds add up to (automl.training.trial).
+Not responsible for: the loop over batches (automl.training.training_loop), nor what the folds add up to
+(automl.training.trial).
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from functools import cache, partial
 import numpy as np
 
 from automl.artifacts import delete_checkpoints, write_bytes, write_table
-from automl.data.joined import Pixels
+from automl.data.pixels import Pixels
 from automl.errors import DataError
-from automl.training.averaging import WeightAverage, decay_of
 from automl.training.checkpoints import EpochRecord, TrainingState, model_bytes, restore_state, save_state
-from automl.training.finished import FinishedFold, load_fold, save_fold
+from automl.training.fold_outputs import FinishedFold, load_fold, save_fold
 from automl.training.inference import predict_probs
-from automl.training.inherit import inherit_weights
-from automl.training.lessons import Taught, read_lesson, taught
-from automl.training.links import link_of
-from automl.training.loop import FoldTask, train_fold
-from automl.training.models import build_model, classes_digest, placed, require_sizes_fit
-from automl.training.optim import build_optimizer
-from automl.training.precision import gradient_scaler
+from automl.training.loss.soft_targets import Taught, read_lesson, taught
+from automl.training.network.create import build_model, classes_digest, placed, require_sizes_fit
+from automl.training.network.outputs import link_of
+from automl.training.network.warm_start import inherit_weights
+from automl.training.optim.amp import gradient_scaler
+from automl.training.optim.ema import WeightAverage, decay_of
+from automl.training.optim.optimizers import build_optimizer
 from automl.training.resizing import batch_size_of_epoch, count_steps, ends_stage, stage_of_epoch
 from automl.training.seeding import derive_seed, seed_everything
-from automl.training.setting import Setting
+from automl.training.training_loop import FoldTask, train_fold
+from automl.training.trial_context import Setting
 
 __all__ = ["Progress", "Setting", "finish_fold", "prepare_fold"]
 

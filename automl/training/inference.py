@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.data.joined import Pixels
-from automl.data.sizing import resize_batch
-from automl.training.models import Normalisation
-from automl.training.precision import autocast
+from automl.data.pixels import Pixels
+from automl.data.resize import resize_batch
+from automl.training.network.create import Normalisation
+from automl.training.optim.amp import autocast
 
 Look = Callable[[Tensor], Tensor]
 Batches = Callable[[int, int], NDArray[np.uint8]]  # from the first image to the one after the last -> (b, S, S, 3)

@@ -1,6 +1,6 @@
 """The learning-rate range test as arithmetic: the rates it tries, when it has seen enough, and what it suggests.
 
-Not responsible for: the steps themselves (automl.training.lr_sweep), nor files and plots (automl.find_lr).
+Not responsible for: the steps themselves (automl.training.lr_sweep), nor files and plots (automl.lr_finder.lr_finder).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Progressive resizing: which image size is trained in which epoch, and with how large a batch.
 
 Pure functions of the schedule. Not responsible for: the pixels of a size (automl.data.cache), the sizes that a backbone
-takes (automl.training.sizes), or how much a stage is augmented (automl.data.policies).
+takes (automl.training.network.input_sizes), or how much a stage is augmented (automl.data.augmentation).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Seeds that follow from names alone, and torch's switches for repeatable arithmetic.
 
 Every epoch is seeded by (study's seed, trial, fold, epoch) instead of carrying generator states from epoch to epoch:
-a resumed trial then repeats the undisturbed one bit for bit. Not responsible for: the sampler's seeds (automl.study).
+a resumed trial then repeats the undisturbed one bit for bit. Not responsible for: the sampler's seeds
+(automl.study.study).
 """
 
 from __future__ import annotations

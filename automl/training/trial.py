@@ -2,7 +2,7 @@
 
 Kill-safe at every point: a fold goes on from its last epoch, a finished fold is not trained again, a finished trial
 answers at once. Not responsible for: deciding whether to go on (the runner's context raises JobStopped, which passes
-through), nor Optuna's states (automl.search).
+through), nor Optuna's states (automl.search.search_loop).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from automl.artifacts import StudyFiles, TrialFiles, read_json, write_json
 from automl.training.attempt import Answer, answered, claim_folder, dead_end, finish_folds, locked, measured
 from automl.training.checkpoints import EpochRecord
-from automl.training.finished import FinishedFold, delete_fold_arrays, join_folds
+from automl.training.early_stopping import chosen_epoch
 from automl.training.fold import Progress
-from automl.training.gradients import DeadEnd
+from automl.training.fold_outputs import FinishedFold, delete_fold_arrays, join_folds
+from automl.training.optim.accumulation import DeadEnd
 from automl.training.reporting import Context
-from automl.training.setting import Setting
-from automl.training.stopping import chosen_epoch
+from automl.training.trial_context import Setting
 
 __all__ = ["Context", "run_trial"]
 

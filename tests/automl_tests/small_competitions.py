@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate
-from automl.metrics import metric_named
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
 
 

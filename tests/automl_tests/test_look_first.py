@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import automl_here
-from .small_competitions import put_table_competition
+from tests.automl_tests.small_competitions import put_table_competition
+from tests.conftest import automl_here
 
 
 @pytest.fixture

@@ -25,26 +25,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles, read_json
-from automl.commands.screens import say_nothing
+from automl.cli.console import say_nothing
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
-from automl.decisions import Rule, matched_rule, rule_from_json
+from automl.decisions.choose import Rule, matched_rule, rule_from_json
 from automl.ensemble.apply import blended_probs
 from automl.ensemble.bootstrap import bootstrap_scores
-from automl.ensemble.looking import Looker
-from automl.ensemble.pool import Candidate, read_pool
-from automl.ensemble.predict import Member, predict_oof, predict_test
-from automl.ensemble.result import EnsembleResult
+from automl.ensemble.candidates import Candidate, Member, predict_oof, predict_test, read_pool
+from automl.ensemble.ensemble_result import EnsembleResult
+from automl.ensemble.predictor import Looker
 from automl.ensemble.tta import GROUPS
-from automl.study import best_trials, read_study
-from automl.workflow import run_ensemble
+from automl.search.run_search import run_ensemble
+from automl.study.study import best_trials, read_study
 from tests.benchmarks.held_out import HeldOut, hold_out
 
 N_BEST = 5
 N_THREADS = 2
-AUTOML = (sys.executable, "-c", "from automl.cli import main; main()")
+AUTOML = (sys.executable, "-c", "from automl.cli.app import main; main()")
 
 
 @dataclass(frozen=True, slots=True)

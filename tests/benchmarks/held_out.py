@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from automl.artifacts import write_table
 from automl.data.competition import Competition
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
 
 HELD_OUT_FRACTION = 0.2
 

@@ -15,11 +15,11 @@ from typing import Any
 import optuna
 
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
-from automl.pruning import build_pruner
-from automl.sampling import build_sampler
-from automl.search import SearchLoop, search
+from automl.search.search_loop import SearchLoop, search
 from automl.space import Space, Suggest
-from automl.study import SearchStudy
+from automl.study.pruners import build_pruner
+from automl.study.samplers import build_sampler
+from automl.study.study import SearchStudy
 from runners.base import Event, Finished, Job, Supervisor, Verdict
 from runners.inline import InlineRunner
 from runners.process import ProcessRunner

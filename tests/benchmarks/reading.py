@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from automl.reading.asked import Asked
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
+from automl.readers.settings import Asked
 
 N_TRAIN, N_TEST, N_CLASSES = 70_000, 30_000, 10
 LINKS_PER_FILE = 20_000  # file systems allow some 65,000

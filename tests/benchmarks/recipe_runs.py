@@ -23,8 +23,8 @@ from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, save_competition
 from automl.data.folds import make_folds, save_folds
-from automl.reading.asked import Asked
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
+from automl.readers.settings import Asked
 from automl.training.trial import run_trial
 from tests.benchmarks.recipe_table import Result
 

@@ -28,14 +28,14 @@ from PIL import Image
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
-from automl.data.sizing import resize_batch
-from automl.ensemble.looking import Looker, Trained
+from automl.data.resize import resize_batch
+from automl.ensemble.predictor import Looker, Trained
 from automl.ensemble.tta import GROUPS, View
 from automl.files.decoding import decode
 from automl.training.checkpoints import model_bytes
 from automl.training.inference import BATCH_SIZE
-from automl.training.models import Normalisation, build_model, load_trained
-from automl.training.precision import autocast
+from automl.training.network.create import Normalisation, build_model, load_trained
+from automl.training.optim.amp import autocast
 from tests.automl_tests.small_competitions import competition_of
 
 N_IMAGES, REPEATS = 128, 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from automl.artifacts import StudyFiles
 from automl.errors import StudyInUseError
-from automl.lock import locked
+from automl.study.lock import locked
 
 
 def main() -> None:

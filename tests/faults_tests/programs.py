@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.artifacts import StudyFiles
-
-from .quick_trial import SETTINGS
+from tests.faults_tests.quick_trial import SETTINGS
 
 ROOT = Path(__file__).parent.parent.parent
 SPACE = '"""What the soak searches in."""\nfrom tests.soak.space import suggest\n'

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import runners.process
-from automl import cli
-from automl.training import task
-
-from .quick_trial import quick_trial
+from automl.cli.app import app as cli
+from automl.training import entry_points
+from tests.faults_tests.quick_trial import quick_trial
 
 
 class WithoutPreload(runners.process.ProcessRunner):
@@ -19,6 +18,6 @@ class WithoutPreload(runners.process.ProcessRunner):
 
 
 if __name__ == "__main__":
-    task.run_trial = quick_trial
+    entry_points.run_trial = quick_trial
     runners.process.ProcessRunner = WithoutPreload  # type: ignore[misc]
     cli.main()

@@ -14,18 +14,17 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles
-from automl.search import SearchLoop, search
-from automl.study import SearchStudy, open_study, read_study
+from automl.search.search_loop import SearchLoop, search
+from automl.study.study import SearchStudy, open_study, read_study
 from runners.base import Verdict
 from runners.context import JobContext
 from runners.inline import InlineRunner
+from tests.faults_tests.programs import DRIVER, ROOT, files_of, run, search_command, start
 from tests.soak import driver
 from tests.soak.journal import Journal, read_journal
 from tests.soak.processes import marked, wait_until
 from tests.soak.space import EPOCHS, SPACE, TERMS, payload_of
 from tests.soak.task import train
-
-from .programs import DRIVER, ROOT, files_of, run, search_command, start
 
 FAULTY = {"1": "poison", "2": "hang", "4": "memory"}
 

@@ -13,8 +13,7 @@ from automl.config import AUGMENT_POLICIES, AugmentConfig
 from automl.data.cache import PixelCache
 from automl.data.transforms import build_transform
 from tests.automl_tests.small_competitions import competition_of
-
-from .programs import ROOT
+from tests.faults_tests.programs import ROOT
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8000, 10), (3, 900)])

@@ -13,16 +13,15 @@ import optuna
 import pytest
 
 from automl.artifacts import StudyFiles
-from automl.dashboard import serve_dashboard
-from automl.report import write_report
-from automl.study import TERMS as TERMS_ATTRIBUTE
-from automl.study import terms_of
+from automl.reports.dashboard import serve_dashboard
+from automl.reports.study_page import write_report
+from automl.study.study import TERMS as TERMS_ATTRIBUTE
+from automl.study.study import terms_of
 from runners.inline import InlineRunner
 from tests.automl_tests.small_competitions import put_csv, put_images
+from tests.faults_tests.programs import ROOT, files_of, run, run_in_terminal, search_command
 from tests.soak import driver
 from tests.soak.space import TERMS
-
-from .programs import ROOT, files_of, run, run_in_terminal, search_command
 
 CANARIES = ("<script>canary()</script>", '"><img src=x onerror=canary()>', "</script><img src=x onerror=canary()>")
 

@@ -13,12 +13,11 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles
-from automl.lock import locked
-from automl.study import read_study
+from automl.study.lock import locked
+from automl.study.study import read_study
+from tests.faults_tests.programs import DRIVER, files_of, run, search_command, start
 from tests.soak.journal import read_journal
 from tests.soak.processes import wait_until, workers_of
-
-from .programs import DRIVER, files_of, run, search_command, start
 
 GRACE_S = 8.0  # what the runner gives a trial to stop
 
@@ -99,7 +98,8 @@ def test_a_search_whose_reader_has_gone_goes_on(work: Path, mark: str) -> None:
 
 def test_lines_that_a_full_disk_does_not_take_stop_nothing() -> None:
     program = (
-        "from rich.console import Console\nfrom automl.display import PlainScreen\nscreen = PlainScreen(Console())\n"
+        "from rich.console import Console\nfrom automl.search.progress import PlainScreen\n"
+        "screen = PlainScreen(Console())\n"
         "for number in range(3): screen.line(f'trial {number} starts')\nprint('and so on')\n"
     )
     with Path("/dev/full").open("w") as full:

@@ -18,22 +18,22 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from automl import artifacts, study
+from automl import artifacts
 from automl.artifacts import StudyFiles, write_arrays, write_bytes
-from automl.dashboard import serve_dashboard
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
 from automl.errors import StorageError
-from automl.study import open_study, read_study
-from automl.workflow import run_ensemble
+from automl.reports.dashboard import serve_dashboard
+from automl.search.run_search import run_ensemble
+from automl.study import study
+from automl.study.study import open_study, read_study
 from runners.inline import InlineRunner
+from tests.faults_tests.programs import DRIVER, ROOT, can_mount, can_trace, files_of, run, search_command, start
 from tests.soak import driver
 from tests.soak.journal import read_journal
 from tests.soak.processes import wait_until
 from tests.soak.space import EPOCHS, SPACE, TERMS
 from tests.soak.task import score_of
-
-from .programs import DRIVER, ROOT, can_mount, can_trace, files_of, run, search_command, start
 
 needs_mounts = pytest.mark.skipif(not can_mount(), reason="mounting a file system needs root and unshare")
 needs_strace = pytest.mark.skipif(not can_trace(), reason="making system calls fail needs strace")

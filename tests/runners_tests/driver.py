@@ -6,9 +6,8 @@ import sys
 
 from runners.base import Event, Interrupted, Job, Reported
 from runners.process import ProcessRunner
-
-from . import tasks
-from .supervisors import FINAL, Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.supervisors import FINAL, Recorder
 
 
 def tell(event: Event) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from runners.base import Event, Interrupted, Job, Reported
 from runners.ray_tune import RayTuneRunner
-
-from . import tasks
-from .supervisors import FINAL, Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.supervisors import FINAL, Recorder
 
 
 def tell(event: Event) -> None:

@@ -27,10 +27,9 @@ from runners.base import (
 from runners.inline import InlineRunner
 from runners.process import ProcessRunner
 from runners.simulated import SimulatedRunner
-
-from . import tasks
-from .ray_machine import make_ray_runner  # noqa: F401
-from .supervisors import Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.ray_machine import make_ray_runner  # noqa: F401
+from tests.runners_tests.supervisors import Recorder
 
 MAKERS: dict[str, Callable[[int], Runner]] = {
     "inline": lambda n_slots: InlineRunner(),

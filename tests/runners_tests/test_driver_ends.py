@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from .processes import children_of, is_gone, wait_until_gone
+from tests.runners_tests.processes import children_of, is_gone, wait_until_gone
 
 
 @pytest.mark.parametrize("task", ["be_silent", "hold_the_interpreter"])

@@ -8,9 +8,8 @@ import pytest
 
 from runners.base import Interrupted, Job, Started
 from runners.inline import InlineRunner
-
-from . import tasks
-from .supervisors import Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.supervisors import Recorder
 
 
 def test_a_second_signal_breaks_off_a_task_that_never_reports() -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from runners.base import Failed, Finished, Progressed, Reported, Started, Stopped
 from runners.messages import LineBuffer, decode_event, encode_event, load_task, task_name
-
-from . import tasks
+from tests.runners_tests import tasks
 
 EVENTS = [
     Started(job_id="a", device="cpu"),

@@ -16,10 +16,9 @@ import pytest
 from runners.base import Event, Failed, Finished, Interrupted, Job, Progressed, Reported, Started, Stopped, Verdict
 from runners.process import ProcessRunner
 from runners.worker import DRIVER_GONE
-
-from . import tasks
-from .processes import children_of, is_gone, wait_until_gone
-from .supervisors import Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.processes import children_of, is_gone, wait_until_gone
+from tests.runners_tests.supervisors import Recorder
 
 PRELOADED = f"{__package__}.preloaded"
 

@@ -22,11 +22,10 @@ from runners.ray_bridge import Bridge
 from runners.ray_slot import Relay, SlotSettings
 from runners.ray_tune import RayTuneRunner
 from runners.signals import SignalNotes
-
-from . import tasks
-from .processes import children_of, is_gone, wait_until_gone
-from .ray_machine import make_ray_runner  # noqa: F401
-from .supervisors import Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.processes import children_of, is_gone, wait_until_gone
+from tests.runners_tests.ray_machine import make_ray_runner  # noqa: F401
+from tests.runners_tests.supervisors import Recorder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]  # the conformance suite runs on Ray in `make test`
 MakeRunner = Callable[..., RayTuneRunner]

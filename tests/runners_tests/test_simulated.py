@@ -6,9 +6,8 @@ import random
 
 from runners.base import Event, Failed, Finished, Job, Reported, Stopped, Verdict
 from runners.simulated import SimulatedClock, SimulatedRunner
-
-from . import tasks
-from .supervisors import Recorder
+from tests.runners_tests import tasks
+from tests.runners_tests.supervisors import Recorder
 
 
 def _climbs(*seconds: float, n_steps: int = 2) -> list[Job]:

@@ -31,10 +31,10 @@ from automl.config import (
 from automl.questions import MIXINGS
 from automl.space import Space, describe, load_space, narrowed, space_names
 from automl.tasks import Task
-from automl.training.losses import build_loss
-from automl.training.models import build_model, require_sizes_fit
-from automl.training.optim import build_optimizer
-from automl.training.sizes import fitted_sizes
+from automl.training.loss.losses import build_loss
+from automl.training.network.create import build_model, require_sizes_fit
+from automl.training.network.input_sizes import fitted_sizes
+from automl.training.optim.optimizers import build_optimizer
 
 GOLDEN = Path(__file__).parent / "golden"
 ANSWERS: dict[str, Callable[[TrialConfig], Any]] = {

@@ -12,11 +12,11 @@ from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
 from automl.space import load_space, space_names
 from automl.tasks import Task
-from automl.training.links import link_of
-from automl.training.loop import train_epoch
-from automl.training.models import build_model
+from automl.training.network.create import build_model
+from automl.training.network.input_sizes import fitted_sizes
+from automl.training.network.outputs import link_of
 from automl.training.seeding import seed_everything
-from automl.training.sizes import fitted_sizes
+from automl.training.training_loop import train_epoch
 from tests.automl_tests.training_tests.worlds import CLASSES, state_of, task_of, write_study
 from tests.search_spaces_tests.test_spaces import RandomTrial
 

@@ -8,9 +8,8 @@ import tempfile
 from pathlib import Path
 
 from automl.artifacts import StudyFiles
-
-from .killer import Plan, soak
-from .verdict import check, search_in_peace
+from tests.soak.killer import Plan, soak
+from tests.soak.verdict import check, search_in_peace
 
 
 def main() -> None:

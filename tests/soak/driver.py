@@ -10,14 +10,13 @@ from typing import Any
 
 from automl.artifacts import StudyFiles
 from automl.errors import AutomlError
-from automl.search import SearchLoop, search
-from automl.study import open_study
+from automl.search.search_loop import SearchLoop, search
+from automl.study.study import open_study
 from runners.base import Interrupted, Runner
 from runners.inline import InlineRunner
 from runners.process import ProcessRunner
-
-from .space import SPACE, TERMS, payload_of
-from .task import train
+from tests.soak.space import SPACE, TERMS, payload_of
+from tests.soak.task import train
 
 
 def main() -> None:

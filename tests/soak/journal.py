@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from automl.artifacts import StudyFiles
-
-from .task import JOURNAL
+from tests.soak.task import JOURNAL
 
 
 @dataclass(slots=True)

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from automl.artifacts import StudyFiles
 from tests.runners_tests.processes import is_gone
-
-from .journal import read_journal
-from .processes import marked, wait_until, workers_of
+from tests.soak.journal import read_journal
+from tests.soak.processes import marked, wait_until, workers_of
 
 ROOT = Path(__file__).parent.parent.parent
 KINDS = ("worker", "worker", "driver", "both")  # a worker is what dies most often

@@ -7,7 +7,7 @@ from typing import Any
 from automl.artifacts import StudyFiles
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.space import Space, Suggest
-from automl.study import Terms
+from automl.study.study import Terms
 
 EPOCHS = 6
 

@@ -9,15 +9,14 @@ from collections import Counter
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles
-from automl.search import DEATHS, FAIL_REASON, MAX_DEATHS, PRUNED_AT
-from automl.study import ENDED, read_study
+from automl.search.search_loop import DEATHS, FAIL_REASON, MAX_DEATHS, PRUNED_AT
+from automl.study.study import ENDED, read_study
 from runners.inline import InlineRunner
-
-from .driver import run
-from .journal import Journal, read_journal
-from .killer import Plan, Story
-from .space import EPOCHS
-from .task import score_of
+from tests.soak.driver import run
+from tests.soak.journal import Journal, read_journal
+from tests.soak.killer import Plan, Story
+from tests.soak.space import EPOCHS
+from tests.soak.task import score_of
 
 
 def check(files: StudyFiles, undisturbed: StudyFiles, plan: Plan, story: Story) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl.reading.known import known_competition
+from automl.readers.known_competitions import known_competition
 from tests.automl_tests.competitions.everything import ALL
 from tests.automl_tests.competitions.miniatures import Miniature
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.data.cleaning import refined
 from automl.data.competition import Competition
 from automl.data.folds import make_folds
-from automl.data.refining import refined
 from automl.data.survey import survey_images
-from automl.decisions import choose_rule
-from automl.ensemble import guard
-from automl.ensemble.submission import write_submission
+from automl.decisions.choose import choose_rule
 from automl.errors import DataError
-from automl.metrics import metric_named
-from automl.reading.asked import Asked
-from automl.reading.known import KNOWN, known_competition
-from automl.reading.layouts import read_competition
+from automl.metrics.registry import metric_named
+from automl.readers.known_competitions import KNOWN, known_competition
+from automl.readers.read import read_competition
+from automl.readers.settings import Asked
+from automl.submission import validate
+from automl.submission.write import write_submission
 from automl.tasks import Task
 from tests.automl_tests.competitions.by_document import furniture_of
 from tests.automl_tests.competitions.checker import agreement, complaints
@@ -79,7 +79,7 @@ def test_a_competition_goes_from_its_folder_to_an_accepted_submission(
     write_submission(seen, probs.test, path, decision.rule)
 
     content = path.read_bytes()
-    assert guard.problems(seen, content) == []
+    assert validate.problems(seen, content) == []
     assert complaints(made.form, content) == []
     assert agreement(made.form, content, made.truth) >= LEAST_AGREEMENT, content.decode()
     chance = np.tile(seen.prior, (len(probs.rows), 1))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.refining import refined
+from automl.data.cleaning import refined
 from automl.data.survey import survey_images
-from automl.ensemble.submission import write_submission
 from automl.errors import DataError
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
+from automl.submission.write import write_submission
 from tests.automl_tests.competitions.miniatures import Folder
 from tests.automl_tests.competitions.painting import encoded
 from tests.automl_tests.competitions.plain_folder import TEST, TRAIN, fill, pixels_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl.errors import UsageError
-from automl.reading.known import KNOWN, known_competition, known_folder
+from automl.readers.known_competitions import KNOWN, known_competition, known_folder
 from automl.tasks import Task
 
 

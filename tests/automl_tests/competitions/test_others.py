@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from automl.data.folds import make_folds
-from automl.ensemble import guard
-from automl.ensemble.submission import write_submission
 from automl.errors import DataError
-from automl.reading.asked import Asked
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
+from automl.readers.settings import Asked
+from automl.submission import validate
+from automl.submission.write import write_submission
 from automl.tasks import Task
 from tests.automl_tests.competitions.miniatures import Folder
 from tests.automl_tests.competitions.quick_model import fit_and_predict
@@ -317,7 +317,7 @@ def test_a_class_without_images_and_ids_in_another_column_reach_the_submission(
     path = tmp_path / "submission.csv"
     write_submission(competition, probs.test, path)
 
-    assert guard.problems(competition, path.read_bytes()) == []
+    assert validate.problems(competition, path.read_bytes()) == []
     lines = path.read_text().splitlines()
     assert lines[0] == ",".join(columns)
     assert [line.split(",")[columns.index("id")] for line in lines[1:]] == names

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from automl.data.folds import TRAINING_ONLY, make_folds
-from automl.ensemble import guard
-from automl.ensemble.submission import write_submission
 from automl.errors import DataError
-from automl.reading.asked import Asked
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
+from automl.readers.settings import Asked
+from automl.submission import validate
+from automl.submission.write import write_submission
 from automl.tasks import Task
 from tests.automl_tests.competitions.checker import complaints
 from tests.automl_tests.competitions.everything import MINIATURES
@@ -236,4 +236,4 @@ def test_predictions_may_be_empty_in_multi_label_files(tmp_path: Path) -> None:
     first, *others = made.form.ids
     content = "\n".join(["id,attribute_ids", f"{first},0 147", *[f"{name}," for name in others], ""]).encode()
     assert complaints(made.form, content) == []
-    assert guard.problems(read_competition(folder), content) == []
+    assert validate.problems(read_competition(folder), content) == []

@@ -17,7 +17,7 @@ from PIL import Image
 from automl.data.cache import PixelCache, load_rgb
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
 from tests.automl_tests.files_tests.test_archives import put_zip
 from tests.automl_tests.small_competitions import competition_of, put_csv
 

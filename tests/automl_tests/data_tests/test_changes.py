@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automl.data.changes import change_since
-from automl.metrics import metric_named
+from automl.data.changed import change_since
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
-
-from ..small_competitions import competition_of
+from tests.automl_tests.small_competitions import competition_of
 
 NAMES = ["train/0.png", "train/1.png", "train/2.png"]
 BEGUN = competition_of(Path("/here"), NAMES, ["test/0.png"])

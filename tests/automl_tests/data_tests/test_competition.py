@@ -16,7 +16,7 @@ from automl.data.competition import (
     load_competition,
     save_competition,
 )
-from automl.metrics import metric_named
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from automl.data import look_alikes as look_alikes_module
+from automl.data import perceptual_hash
 from automl.data.duplicates import Duplicates, find_duplicates
-from automl.data.look_alikes import look_alikes
+from automl.data.perceptual_hash import look_alikes
 from automl.data.survey import ImageFacts, Survey, survey_images
-from automl.reading.layouts import read_competition
+from automl.readers.read import read_competition
 from tests.automl_tests.small_competitions import competition_of
 
 Encoded = tuple[str, bytes]  # suffix and content
@@ -180,13 +180,13 @@ def test_copies_with_other_labels_are_told_whatever_the_task() -> None:
 
 def test_a_crowd_under_one_hash_costs_pairs_in_proportion_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
-    distances = look_alikes_module._distances
+    distances = perceptual_hash._distances
 
     def counted(coarse: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         compared.append(len(pairs))
         return distances(coarse, pairs)
 
-    monkeypatch.setattr(look_alikes_module, "_distances", counted)
+    monkeypatch.setattr(perceptual_hash, "_distances", counted)
     scene = np.asarray(photo(0, 32, 32)).astype(int)
     rng = np.random.default_rng(0)
     crowd = np.clip(scene + rng.integers(-3, 4, (800, 32, 32, 3)), 0, 255).astype(np.uint8)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
-from automl.data.sizing import resize_batch
+from automl.data.resize import resize_batch
 from automl.data.transforms import Transform, build_transform, training_batches
 
 RNG = np.random.default_rng(0)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions import Scorer
+from automl.decisions.choose import Scorer
+from automl.ensemble.blending import Blend, blend, blend_weights
 from automl.ensemble.calibration import tempered
-from automl.ensemble.greedy import greedy_weights
-from automl.ensemble.objectives import class_log_likelihood, scored_by
-from automl.ensemble.weights import Blend, blend, blend_weights
+from automl.ensemble.greedy import class_log_likelihood, greedy_weights, scored_by
 from automl.tasks import Task
 
 N_FAMILIES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
-from automl.ensemble.recipe import Recipe, RecipeMember, Saving
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, Saving
 
 
 def member_of(

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
-from automl.ensemble.recipe import Recipe, RecipeMember, Saving
-from automl.ensemble.result import EnsembleMember, EnsembleResult
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, Saving
+from automl.ensemble.ensemble_result import EnsembleMember, EnsembleResult
 
 VIEWS = ("identity", "mirror", "top-left", "top-right", "bottom-left", "bottom-right", "centre")
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from automl.config import AugmentConfig, ModelConfig, ResizeConfig, TrialConfig
 from automl.data.competition import Competition, SubmissionKind
-from automl.ensemble.looking import Trained
-from automl.ensemble.predict import Member
+from automl.ensemble.candidates import Member
+from automl.ensemble.predictor import Trained
 from automl.ensemble.tta import View
 from automl.errors import StorageError
-from automl.metrics import metric_named
+from automl.metrics.registry import metric_named
 from tests.automl_tests.ensemble_tests.worlds import competition_of
 
 SIDE = 16

@@ -16,8 +16,8 @@ from scipy.stats import rankdata
 
 from automl.data.competition import Competition, SubmissionKind
 from automl.ensemble.apply import blended_in_time, blended_probs
-from automl.ensemble.looking import Trained
-from automl.ensemble.recipe import Recipe, RecipeMember
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember
+from automl.ensemble.predictor import Trained
 from automl.ensemble.tta import View
 from automl.errors import StorageError
 from automl.tasks import Task

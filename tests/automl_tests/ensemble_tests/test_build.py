@@ -18,22 +18,22 @@ from sklearn.metrics import log_loss
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
 from automl.config import AugmentConfig
 from automl.data.cache import PixelCache
+from automl.data.changed import note_sizes
 from automl.data.competition import Competition, SubmissionKind
-from automl.data.image_sizes import note_sizes
-from automl.decisions import rule_from_json
-from automl.ensemble import looking
+from automl.decisions.choose import rule_from_json
+from automl.ensemble import predictor
 from automl.ensemble.apply import blended_probs
+from automl.ensemble.blending import ranks_of
 from automl.ensemble.build import Candidate, EnsembleResult
 from automl.ensemble.calibration import tempered
-from automl.ensemble.choose import blended_pool, choose
-from automl.ensemble.deciding import blends_ranks, deciding_metric
-from automl.ensemble.looking import Looker
-from automl.ensemble.pool import read_pool
-from automl.ensemble.recipe import recipe_from_json
-from automl.ensemble.submission import check_submission, write_submission
-from automl.ensemble.weights import ranks_of
+from automl.ensemble.candidates import read_pool
+from automl.ensemble.ensemble_recipe import recipe_from_json
+from automl.ensemble.predictor import Looker
+from automl.ensemble.selection import blended_pool, choose
 from automl.errors import DataError, NoUsableModelError, UsageError
-from automl.metrics import METRICS
+from automl.metrics.registry import METRICS
+from automl.submission.decide import blends_ranks, deciding_metric
+from automl.submission.write import check_submission, write_submission
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import (
     N_TEST,
@@ -101,13 +101,13 @@ def untimed(result: EnsembleResult) -> EnsembleResult:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each time that a model is asked."""
     asked: list[int] = []
-    really = looking.timed_probs
+    really = predictor.timed_probs
 
     def counted(model: Any, views: Any, *rest: Any, **named: Any) -> Any:
         asked.append(1)
         return really(model, views, *rest, **named)
 
-    monkeypatch.setattr(looking, "timed_probs", counted)
+    monkeypatch.setattr(predictor, "timed_probs", counted)
     return asked
 
 
@@ -127,7 +127,7 @@ def test_an_interrupted_ensemble_goes_on_where_it_stopped(
     n_undisturbed = len(looks)
     looks.clear()
     shutil.rmtree(copied.files.predictions)
-    really, left = looking.timed_probs, [n_undisturbed // 2]
+    really, left = predictor.timed_probs, [n_undisturbed // 2]
 
     def interrupted(*arguments: Any, **named: Any) -> Any:
         left[0] -= 1
@@ -136,7 +136,7 @@ def test_an_interrupted_ensemble_goes_on_where_it_stopped(
         return really(*arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(looking, "timed_probs", interrupted)
+        patched.setattr(predictor, "timed_probs", interrupted)
         with pytest.raises(KeyboardInterrupt):
             copied.build(tmp_path / "resumed.csv", tta="shifts")
     n_first = len(looks)
@@ -161,8 +161,10 @@ def test_the_result_is_written_beside_the_study(study: TrainedStudy, tmp_path: P
 def test_a_busy_moment_makes_no_member_slower_than_its_like(
     copied: TrainedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, paces = looking.timed_probs, iter((0.4, 0.03))
-    monkeypatch.setattr(looking, "timed_probs", lambda *given, **named: (really(*given, **named)[0], next(paces, 0.01)))
+    really, paces = predictor.timed_probs, iter((0.4, 0.03))
+    monkeypatch.setattr(
+        predictor, "timed_probs", lambda *given, **named: (really(*given, **named)[0], next(paces, 0.01))
+    )
     result = copied.build(tmp_path / "s.csv", tta="none")
     backbones = [member.config.model.backbone for member in result.recipe.members]
     assert backbones.count("test_byobnet") == 2

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from automl import workflow
 from automl.artifacts import StudyFiles, write_arrays, write_json
 from automl.data.folds import N_FOLDS
-from automl.ensemble.result import EnsembleResult
+from automl.ensemble.ensemble_result import EnsembleResult
+from automl.search import run_search
 from tests.automl_tests.ensemble_tests.results import example_result
 from tests.conftest import automl_here
 
@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         found.update(wanted)
         return example_result()
 
-    monkeypatch.setattr(workflow, "run_ensemble", run_ensemble)
+    monkeypatch.setattr(run_search, "run_ensemble", run_ensemble)
     monkeypatch.setattr("automl.workdir.existing_study", lambda workdir, study: StudyFiles(tmp_path))
     return found
 
@@ -70,4 +70,4 @@ def test_what_a_lesson_has_made_of_a_trial_is_a_candidate_once_all_folds_are_fin
         for path in (taught.fold_oof(fold), taught.fold_test(fold), half_taught.fold_oof(fold)):
             write_arrays(path)
     trials: Any = [Complete(7), Complete(4)]
-    assert [own.name for own in workflow.candidates_of(files, trials, print)] == ["7", "4", "4-pseudo"]
+    assert [own.name for own in run_search.candidates_of(files, trials, print)] == ["7", "4", "4-pseudo"]

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from automl.decisions import Scorer, choose_rule
+from automl.decisions.choose import Scorer, choose_rule
+from automl.ensemble.blending import blend
 from automl.ensemble.calibration import tempered
-from automl.ensemble.weights import blend
 from tests.automl_tests.ensemble_tests.families import FamilyWorld, family_world
 from tests.automl_tests.ensemble_tests.worlds import scorer_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.ensemble.hurry import Hurry, Pace
-from automl.ensemble.recipe import Recipe, RecipeMember
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember
+from automl.ensemble.time_budget import Hurry, Pace
 from tests.automl_tests.ensemble_tests.recipes import member_of, recipe_of
 
 Step = tuple[str, int, str]

@@ -12,15 +12,14 @@ import pytest
 
 from automl.artifacts import StudyFiles, TrialFiles, read_arrays, write_arrays
 from automl.data.folds import save_folds
-from automl.ensemble.looking import Looker
-from automl.ensemble.pool import Candidate
-from automl.ensemble.predict import Member, mean_of_looks, predict_oof, predict_test, read_member
+from automl.ensemble.candidates import Candidate, Member, mean_of_looks, predict_oof, predict_test, read_member
+from automl.ensemble.predictor import Looker
 from automl.ensemble.tta import GROUPS, IDENTITY, MIRROR, VIEWS
 from automl.errors import StorageError
 from automl.training.checkpoints import model_bytes
-from automl.training.finished import FinishedFold, load_fold, save_fold
+from automl.training.fold_outputs import FinishedFold, load_fold, save_fold
 from automl.training.inference import predict_probs
-from automl.training.models import load_trained
+from automl.training.network.create import load_trained
 from tests.automl_tests.ensemble_tests.worlds import N_TEST, N_TRAIN, SIDE, TrainedStudy
 
 

@@ -15,10 +15,9 @@ from typer.testing import Result
 
 from automl.artifacts import StudyFiles, write_json
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.ensemble.apply import blended_probs
-from automl.ensemble.looking import Looker
-from automl.ensemble.member_weights import study_weights
-from automl.ensemble.recipe import Recipe, RecipeMember, Saving
+from automl.ensemble.apply import blended_probs, study_weights
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, Saving
+from automl.ensemble.predictor import Looker
 from tests.automl_tests.ensemble_tests.worlds import N_TRAIN, TrainedStudy
 from tests.conftest import automl_here
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from automl.commands.ensemble_table import ensemble_lines
-from automl.ensemble.recipe import recipe_from_json
-from automl.ensemble.result import EnsembleResult
-from automl.ensemble_section import OUTDATED, ensemble_section
+from automl.cli.ensemble import ensemble_lines
+from automl.ensemble.ensemble_recipe import recipe_from_json
+from automl.ensemble.ensemble_result import EnsembleResult
+from automl.reports.study_page import OUTDATED, ensemble_section
 from tests.automl_tests.ensemble_tests.results import example_result
 
 

@@ -16,9 +16,9 @@ from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig,
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, save_competition
 from automl.data.folds import make_folds, save_folds
-from automl.decisions import Facts, Scorer
+from automl.decisions.choose import Facts, Scorer
 from automl.ensemble.build import Candidate, EnsembleResult, build_ensemble
-from automl.metrics import metric_named
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
 from automl.training.trial import run_trial
 

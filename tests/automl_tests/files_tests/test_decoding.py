@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from automl.data.cache import load_rgb
 from automl.errors import DataError
-from automl.files import encoded
+from automl.files import image_formats
 from automl.files.decoding import decode, look, size_of
 from tests.automl_tests.files_tests.test_archives import put_zip
 from tests.automl_tests.small_competitions import put_csv
@@ -344,11 +344,11 @@ def test_of_a_tiff_in_several_sizes_the_largest_that_is_not_too_large_is_taken(
     smaller = [first.resize((10, 10)), first.resize((80, 60)), first.resize((20, 15))]
     path = saved(tmp_path / "a.tiff", first, save_all=True, append_images=smaller)
     assert size_of(path) == (160, 120)
-    monkeypatch.setattr(encoded, "MAX_PIXELS", limit)
+    monkeypatch.setattr(image_formats, "MAX_PIXELS", limit)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit // 4)  # Pillow itself refuses at twice of it
     expected = (20, 15) if limit == 1000 else (80, 60)
     assert size_of(path) == look(path).size == expected
     assert np.array_equal(load_rgb(path), np.asarray(smaller[2 if limit == 1000 else 1]))
-    monkeypatch.setattr(encoded, "MAX_PIXELS", 299)
+    monkeypatch.setattr(image_formats, "MAX_PIXELS", 299)
     with pytest.raises(DataError, match=r"a\.tiff has more than"):
         load_rgb(path)

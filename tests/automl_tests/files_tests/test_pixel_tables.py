@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from automl.errors import AutomlError, DataError, UsageError
 from automl.files.pixel_tables import columns_beside_pixels, load_pixel_table, pixel_columns
-from automl.reading.labels import NotOfThisKindError
-from automl.reading.pixel_labels import labels_from_pixel_table
-from tests.automl_tests.reading_tests.sources import put_pixels, source_of
+from automl.readers.labels.csv_pixels import labels_from_pixel_table
+from automl.readers.labels.source import NotOfThisKindError
+from tests.automl_tests.readers_tests.sources import put_pixels, source_of
 from tests.automl_tests.small_competitions import put_csv
 
 

@@ -16,12 +16,11 @@ import pytest
 
 from automl.artifacts import StudyFiles
 from automl.data.competition import save_competition
-from automl.kaggle import waiting
-from automl.reading.layouts import read_competition
-from automl.study import Terms, open_study
-
-from ..small_competitions import put_table_competition
-from .platform import TOKEN, Platform, running
+from automl.kaggle import submitting
+from automl.readers.read import read_competition
+from automl.study.study import Terms, open_study
+from tests.automl_tests.kaggle_tests.platform import TOKEN, Platform, running
+from tests.automl_tests.small_competitions import put_table_competition
 
 TERMS = Terms(
     space="tiny",
@@ -58,10 +57,10 @@ def signed_out(client_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(client_module.KaggleApi, "config", str(tmp_path / "home" / "kaggle.json"))
         monkeypatch.setattr(client_module, "time", patient)
         monkeypatch.setattr(client_module, "Retry", lambda **_: False)  # an upload is tried once
-        monkeypatch.setattr("automl.commands.submit.FILE_TIMEOUT", "5s")
-        monkeypatch.setattr("automl.commands.submit.NOTEBOOK_TIMEOUT", "5s")
-        monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.01)
-        monkeypatch.setattr(waiting, "LONGEST_PAUSE_S", 0.02)
+        monkeypatch.setattr("automl.cli.submit.FILE_TIMEOUT", "5s")
+        monkeypatch.setattr("automl.cli.submit.NOTEBOOK_TIMEOUT", "5s")
+        monkeypatch.setattr(submitting, "FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr(submitting, "LONGEST_PAUSE_S", 0.02)
         yield platform
 
 

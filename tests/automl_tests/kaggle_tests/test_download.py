@@ -16,9 +16,8 @@ import pytest
 from typer.testing import Result
 
 from automl.kaggle import downloading
-
-from ...conftest import automl_here
-from .platform import ETAG, SIGNATURE, TOKEN, Platform
+from tests.automl_tests.kaggle_tests.platform import ETAG, SIGNATURE, TOKEN, Platform
+from tests.conftest import automl_here
 
 CONTENT = {"train.csv": b"id,label\n" * 999, "train/a b/1.jpg": b"\xff\xd8" * 400, "test.zip": b"PK" * 50}
 HIDDEN = ".automl-download"

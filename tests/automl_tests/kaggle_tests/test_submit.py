@@ -15,11 +15,10 @@ from typer.testing import Result
 
 from automl.artifacts import StudyFiles, write_json
 from automl.kaggle.records import handing_in
-from automl.lock import locked
-
-from ...conftest import automl_here
-from .conftest import attribute_of
-from .platform import SIGNATURE, TOKEN, Platform
+from automl.study.lock import locked
+from tests.automl_tests.kaggle_tests.conftest import attribute_of
+from tests.automl_tests.kaggle_tests.platform import SIGNATURE, TOKEN, Platform
+from tests.conftest import automl_here
 
 PENDING = {"status": "PENDING"}
 SCORED = {"status": "COMPLETE", "publicScore": "0.91234", "privateScore": "0.90001"}

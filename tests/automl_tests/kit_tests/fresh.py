@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from automl.kit.needs import PREDICTING
+from automl.kit.requirements import PREDICTING
 
 # What these packages require in turn is there too, but for what only searching imports.
 REFUSED = {

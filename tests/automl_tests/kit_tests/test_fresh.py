@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from automl.kit import submit
+from automl.kit import kaggle_script
 from automl.kit.manifest import KitFiles, read_manifest
-from automl.kit.needs import PREDICTING
+from automl.kit.requirements import PREDICTING
 from tests.automl_tests.kit_tests.fresh import REFUSED, put_packages, run_fresh
 from tests.automl_tests.kit_tests.worlds import World
 
@@ -109,4 +109,4 @@ def test_a_new_virtual_environment_installs_the_kit_s_wheel_and_repeats_the_subm
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "submission.csv").read_bytes() == world.files.submission.read_bytes()
-    assert submit.code_digest(site / "automl") == read_manifest(kit).code
+    assert kaggle_script.code_digest(site / "automl") == read_manifest(kit).code

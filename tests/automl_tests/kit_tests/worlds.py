@@ -16,20 +16,19 @@ from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig,
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, save_folds
-from automl.ensemble.apply import blended_probs
+from automl.decisions.rules import rule_from_json
+from automl.ensemble.apply import blended_probs, study_weights
 from automl.ensemble.build import build_ensemble
-from automl.ensemble.deciding import deciding_metric
-from automl.ensemble.looking import Looker
-from automl.ensemble.member_weights import study_weights
-from automl.ensemble.pool import Candidate
-from automl.ensemble.recipe import Recipe, read_recipe
-from automl.ensemble.submission import write_submission
+from automl.ensemble.candidates import Candidate
+from automl.ensemble.ensemble_recipe import Recipe, read_recipe
+from automl.ensemble.predictor import Looker
 from automl.kit.building import KitRequest, build_kit
 from automl.kit.manifest import KitFiles
 from automl.kit.running import KitRun, submit
-from automl.reading.asked import Asked
-from automl.reading.layouts import read_competition
-from automl.rules.kinds import rule_from_json
+from automl.readers.read import read_competition
+from automl.readers.settings import Asked
+from automl.submission.decide import deciding_metric
+from automl.submission.write import write_submission
 from automl.training.trial import run_trial
 from tests.automl_tests.ensemble_tests.worlds import QuietContext
 from tests.automl_tests.small_competitions import put_csv

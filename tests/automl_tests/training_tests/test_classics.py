@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from timm.models import group_parameters
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-import automl.training.models  # noqa: F401 - registers them
+import automl.training.network.create  # noqa: F401 - registers them
 from automl.config import ModelConfig
 from automl.errors import UnfitEnvironmentError
-from automl.training.bodies import stage_ends
-from automl.training.models import build_model
+from automl.training.network.body import stage_ends
+from automl.training.network.create import build_model
 
 both = pytest.mark.parametrize("name", ["lenet5", "alexnet"])
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from automl.artifacts import StudyFiles
 from automl.config import OPTIMIZERS, LossConfig, ModelConfig, OptimConfig, TransferConfig, TrialConfig
-from automl.training.freezing import set_trainable
-from automl.training.loop import train_fold
-from automl.training.models import build_model
-from automl.training.optim import build_optimizer
+from automl.training.network.create import build_model
+from automl.training.optim.freezing import set_trainable
+from automl.training.optim.optimizers import build_optimizer
+from automl.training.training_loop import train_fold
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model, state_of, task_of, trained
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from automl.config import ModelConfig, OptimConfig, TransferConfig
-from automl.training.freezing import is_body_frozen, set_trainable
-from automl.training.groups import layer_numbers
-from automl.training.models import build_model
-from automl.training.network import Network
-from automl.training.optim import build_optimizer
+from automl.training.network.create import build_model
+from automl.training.network.network import Network
+from automl.training.optim.freezing import is_body_frozen, set_trainable
+from automl.training.optim.optimizers import build_optimizer
+from automl.training.optim.param_groups import layer_numbers
 
 ALL = TransferConfig()
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from automl.config import ATTENTIONS, POOLINGS
-from automl.training.heads import (
+from automl.training.network.heads import (
     POOLS,
     WIDEST_FLATTENED,
     AttentionPool,

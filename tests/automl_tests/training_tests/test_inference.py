@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from automl.data.sizing import resize_batch
+from automl.data.resize import resize_batch
 from automl.training.inference import Sights, predict_probs, predict_views
-from automl.training.models import Normalisation
+from automl.training.network.create import Normalisation
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(11, 40, 40, 3)).astype(np.uint8)

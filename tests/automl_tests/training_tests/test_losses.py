@@ -16,9 +16,9 @@ from torchvision.ops import sigmoid_focal_loss
 
 from automl.config import FOCAL_LOSSES, LOSSES, RANK_LOSSES, LossConfig
 from automl.tasks import Task
-from automl.training.links import link_of
-from automl.training.losses import Loss, build_loss
-from automl.training.mixing import as_shares
+from automl.training.loss.losses import Loss, build_loss
+from automl.training.loss.mixup import as_shares
+from automl.training.network.outputs import link_of
 
 N_CLASSES = 5
 COUNTS = np.array([50, 30, 10, 9, 1])

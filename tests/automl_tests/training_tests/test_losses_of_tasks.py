@@ -14,9 +14,9 @@ from torchvision.ops import sigmoid_focal_loss
 
 from automl.config import FOCAL_LOSSES, RANK_LOSSES, LossConfig
 from automl.tasks import Task
-from automl.training.links import link_of
-from automl.training.losses import NEAREST, PLACE_BETA, Loss, build_loss
-from automl.training.objectives import OBJECTIVES
+from automl.training.loss.by_task import OBJECTIVES
+from automl.training.loss.losses import NEAREST, PLACE_BETA, Loss, build_loss
+from automl.training.network.outputs import link_of
 
 LABELS, VALUES = Task.MULTILABEL, Task.REGRESSION
 N_OUTPUTS = 3

@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 from automl.artifacts import StudyFiles
 from automl.config import OptimConfig, TransferConfig, TrialConfig
 from automl.training.batches import FoldTask
+from automl.training.entry_points import sweep as carried_sweep
 from automl.training.lr_range import falling_range, has_diverged, rates, smoothed, suggest_lr
 from automl.training.lr_sweep import losses_of, sweep
-from automl.training.lr_task import sweep as carried_sweep
-
-from .worlds import ScriptedContext, config_of, payload_of, seeded_model, state_of, task_of, write_study
+from tests.automl_tests.training_tests.worlds import (
+    ScriptedContext,
+    config_of,
+    payload_of,
+    seeded_model,
+    state_of,
+    task_of,
+    write_study,
+)
 
 LRS = np.geomspace(1e-7, 10.0, 100)
 LOGS = np.log10(LRS)
@@ -235,7 +242,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_a_way_out(
     study: StudyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from automl.training import lr_sweep
-    from automl.training.gradients import DeadEnd
+    from automl.training.optim.accumulation import DeadEnd
 
     def too_large(*args: object, **kwargs: object) -> list[float]:
         raise DeadEnd("memory", "2 images of 32 pixels do not fit into memory of cpu")

@@ -18,11 +18,11 @@ from automl.config import LossConfig, ModelConfig
 from automl.errors import UnfitEnvironmentError, UsageError
 from automl.space import describe, load_space
 from automl.tasks import Task
-from automl.training.bodies import stage_ends
-from automl.training.links import link_of
-from automl.training.models import build_model
-from automl.training.network import Network
-from automl.training.sizes import fitted_sizes
+from automl.training.network.body import stage_ends
+from automl.training.network.create import build_model
+from automl.training.network.input_sizes import fitted_sizes
+from automl.training.network.network import Network
+from automl.training.network.outputs import link_of
 
 SMALL = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
 LARGE = ["vgg11_bn", "inception_v3", "densenet121", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]

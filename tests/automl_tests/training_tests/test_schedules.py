@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR, OneCycleLR
 
 from automl.config import SCHEDULES, OptimConfig
+from automl.training.optim.schedules import lr_at
 from automl.training.resizing import image_size_of_epoch
-from automl.training.schedules import lr_at
 
 
 def rates_of(optim: OptimConfig, n_steps: int) -> list[float]:

@@ -25,13 +25,13 @@ from automl.data.competition import Competition, load_competition
 from automl.tasks import Task
 from automl.training.batches import batches_of_epoch, loss_of_fold, rows_of_epoch
 from automl.training.fold import Setting, prepare_fold
-from automl.training.gradients import accumulate_gradients
 from automl.training.inference import predict_probs
+from automl.training.loss.by_task import OBJECTIVES
 from automl.training.lr_sweep import sweep
-from automl.training.models import load_trained
-from automl.training.objectives import OBJECTIVES
-from automl.training.optim import set_lr
-from automl.training.steps import take_step
+from automl.training.network.create import load_trained
+from automl.training.optim.accumulation import accumulate_gradients
+from automl.training.optim.optimizers import set_lr
+from automl.training.optim.step import take_step
 from automl.training.trial import run_trial
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World

@@ -21,7 +21,7 @@ from automl.data.folds import load_folds
 from automl.errors import StorageError
 from automl.training import attempt, reporting
 from automl.training.inference import predict_probs
-from automl.training.models import load_trained
+from automl.training.network.create import load_trained
 from automl.training.trial import run_trial
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.worlds import (

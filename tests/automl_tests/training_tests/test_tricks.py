@@ -23,7 +23,7 @@ from automl.config import (
     TrialConfig,
 )
 from automl.training.checkpoints import EpochRecord, TrainingState
-from automl.training.loop import train_fold
+from automl.training.training_loop import train_fold
 from tests.automl_tests.training_tests.test_dimensions import Watched, assert_differ, watched, weights_after
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model, state_of, task_of, trained
 
@@ -95,7 +95,7 @@ def test_head_epochs_from_cached_features_are_those_of_the_frozen_backbone_run_e
 ) -> None:
     config = config_of(transfer=TransferConfig(freeze_epochs=2), epochs=2 + 1)
     cached = run(shapes, config)
-    monkeypatch.setattr("automl.training.loop.cache_features", lambda *args, **rest: None)
+    monkeypatch.setattr("automl.training.training_loop.cache_features", lambda *args, **rest: None)
     uncached = run(shapes, config)
     for one, other in zip(cached[2][:2], uncached[2][:2], strict=True):
         assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-5) for name in one)
@@ -312,7 +312,7 @@ class Scripted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, scores: Sequence[float]) -> None:
         left = iter(scores)
-        monkeypatch.setattr("automl.training.loop._finite_score", lambda *args, **rest: next(left))
+        monkeypatch.setattr("automl.training.training_loop._finite_score", lambda *args, **rest: next(left))
 
 
 def sizes_and_scores(history: Sequence[EpochRecord]) -> list[tuple[int, float]]:

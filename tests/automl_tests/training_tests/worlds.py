@@ -30,19 +30,19 @@ from automl.data.competition import (
     save_competition,
 )
 from automl.data.folds import make_folds, save_folds
-from automl.metrics import metric_named
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
-from automl.training.averaging import WeightAverage, decay_of
 from automl.training.checkpoints import TrainingState
-from automl.training.gradients import Batch
-from automl.training.links import link_of
-from automl.training.loop import FoldTask, train_fold
-from automl.training.models import Normalisation, build_model
-from automl.training.optim import build_optimizer
-from automl.training.precision import gradient_scaler
+from automl.training.distributed.peers import Alone, Peers, share_of
+from automl.training.network.create import Normalisation, build_model
+from automl.training.network.outputs import link_of
+from automl.training.optim.accumulation import Batch
+from automl.training.optim.amp import gradient_scaler
+from automl.training.optim.ema import WeightAverage, decay_of
+from automl.training.optim.optimizers import build_optimizer
 from automl.training.resizing import batch_size_of_epoch, count_steps
 from automl.training.seeding import seed_everything
-from automl.training.sharing import Alone, Peers, share_of
+from automl.training.training_loop import FoldTask, train_fold
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import CLASSES as CLASSES
 from tests.automl_tests.training_tests.pictures import SHAPES, World

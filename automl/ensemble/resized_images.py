@@ -1,0 +1,144 @@
+"""Images at the side that models take, resized once and shared by all models of that size.
+
+Threads read and resize some batches ahead, so that no device waits for them. Not responsible for: decoding
+(automl.data.cache) or for how an image is resized (automl.data.resize).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.resize import Images, resize_into
+
+SMALL = 2**28  # bytes of a set that stays in memory; a larger one goes to a file
+IN_MEMORY = 2**30  # bytes of all sets in memory at once
+MAPPED = 4  # sets in files at once: two image sizes and their wide ones
+KEPT = 24  # sets at once: five folds of two image sizes and their wide ones
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Squares:
+    """(n_rows, side, side, 3) of some rows of the pixels, in batches.
+
+    Attributes:
+        kept: (n_rows, side, side, 3) where resized images stay; None where they are read as they are, or where there is
+            no room for them.
+        batch_size: no batch that is asked for reaches over a multiple of it.
+    """
+
+    pixels: Images
+    rows: NDArray[np.int64]
+    side: int
+    kept: Images | None
+    batch_size: int
+    pool: ThreadPoolExecutor
+    n_ahead: int
+    _made: set[int] = field(default_factory=set)
+    _ahead: dict[int, Future[Images]] = field(default_factory=dict)
+
+    def batch(self, start: int, end: int) -> Images:
+        """The images from the start-th of the rows to before the end-th; the batches after them are begun."""
+        number, n_batches = start // self.batch_size, -(-len(self.rows) // self.batch_size)
+        wanted = range(number, min(number + 1 + self.n_ahead, n_batches))
+        self._forget(self._ahead.keys() - wanted)
+        for later in wanted:
+            if later not in self._ahead:
+                self._ahead[later] = self.pool.submit(self._batch, later)
+        first = number * self.batch_size
+        return self._ahead[number].result()[start - first : end - first]
+
+    def rest(self) -> None:
+        """Give up what was begun ahead."""
+        self._forget(set(self._ahead))
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return 0 if self.kept is None or self.in_file else self.kept.nbytes
+
+    @property
+    def in_file(self) -> bool:
+        return isinstance(self.kept, np.memmap)
+
+    def _forget(self, numbers: set[int]) -> None:
+        for number in numbers:
+            self._ahead.pop(number).cancel()
+
+    def _batch(self, number: int) -> Images:
+        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        if self.kept is not None and number in self._made:
+            return np.array(self.kept[part]) if self.in_file else self.kept[part]  # here the disk is waited for
+        images = self.pixels[self.rows[part]]
+        if images.shape[1] == self.side:
+            return images
+        resized = np.empty((len(images), self.side, self.side, 3), np.uint8) if self.kept is None else self.kept[part]
+        resize_into(resized, images)
+        self._made.add(number)
+        return resized
+
+
+class SquareStore:
+    """The squares that were asked for lately.
+
+    Args:
+        folder: for what does not fit into memory; the files have no name and go with this process.
+        n_threads: that read and resize.
+    """
+
+    def __init__(self, folder: Path, *, batch_size: int, n_threads: int) -> None:
+        self._folder, self._batch_size, self._n_threads = folder, batch_size, n_threads
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="resize")
+        self._squares: dict[tuple[str, int, bytes], Squares] = {}  # the latest used is the last
+
+    def squares(self, name: str, pixels: Images, rows: NDArray[np.int64], side: int) -> Squares:
+        """The rows of the pixels at that side.
+
+        Args:
+            name: unlike that of any other pixels.
+        """
+        key = (name, side, rows.tobytes())
+        found = self._squares.pop(key, None)
+        if found is None:
+            shape = (len(rows), side, side, 3)
+            found = Squares(
+                pixels=pixels,
+                rows=rows,
+                side=side,
+                kept=None if pixels.shape[1] == side else self._room(shape),
+                batch_size=self._batch_size,
+                pool=self._pool,
+                n_ahead=self._n_threads + 1,
+            )
+        self._squares[key] = found
+        return found
+
+    def _room(self, shape: tuple[int, ...]) -> Images | None:
+        """An array for that many images, in memory or in a file; None where neither has room."""
+        n_bytes = math.prod(shape)
+        self._drop_oldest(lambda kept: len(kept) >= KEPT)
+        if n_bytes <= SMALL:
+            self._drop_oldest(lambda kept: sum(squares.bytes_in_memory for squares in kept) + n_bytes > IN_MEMORY)
+            return np.empty(shape, np.uint8)
+        self._drop_oldest(lambda kept: sum(squares.in_file for squares in kept) >= MAPPED)
+        return self._mapped(shape, n_bytes)
+
+    def _mapped(self, shape: tuple[int, ...], n_bytes: int) -> Images | None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk shows here, not as a signal while writing
+                return np.memmap(file, np.uint8, "r+", shape=shape)
+        except OSError:
+            return None
+
+    def _drop_oldest(self, too_many: Callable[[list[Squares]], bool]) -> None:
+        while self._squares and too_many(list(self._squares.values())):
+            self._squares.pop(next(iter(self._squares))).rest()

@@ -1,0 +1,102 @@
+"""What the user says about a competition, so that it need not be inferred: flags, and automl.toml where they are typed.
+
+Not responsible for: what is known of a competition by its name (automl.readers.known_competitions), or what a folder
+tells itself (automl.readers.read). The user's word goes before both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from automl.errors import UsageError
+from automl.tasks import Task
+
+FILE_NAME = "automl.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was said; None where it is to be inferred.
+
+    Attributes:
+        competition: Kaggle's name of it, such as "aptos2019-blindness-detection".
+        metric: a name of automl.metrics.registry, or "path.py:function".
+        metric_weights: (class or column, weight) for a weighted metric.
+        group: the column, of any table, whose equal values belong together; "none" for no groups at all.
+        flips: whether a mirrored image keeps its label.
+        labels: the file of the training labels, by its name in the folder.
+        label: the column of the labels in it.
+        sample: the sample submission, by its name in the folder.
+        negative: the class that is 0 where the submission holds one probability and there are more than two classes.
+        skip_missing: leave out training rows without an image; a test row without one gets the prior.
+        skip_broken: the same for images that cannot be decoded.
+    """
+
+    competition: str | None = None
+    metric: str | None = None
+    metric_weights: tuple[tuple[str, float], ...] | None = None
+    task: Task | None = None
+    group: str | None = None
+    flips: bool | None = None
+    labels: str | None = None
+    label: str | None = None
+    sample: str | None = None
+    negative: str | None = None
+    skip_missing: bool = False
+    skip_broken: bool = False
+
+
+def asked_here(flags: Asked, folder: Path) -> Asked:
+    """What the flags say, and where they are silent what automl.toml in the folder says, if there is one.
+
+    Raises:
+        UsageError: the file is no TOML, or has a key or a value that means nothing.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return flags
+    said = {key: value for key, value in _read(path).items() if getattr(flags, key) in (None, False)}
+    return replace(flags, **said)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file's fields of `Asked`."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="mend its permissions") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}", hint='write lines such as metric = "qwk"') from error
+    return {key: _value(key, value, path) for key, value in document.items()}
+
+
+def _value(key: str, value: Any, path: Path) -> Any:
+    if key == "metric_weights":
+        return _weights(value, path)
+    if key == "task" and value in list(Task):
+        return Task(value)
+    kinds = {field.name: bool if "bool" in str(field.type) else str for field in fields(Asked)}
+    if key not in kinds:
+        near = difflib.get_close_matches(key, kinds, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use {', '.join(kinds)}"
+        raise UsageError(f"{path.name} has the key '{key}', which means nothing", hint=hint)
+    if key == "task" or not isinstance(value, kinds[key]):
+        wanted = ", ".join(Task) if key == "task" else {bool: "true or false", str: "text in quotes"}[kinds[key]]
+        raise UsageError(f"{path.name}: {key} = {value!r}", hint=f"give {wanted}")
+    return value
+
+
+def _weights(value: Any, path: Path) -> tuple[tuple[str, float], ...]:
+    numbers = isinstance(value, Mapping) and all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and weight >= 0 for weight in value.values()
+    )
+    if not numbers or not value:
+        raise UsageError(
+            f"{path.name}: metric_weights = {value!r}", hint="give a table of classes and their weights, none negative"
+        )
+    return tuple((str(name), float(weight)) for name, weight in value.items())

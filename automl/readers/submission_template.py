@@ -1,0 +1,118 @@
+"""The sample submission: what the competition wants to be handed in, read from the example that it gives.
+
+Not responsible for: which file it is (automl.readers.sample_submission), the images that its ids name
+(automl.readers.find_test_images), what its values mean (automl.readers.infer), or writing a submission
+(automl.ensemble).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from automl.data.competition import SubmissionKind, SubmissionTemplate
+from automl.errors import DataError, listed
+from automl.files.tables import Table
+
+SAMPLE_PATTERNS = ("sample_submission*.csv", "samplesubmission*.csv", "*sample_submission*.csv")  # of the lowered name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A sample submission: one column, nearly always the first, is the id, every other one a target.
+
+    Attributes:
+        id_position: of the column of ids.
+        image_ids: (n_test,) what names the test images; the rows' own ids but in the long form.
+        target_columns: names of the columns but the first; in the long form, of what the rows of an image stand for.
+        cells: (n_rows,) of (test image, target) in the long form, None elsewhere.
+    """
+
+    table: Table
+    image_ids: tuple[str, ...]
+    target_columns: tuple[str, ...]
+    cells: tuple[tuple[int, int], ...] | None = None
+    id_position: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """(n_rows,) as the sample writes them."""
+        return tuple(self.table.column(self.id_position))
+
+    @property
+    def id_column(self) -> str:
+        return self.table.header[self.id_position]
+
+    @property
+    def value_columns(self) -> tuple[str, ...]:
+        """The header without the column of ids."""
+        return _without(self.table.header, self.id_position)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """(n_rows,) the fields of the first target, without surrounding blanks."""
+        return tuple(value.strip() for value in self.table.column(0 if self.id_position else 1))
+
+
+def sample_of(table: Table, *, id_position: int = 0) -> Sample:
+    """The table as a sample submission with a row for each image.
+
+    Raises:
+        DataError: it is no table of distinct ids and of targets.
+    """
+    if table.delimiter != ",":
+        raise DataError(
+            f"{table.name} is separated by {table.delimiter!r}, but a submission by commas",
+            hint="save the sample submission with commas, as the competition gives it",
+        )
+    if len(table.header) < 2:
+        raise DataError(
+            f"{table.name} has one column alone: {listed(table.header)}",
+            hint="restore the sample submission: ids first, then one or more target columns",
+        )
+    sample = Sample(
+        table=table,
+        image_ids=tuple(table.column(id_position)),
+        target_columns=_without(table.header, id_position),
+        id_position=id_position,
+    )
+    _require_distinct_ids(sample)
+    return sample
+
+
+def is_sample_name(name: str) -> bool:
+    """Whether a file of that name, or of that name in an archive of its own, would be a sample submission."""
+    return any(fnmatchcase(PurePosixPath(name).name.lower(), pattern) for pattern in SAMPLE_PATTERNS)
+
+
+def template_of(sample: Sample, kind: SubmissionKind, n_ranked: int = 0) -> SubmissionTemplate:
+    """The sample's form, copied from it byte for byte."""
+    return SubmissionTemplate(
+        header=sample.table.header,
+        id_column=sample.id_position,
+        kind=kind,
+        ids=sample.ids,
+        n_ranked=n_ranked,
+        cells=sample.cells,
+    )
+
+
+def _without(names: tuple[str, ...], position: int) -> tuple[str, ...]:
+    return (*names[:position], *names[position + 1 :])
+
+
+def _require_distinct_ids(sample: Sample) -> None:
+    first_lines: dict[str, int] = {}
+    for image_id, line in zip(sample.ids, sample.table.lines, strict=True):
+        if not image_id.strip():
+            raise DataError(f"{sample.name} has a blank id in line {line}", hint="restore the sample submission")
+        if first_lines.setdefault(image_id, line) != line:
+            raise DataError(
+                f"{sample.name} names {listed([image_id])} in lines {first_lines[image_id]} and {line}",
+                hint="restore the sample submission: each id has one row",
+            )

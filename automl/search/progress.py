@@ -1,0 +1,266 @@
+"""What a person sees of a running search: one line per running trial on a terminal, plain lines elsewhere.
+
+An `Onlooker` passes everything on to the loop that it wraps and shows it. Not responsible for: deciding anything.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from automl.deadline import duration
+from automl.errors import printable
+from automl.search.search_loop import SearchLoop
+from automl.study.study import ENDED, SearchStudy, best_trials
+from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
+
+
+@dataclass(slots=True, kw_only=True)
+class ShownTrial:
+    """What is shown of a running trial, or of one of its folds that is trained by itself."""
+
+    name: str
+    description: str
+    n_epochs: int
+    device: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    started_s: float = 0.0
+    epoch_seconds: list[float] = field(default_factory=list)
+
+    def note(self, event: Progressed | Reported) -> None:
+        """Take in how far it has come."""
+        self.detail.update(event.detail)
+        if isinstance(event, Reported):
+            self.detail.update(epoch=event.step + 1, batch=0)
+            self.score = event.value
+            self.epoch_seconds.append(float(event.detail.get("seconds", 0.0)))
+
+    def left_s(self) -> float | None:
+        """How long the epochs to come will take if they take as long as the last one did; None before the first."""
+        if not self.epoch_seconds:
+            return None
+        return self.epoch_seconds[-1] * (self.n_epochs - len(self.epoch_seconds))
+
+
+class Screen(Protocol):
+    """Where a search is shown."""
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        """The state at this moment."""
+
+
+class Onlooker(abc.ABC):
+    """A supervisor that shows what passes between a runner and the loop that it wraps."""
+
+    def __init__(self, loop: Supervisor, screen: Screen, clock: Callable[[], float]) -> None:
+        self._loop = loop
+        self._screen = screen
+        self._clock = clock
+        self._begun_s = clock()
+        self._shown: dict[str, ShownTrial] = {}
+        self._summary = ""
+
+    def next_job(self) -> Job | None:
+        job = self._loop.next_job()
+        if job is not None:
+            config = job.payload["config"]
+            self._shown[job.id] = ShownTrial(
+                name=self._name(job),
+                description=describe_config(config),
+                n_epochs=config["epochs"],
+                started_s=self._clock(),
+            )
+        return job
+
+    def handle(self, event: Event) -> Verdict:
+        verdict = self._loop.handle(event)
+        shown = self._shown[event.job_id]
+        match event:
+            case Started():
+                shown.device = event.device
+                self._screen.line(f"{shown.name} starts on {event.device}: {shown.description}")
+            case Progressed() | Reported():
+                shown.note(event)
+            case Finished() | Stopped() | Failed():
+                del self._shown[event.job_id]
+                self._summary = self._summarised()
+                seconds = duration(self._clock() - shown.started_s)
+                self._screen.line(f"{shown.name} {self._ending(event)} after {seconds}; {self._summary}")
+        self._screen.redraw(list(self._shown.values()), self._summary)
+        return verdict
+
+    @abc.abstractmethod
+    def _name(self, job: Job) -> str:
+        """What the job is called."""
+
+    @abc.abstractmethod
+    def _ending(self, event: Event) -> str:
+        """What became of the event's job, in words."""
+
+    @abc.abstractmethod
+    def _summarised(self) -> str:
+        """How far all jobs together have come; asked for when one has ended."""
+
+
+class Watched(Onlooker):
+    """What is shown of a search."""
+
+    def __init__(
+        self,
+        loop: SearchLoop,
+        study: SearchStudy,
+        screen: Screen,
+        *,
+        n_trials: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(loop, screen, clock)
+        self._study = study
+        self._n_trials = n_trials
+        self._n_ended_before = study.n_in(*ENDED)
+        self._summary = self._summarised()
+
+    def _name(self, job: Job) -> str:
+        return f"trial {job.id}"
+
+    def _ending(self, event: Event) -> str:
+        return ending_of(self._study.optuna_study.get_trials(deepcopy=False)[int(event.job_id)], event)
+
+    def _summarised(self) -> str:
+        """Counts, the best trial, the time left; from the database, so only when a trial has ended."""
+        study = self._study.optuna_study
+        n_ended = self._study.n_in(*ENDED)
+        parts = [f"{n_ended} of {self._n_trials} ended"]
+        for state, word in ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed")):
+            if count := self._study.n_in(state):
+                parts.append(f"{count} {word}")
+        if best := best_trials(study, 1):
+            parts.append(f"best {best[0].value:.4f} (trial {best[0].number})")
+        n_new = n_ended - self._n_ended_before
+        if n_new > 0 and n_ended < self._n_trials:
+            left_s = (self._clock() - self._begun_s) / n_new * (self._n_trials - n_ended)
+            parts.append(f"about {duration(left_s)} left")
+        return ", ".join(parts)
+
+
+class PlainScreen:
+    """Lines only, for files and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, text: str) -> None:
+        try:
+            self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+        except (OSError, SystemExit):  # SystemExit is what rich makes of a closed pipe
+            # A search of days is worth more than its lines: from now on they go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        """Nothing: a file cannot be drawn over."""
+
+
+class QuietScreen:
+    """Nothing at all."""
+
+    def line(self, text: str) -> None:
+        """Nothing."""
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        """Nothing."""
+
+
+class LiveScreen:
+    """A table at the foot of the terminal that is drawn over, with the lines that stay above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def line(self, text: str) -> None:
+        self._live.console.print(printable(text), highlight=False, markup=False)
+
+    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+        table = Table.grid(padding=(0, 2))
+        for shown in running:
+            table.add_row(*[Text(cell) for cell in _cells(shown)])
+        self._live.update(Group(table, Text(summary, style="bold")))
+
+
+def describe_config(config: Mapping[str, Any]) -> str:
+    """The choices that tell one trial from another, in a line: the usual ones, then what is out of the ordinary."""
+    optim, loss = config["optim"], config["loss"]
+    sizes = "-".join(str(size) for size in config["resize"]["image_sizes"])
+    parts = [config["model"]["backbone"], f"{sizes} px"]
+    if loss["name"] != "cross_entropy":
+        gamma = loss["focal_gamma"]
+        parts.append(loss["name"] if gamma is None else f"{loss['name']} {gamma:.2g}")
+    parts += [f"{optim['optimizer']} {optim['lr']:.1e}", f"batch {config['batch_size']}", *_tricks(config)]
+    return ", ".join(parts)
+
+
+def _tricks(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names of what is switched on beyond the plain recipe."""
+    model, augment, transfer = config["model"], config["augment"], config["transfer"]
+    if config["optim"]["schedule"] != "cosine":
+        yield config["optim"]["schedule"]
+    if augment["policy"] != "light":
+        yield "not augmented" if augment["policy"] == "none" else augment["policy"]
+    yield from (mixing for mixing in ("mixup", "cutmix") if augment[f"{mixing}_alpha"] > 0)
+    if model["cut"]:
+        yield f"cut {model['cut']}"
+    if model["attention"] != "none":
+        yield model["attention"]
+    if model["pooling"] != "own":
+        yield f"{model['pooling']} pooling"
+    if model["hidden"]:
+        yield f"head {'-'.join(map(str, model['hidden']))}"
+    if transfer["trainable_blocks"] is not None:
+        yield f"last {transfer['trainable_blocks']} blocks" if transfer["trainable_blocks"] else "head alone"
+    if config["ema_horizon"] > 0:
+        yield "averaged"
+
+
+def ending_of(trial: FrozenTrial, event: Event) -> str:
+    """What became of a trial, in words."""
+    if trial.state == TrialState.COMPLETE:
+        is_best = trial.user_attrs.get("epoch_choice") == "best"
+        best = f" of epoch {trial.user_attrs['chosen_epoch'] + 1}, its best," if is_best else ""
+        return f"is complete with {trial.value:.4f}{best}"
+    if trial.state == TrialState.PRUNED and "dead_end" in trial.user_attrs:
+        return f"is a dead end: {trial.user_attrs['dead_end']}"
+    if trial.state == TrialState.PRUNED:
+        return f"is pruned at {trial.value:.4f}" if trial.value is not None else "is pruned"
+    if trial.state == TrialState.FAIL:
+        return f"failed: {trial.user_attrs.get('fail_reason', 'unknown')}"
+    return f"is tried again: {event.reason}" if isinstance(event, Failed) else "is interrupted"
+
+
+def _cells(shown: ShownTrial) -> list[str]:
+    detail = shown.detail
+    epoch = int(detail.get("epoch", 0)) + 1
+    batch = f" {100 * detail['batch'] // detail['n_batches']}%" if detail.get("n_batches") else ""
+    return [
+        shown.name,
+        shown.device,
+        f"epoch {min(epoch, shown.n_epochs)}/{shown.n_epochs}{batch}",
+        f"{detail['image_size']} px" if "image_size" in detail else "",
+        f"{detail['images_per_s']:.0f} images/s" if "images_per_s" in detail else "",
+        f"{shown.score:.4f}" if shown.score is not None else "",
+        f"{duration(left_s)} left" if (left_s := shown.left_s()) is not None else "",
+        shown.description,
+    ]

@@ -1,0 +1,266 @@
+"""The study: Optuna's SQLite file, its terms, and how interrupted trials are taken up again.
+
+One process, the driver, writes it; whoever else wants to look opens it read-only. Not responsible for: which job runs
+when (automl.search.search_loop) or what a trial trains (automl.training).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import statistics
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+import sqlalchemy.exc
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from automl.artifacts import StudyFiles, remove_leftovers
+from automl.errors import StorageError, UsageError
+from automl.space import Space
+from automl.study.lock import locked
+from automl.study.pruners import build_pruner
+from automl.study.samplers import SeededQuestions, build_sampler
+from automl.suggest import Suggest
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+TERMS = "terms"  # user attribute of the study
+SQLITE_TIMEOUT_S = 60.0  # how long a write waits for somebody else's lock on the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What all trials of a study have in common; a study refuses to go on with other ones."""
+
+    space: str
+    space_fingerprint: str
+    competition_fingerprint: str
+    metric: str
+    direction: str
+    epochs: int
+    train_folds: int
+    seed: int
+
+
+WORDS_OF_TERMS = {
+    "space": "search space",
+    "space_fingerprint": "search space (its choices, ranges, --fix or --choices)",
+    "competition_fingerprint": "competition folder (its images, ids or labels)",
+    "metric": "metric",
+    "direction": "direction",
+    "epochs": "number of epochs",
+    "train_folds": "number of training folds",
+    "seed": "seed",
+}
+
+
+class SearchStudy:
+    """A study as its driver uses it: ask, report, tell, adopt.
+
+    Attributes:
+        optuna_study: the study itself; its sampler is seeded anew for each trial.
+    """
+
+    def __init__(self, optuna_study: optuna.Study, *, sampler: str = "tpe", seed: int = 0) -> None:
+        self.optuna_study = optuna_study
+        self._sampler = sampler
+        self._seed = seed
+
+    def ask(self, space: Space) -> Trial:
+        """A new trial: the next of the space's first trials while they last, then the sampler's choice.
+
+        The sampler is seeded by the trial's number, since a resumed process would otherwise draw again what the
+        process before it drew.
+        """
+        trials = self.optuna_study.get_trials(deepcopy=False)
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        proposals = space.proposals() if len(trials) < 64 else []
+        if not waiting and len(trials) < len(proposals):
+            self.optuna_study.enqueue_trial(proposals[len(trials)])
+        self._seed_sampler(len(trials))
+        return self.optuna_study.ask()
+
+    def running(self) -> list[Trial]:
+        """The trials that an earlier process left unfinished, in the order of their numbers, fit to go on."""
+        frozen = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [self._adopted(trial) for trial in frozen]
+
+    def questions(self, trial: Trial) -> Suggest:
+        """The trial to put a space's questions to; each answer is seeded by the trial's number and the question.
+
+        So a trial that was cut short between two questions gets the answers that it would have got.
+        """
+        return SeededQuestions(trial, lambda question: self._seed_sampler(trial.number, question))
+
+    def report(self, trial: Trial, step: int, value: float) -> bool:
+        """Note a step's value once; whether the pruner would stop the trial there, False for a step already known."""
+        if step in self.frozen(trial).intermediate_values:
+            return False
+        trial.report(value, step)
+        return bool(trial.should_prune())
+
+    def tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
+        """End a trial; telling the same end twice does no harm."""
+        self.optuna_study.tell(trial, value, state=state, skip_if_finished=True)
+
+    def frozen(self, trial: Trial) -> FrozenTrial:
+        """The trial as the study holds it."""
+        frozen: FrozenTrial = self.optuna_study._storage.get_trial(trial._trial_id)
+        return frozen
+
+    def n_in(self, *states: TrialState) -> int:
+        """How many trials are in one of the states."""
+        return len(self.optuna_study.get_trials(deepcopy=False, states=states))
+
+    def median_seconds(self) -> float:
+        """How long a complete trial took; 0 where none is complete."""
+        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        seconds = [float(trial.user_attrs.get("seconds", 0.0)) for trial in complete]
+        return statistics.median(seconds) if seconds else 0.0
+
+    def _adopted(self, frozen: FrozenTrial) -> Trial:
+        # `ask` returns just this object for a new trial; Optuna has no public way to get it for a running one.
+        return Trial(self.optuna_study, frozen._trial_id)
+
+    def _seed_sampler(self, number: int, question: str = "") -> None:
+        self.optuna_study.sampler = build_sampler(
+            self._sampler, study_seed=self._seed, trial_number=number, question=question
+        )
+
+
+@contextlib.contextmanager
+def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner: str = "rank") -> Iterator[SearchStudy]:
+    """The study in its folder, made there if it is new, and locked against a second driver.
+
+    Raises:
+        StudyInUseError: another process has it.
+        UsageError: it was begun with other terms.
+        StorageError: its file is damaged, of another version, or missing beside the trials that it should hold; or it
+            cannot be written, also later on.
+    """
+    build_sampler(sampler, study_seed=0, trial_number=0)
+    chosen_pruner = build_pruner(pruner, epochs=terms.epochs)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with locked(files), _told_as_storage_errors(files):
+        _check_file(files)
+        remove_leftovers(files)
+        optuna_study = optuna.create_study(
+            study_name=files.root.name,
+            storage=_storage(f"sqlite:///{files.study_db}"),
+            direction=optuna.study.StudyDirection[terms.direction.upper()],
+            pruner=chosen_pruner,
+            load_if_exists=True,
+        )
+        _check_terms(optuna_study, terms, files)
+        _name_metric(optuna_study, terms.metric)
+        yield SearchStudy(optuna_study, sampler=sampler, seed=terms.seed)
+
+
+def read_study(files: StudyFiles) -> optuna.Study:
+    """The study, to look at only.
+
+    Raises:
+        UsageError: there is none.
+        StorageError: its file is damaged.
+    """
+    if not files.study_db.exists():
+        raise UsageError(
+            f"there is no study in {files.root}", hint="begin one with automl search, or name it with --study"
+        )
+    _check_file(files)
+    storage = _storage(f"sqlite:///file:{files.study_db}?mode=ro&uri=true")
+    return optuna.load_study(study_name=files.root.name, storage=storage)
+
+
+def terms_of(optuna_study: optuna.Study) -> Terms:
+    """The terms that a study was begun with."""
+    return Terms(**optuna_study.user_attrs[TERMS])
+
+
+def best_trials(optuna_study: optuna.Study, k: int | None = None) -> list[FrozenTrial]:
+    """The k best complete trials (all for None), best first; equal ones in the order of their numbers."""
+    complete = optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    sign = -1.0 if optuna_study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+    ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    return ranked[:k]
+
+
+@contextlib.contextmanager
+def _told_as_storage_errors(files: StudyFiles) -> Iterator[None]:
+    """Turn what SQLite reports, however Optuna and SQLAlchemy have wrapped it, into one line."""
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        cause: BaseException = error
+        while not isinstance(cause, sqlite3.Error) and cause.__context__ is not None:
+            cause = cause.__context__
+        raise StorageError(
+            f"{files.study_db} cannot be written: {cause}",
+            hint="free some space, or end what locks the file, then run the same command again: nothing is lost",
+        ) from error
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}})
+    except RuntimeError as error:  # its tables are of another version
+        raise StorageError(
+            f"{url.removeprefix('sqlite:///')} is not of this version: {str(error).splitlines()[0]}",
+            hint="copy it, then run optuna storage upgrade --storage sqlite:///FILE, or use the optuna that wrote it",
+        ) from error
+
+
+def _check_file(files: StudyFiles) -> None:
+    path = files.study_db
+    if not path.exists():
+        if files.trials.exists():
+            raise StorageError(
+                f"{path} is missing, but {files.trials} holds trials",
+                hint="restore the file from a backup, or begin another study with --study",
+            )
+        return
+    try:
+        # Not read-only: after a kill in the middle of a commit, the first to look has to undo that commit.
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=SQLITE_TIMEOUT_S)) as db:
+            (verdict,) = db.execute("PRAGMA quick_check").fetchone()
+            has_studies = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'studies'").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        verdict, has_studies = str(error), True
+    # A file without tables is what a kill during the very first second leaves: whole, if no trial exists yet.
+    if verdict != "ok" or (not has_studies and files.trials.exists()):
+        reason = verdict if verdict != "ok" else "it has no tables"
+        raise StorageError(
+            f"{path} is damaged: {reason}",
+            hint="restore the file from a backup, or begin another study with --study",
+        )
+
+
+def _check_terms(optuna_study: optuna.Study, terms: Terms, files: StudyFiles) -> None:
+    begun = optuna_study.user_attrs.get(TERMS)
+    if begun is None:
+        optuna_study.set_user_attr(TERMS, asdict(terms))
+        return
+    now = json.loads(json.dumps(asdict(terms)))
+    different = [name for name in now if now[name] != begun.get(name)]
+    if different:
+        raise UsageError(
+            f"study '{files.root.name}' was begun with another {_difference(different[0], begun, now)}",
+            hint="give the same flags as before to go on with it, or begin another with --study",
+        )
+
+
+def _name_metric(optuna_study: optuna.Study, metric: str) -> None:
+    """Have the dashboard write the metric's name on its axes."""
+    if optuna_study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna_study.set_metric_names([metric])
+
+
+def _difference(name: str, begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    words = WORDS_OF_TERMS[name]
+    return words if name.endswith("fingerprint") else f"{words}: {begun.get(name)}, not {now[name]}"

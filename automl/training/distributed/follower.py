@@ -1,0 +1,141 @@
+"""A process that trains on a further device of a trial: `python -m automl.training.distributed.follower LEADER_PID`.
+
+Its stdin brings the job, then {"fold": ...} and {"epoch": ..., "plateaus": ...} in turn; a byte on its stdout says
+that a fold is prepared. It prepares and trains exactly as its leader does, and writes, reports and decides nothing. It
+never outlives its leader.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from automl.training.checkpoints import TrainingState
+from automl.training.distributed.leader import OUT_OF_MEMORY
+from automl.training.distributed.ranks import Ranks, enter_store
+from automl.training.fold import Setting, prepare_fold
+from automl.training.optim.accumulation import DeadEnd
+from automl.training.seeding import use_repeatable_arithmetic
+from automl.training.training_loop import FoldTask, train_epoch
+
+_LEADER_GONE = 99  # exit code
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: Sequence[str]) -> None:
+    (leader_pid,) = arguments
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to everybody at once; the leader decides
+        signal.signal(number, signal.SIG_IGN)
+    _die_with(int(leader_pid))
+    faulthandler.enable()
+    orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_read, args=(os.dup(0), orders), name="leader-link", daemon=True).start()
+    ready_fd = _take_stdout()
+    try:
+        _follow(orders, ready_fd, **orders.get())
+    except torch.OutOfMemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+@dataclass
+class SilentContext:
+    """The context of a process that nobody listens to."""
+
+    device: str
+    n_threads: int
+
+    def report(self, step: int, value: float, detail: Mapping[str, Any] | None = None) -> None:
+        pass
+
+    def beat(self, detail: Mapping[str, Any] | None = None) -> None:
+        pass
+
+
+def _follow(
+    orders: SimpleQueue[dict[str, Any]],
+    ready_fd: int,
+    *,
+    payload: Mapping[str, Any],
+    device: str,
+    n_threads: int,
+    rank: int,
+    n_ranks: int,
+    port: int,
+) -> None:
+    """Do as the leader says, until it is gone."""
+    ranks = Ranks(rank, n_ranks, device)
+    setting = replace(Setting.opened(payload, SilentContext(device, n_threads)), peers=ranks)
+    use_repeatable_arithmetic()
+    torch.set_num_threads(setting.own_threads)
+    fold: _Fold | None = None
+    while True:
+        order = orders.get()
+        if "fold" in order:
+            fold = None  # before the next one takes memory
+            fold = _Fold(*prepare_fold(setting, order["fold"]))
+            os.write(ready_fd, b".")
+            continue
+        if not dist.is_initialized():
+            ranks.join(enter_store(port))
+        assert fold is not None
+        fold.train(order["epoch"], order["plateaus"])
+
+
+class _Fold:
+    def __init__(self, task: FoldTask, state: TrainingState) -> None:
+        self._task, self._state, self._next_epoch = task, state, len(state.history)
+
+    def train(self, epoch: int, plateaus: int) -> None:
+        """Train an epoch that the leader trains.
+
+        Raises:
+            RuntimeError: this process has come to another epoch than its leader.
+        """
+        if epoch != self._next_epoch:
+            raise RuntimeError(f"the leader begins epoch {epoch}, but the checkpoint leads to epoch {self._next_epoch}")
+        try:
+            train_epoch(self._task, self._state, epoch, plateaus=plateaus, on_batch=lambda now: None)
+        except DeadEnd:  # the leader meets the same one, and says so
+            signal.pause()
+        self._next_epoch += 1
+
+
+def _read(order_fd: int, orders: SimpleQueue[dict[str, Any]]) -> None:
+    # Plain reads: a buffered reader held by a daemon thread can crash the interpreter's shutdown.
+    unread = b""
+    while chunk := os.read(order_fd, 65536):
+        *lines, unread = (unread + chunk).split(b"\n")
+        for line in lines:
+            orders.put(json.loads(line))
+    os._exit(_LEADER_GONE)
+
+
+def _die_with(leader_pid: int) -> None:
+    """Have the kernel kill this process when the leader's thread that started it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != leader_pid:  # it ended before the call
+        os._exit(_LEADER_GONE)
+
+
+def _take_stdout() -> int:
+    """Move the line to the leader out of reach of whatever is printed, which goes where stderr goes."""
+    ready_fd = os.dup(1)
+    os.dup2(2, 1)
+    return ready_fd
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,78 @@
+"""What a configuration's loss is called, and which objective it stands for with each task.
+
+A space is written for every task, so that a name means what it comes closest to: a class against the rest is the same
+question whether an image has one class or several. Imports no torch, so that a search can ask before it begins. Not
+responsible for: the objectives themselves (automl.training.loss.losses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from automl.errors import UsageError
+from automl.tasks import Task
+
+Objective = Literal[
+    "cross_entropy",  # of a softmax over the classes
+    "focal",
+    "binary",  # of a sigmoid for each class, or of the place of each value
+    "focal_binary",
+    "quality_focal",
+    "thresholds",  # of a sigmoid for each step from a class to the next
+    "class_number",  # the distance on the scale of the class numbers
+    "place",  # the distance on the scale of the values
+]
+
+_ONE_CLASS: dict[str, Objective] = {
+    "cross_entropy": "cross_entropy",
+    "focal": "focal",
+    "bce": "binary",
+    "focal_bce": "focal_binary",
+    "ordinal": "thresholds",
+    "smooth_l1": "class_number",
+}
+OBJECTIVES: dict[Task, dict[str, Objective]] = {
+    Task.BINARY: _ONE_CLASS,
+    Task.MULTICLASS: _ONE_CLASS,
+    Task.ORDINAL: _ONE_CLASS,
+    Task.MULTILABEL: {
+        "cross_entropy": "binary",
+        "focal": "focal_binary",
+        "bce": "binary",
+        "focal_bce": "focal_binary",
+    },
+    Task.REGRESSION: {
+        "cross_entropy": "binary",
+        "focal": "quality_focal",
+        "bce": "binary",
+        "focal_bce": "quality_focal",
+        "smooth_l1": "place",
+    },
+}
+
+
+def objective_of(loss_name: str, task: Task) -> Objective:
+    """What the loss of that name trains in a competition of that task.
+
+    Raises:
+        UsageError: it has no meaning there.
+    """
+    require_losses_fit([loss_name], task)
+    return OBJECTIVES[task][loss_name]
+
+
+def require_losses_fit(loss_names: Iterable[str], task: Task) -> None:
+    """Refuse a space that may ask for a loss that cannot be trained, saying which of its losses can.
+
+    Raises:
+        UsageError: one of the names has no meaning with that task.
+    """
+    names, known = list(loss_names), OBJECTIVES[task]
+    unfit = [name for name in names if name not in known]
+    if unfit:
+        left = [name for name in names if name in known] or list(known)
+        raise UsageError(
+            f"loss = '{unfit[0]}' cannot be trained where the task is {task.value}",
+            hint=f"leave it out with --choices loss={','.join(left)}, or name another task with --task",
+        )

@@ -1,0 +1,107 @@
+"""timm's backbones by name, each built so that it takes as many image sizes as it can.
+
+A skeleton has everything but numbers: it costs no memory and no arithmetic, and answers what shapes come out of what
+image size. Not responsible for: weights (automl.training.network.pretrained), nor what is taken off
+(automl.training.network.body).
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+import automl.training.network.classics  # noqa: F401 - registers its models with timm
+from automl.errors import UsageError, listed
+
+# What a backbone says to images of a size that it does not take.
+REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError)
+
+
+def require_known(backbone: str) -> None:
+    """Raises:
+    UsageError: timm has no backbone of this name, or no weights by its tag.
+    """
+    name, _, tag = backbone.partition(".")
+    known = timm.list_models()
+    if name in known and (not tag or backbone in timm.list_pretrained(f"{name}.*")):
+        return
+    raise UsageError(f"timm has no backbone '{backbone}'", hint=f"did you mean {listed(_names_like(backbone))}?")
+
+
+def create(backbone: str, **arguments: Any) -> nn.Module:
+    """timm's model, whose positions are interpolated where it has a way to take other image sizes than its own.
+
+    The parameters are those of timm's model for its own image size, in names and shapes, and so are its outputs there.
+    Source: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words, section 3.2 (interpolated position embeddings).
+    """
+    if _interpolates(backbone):
+        arguments["dynamic_img_size"] = True
+    model: nn.Module = timm.create_model(backbone, **arguments)
+    return model
+
+
+def skeleton(backbone: str) -> nn.Module:
+    """The model that `create` builds, in evaluation mode and without numbers in it; the caller's own."""
+    return copy.deepcopy(_skeleton(backbone))
+
+
+def blank_images(image_size: int) -> Tensor:
+    """(2, 3, S, S) for skeletons."""
+    return torch.empty(2, 3, image_size, image_size, device="meta")
+
+
+def own_image_size(model: nn.Module) -> int:
+    """The size that the backbone was pretrained with."""
+    pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return int(pretrained["input_size"][-1])
+
+
+@cache
+def _skeleton(backbone: str) -> nn.Module:
+    """Builds leave the random numbers as they were, should one of them draw some."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return create(backbone).eval()
+
+
+@cache
+def _interpolates(backbone: str) -> bool:
+    """Whether timm's builder of this family knows the argument for it."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            timm.create_model(backbone, dynamic_img_size=True)
+    except TypeError as error:
+        if "dynamic_img_size" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _names_like(backbone: str) -> list[str]:
+    """Names that may have been meant, the likeliest first."""
+    written = backbone.rpartition("/")[2].lower().replace("-", "_")
+    name, _, tag = written.partition(".")
+    known = timm.list_models()
+    renamed = getattr(timm.models._registry, "_deprecated_models", {}).get(written)
+    if renamed:
+        return [renamed]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3) or known[:3]
+        if not tag:
+            return near
+        return [model for known_name in near for model in _tagged(known_name, tag)[:1]]
+    if not tag or f"{name}.{tag}" in timm.list_pretrained(f"{name}.*"):
+        return [written]
+    return _tagged(name, tag)[:3]
+
+
+def _tagged(name: str, tag: str) -> list[str]:
+    """The model's names with the tags of its weights, the likest first, or its bare name where it has none."""
+    tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{name}.*")]
+    near = difflib.get_close_matches(tag, tags, n=len(tags) or 1, cutoff=0.0)
+    return [f"{name}.{known}" for known in near] or [name]

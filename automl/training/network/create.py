@@ -1,0 +1,201 @@
+"""From a config to its network, with pretrained or with trained weights, and how it wants its pixels normalised.
+
+Pretrained weights come from timm's hub or from safetensors files in a folder, whole or not at all: a model is never
+quietly left untrained. Not responsible for: which parameters train (automl.training.optim.freezing), nor where the
+weights of a trained fold lie (automl.artifacts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from automl.artifacts import digest_of
+from automl.config import LossConfig, ModelConfig, TrialConfig
+from automl.data.competition import Competition
+from automl.errors import StorageError, UsageError, listed
+from automl.tasks import Task
+from automl.training.network.backbones import REFUSALS, create, require_known
+from automl.training.network.body import Reading, map_reading, pooled_reading
+from automl.training.network.heads import build_head, build_neck
+from automl.training.network.input_sizes import size_rule
+from automl.training.network.network import Network
+from automl.training.network.outputs import Link, link_of
+from automl.training.network.pretrained import load_file_weights, load_hub_weights
+
+Model = TypeVar("Model", bound=nn.Module)
+
+CLASSES = "classes"  # under which a file of trained weights names the classes that they are of
+REFIT = "make them again with automl refit, or leave this trial out"
+
+
+def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None, link: Link | None = None) -> Network:
+    """The config's network with a fresh head, in training mode on the CPU.
+
+    Args:
+        weights_dir: folder of pretrained weights, or None for the hub.
+        link: what the outputs mean; None is a softmax over n_classes.
+
+    Raises:
+        UsageError: timm has no such backbone, or it has not what the config asks of it.
+        UnfitEnvironmentError: the pretrained weights cannot be had or do not fit.
+    """
+    require_known(model.backbone)
+    reading = _reading(model)
+    if not model.pretrained:
+        whole = _create(model)
+    elif weights_dir is not None:
+        whole = load_file_weights(lambda **changes: _create(model, **changes), model.backbone, weights_dir)
+    else:
+        whole = load_hub_weights(lambda **changes: _create(model, **changes), model.backbone)
+    return _assembled(model, whole, reading, link or link_of(LossConfig(), Task.MULTICLASS, n_classes))
+
+
+def load_trained(config: TrialConfig, weights: Path, *, competition: Competition, device: str) -> Network:
+    """The network that was trained on a fold, in evaluation mode on the device.
+
+    Args:
+        weights: a file that `automl.training.fold_outputs.save_fold` wrote; it may hold half precision.
+
+    Raises:
+        StorageError: it is missing, damaged, of another network, of one that this timm has not, or of other classes.
+    """
+    try:
+        require_known(config.model.backbone)
+    except UsageError as error:
+        raise StorageError(f"the weights {weights} cannot be loaded: {error.problem}", hint=REFIT) from error
+    link = link_of(config.loss, competition.task, competition.n_classes)
+    network = _assembled(config.model, _create(config.model), _reading(config.model), link)
+    if not weights.exists():
+        raise missing_weights([weights])
+    try:
+        with safetensors.safe_open(weights, framework="pt") as file:
+            classes = (file.metadata() or {}).get(CLASSES)
+        network.load_state_dict(safetensors.torch.load(weights.read_bytes()))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(f"the weights {weights} cannot be loaded: {reason}", hint=REFIT) from error
+    if classes not in (None, classes_digest(competition)):
+        raise StorageError(f"the weights {weights} are of other classes, or of another order of them", hint=REFIT)
+    return placed(network, device).eval()
+
+
+def missing_weights(paths: Sequence[Path]) -> StorageError:
+    """What to raise where trained weights are gone."""
+    names = listed([str(path) for path in paths])
+    return StorageError(f"weights are missing: {names}", hint=REFIT)
+
+
+def classes_digest(competition: Competition) -> str:
+    """A short fingerprint of the classes in their order."""
+    return digest_of(competition.classes)
+
+
+def placed(model: Model, device: str) -> Model:
+    """The model itself on the device, in the memory layout that the device's convolutions prefer."""
+    memory_format = torch.channels_last if device.startswith("cuda") else torch.preserve_format
+    return model.to(device=torch.device(device), memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
+
+
+def require_sizes_fit(model: nn.Module, image_sizes: tuple[int, ...], backbone: str) -> None:
+    """Try one blank image of each size.
+
+    Raises:
+        UsageError: the backbone cannot take images of one of the sizes.
+    """
+    model.eval()
+    for image_size in sorted(set(image_sizes)):
+        try:
+            with torch.no_grad():
+                model(torch.zeros(1, 3, image_size, image_size))
+        except REFUSALS as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(
+                f"'{backbone}' cannot take images of {image_size} x {image_size} pixels: {reason}",
+                hint=f"choose sizes that it takes ({size_rule(backbone)}): --choices resize=... or backbone=...",
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Mean and standard deviation per channel, of pixels scaled to [0, 1], that a backbone was pretrained with."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Normalisation:
+        """The one in the backbone's pretrained_cfg."""
+        pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+        return cls(mean=tuple(pretrained["mean"]), std=tuple(pretrained["std"]))
+
+    def __call__(self, images: NDArray[np.uint8], device: str) -> Tensor:
+        """(B, S, S, 3) pixels -> (B, 3, S, S) float32 on the device, where the arithmetic is done."""
+        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+        if not device.startswith("cuda"):
+            pixels = pixels.contiguous()
+        mean = torch.tensor(self.mean, device=device).view(1, -1, 1, 1) * 255.0
+        std = torch.tensor(self.std, device=device).view(1, -1, 1, 1) * 255.0
+        return (pixels - mean) / std
+
+
+def _reading(model: ModelConfig) -> Reading:
+    return pooled_reading(model.backbone) if model.pooling == "own" else map_reading(model.backbone, model.cut)
+
+
+def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Link) -> Network:
+    """The network around what the reading leaves of timm's whole model."""
+    neck: nn.Module
+    if reading.pooled:
+        neck, n_features = nn.Identity(), reading.n_features
+    else:
+        neck, n_features = build_neck(reading.n_features, attention=model.attention, pooling=model.pooling)
+    head = build_head(n_features, link.n_outputs, hidden=model.hidden, dropout=model.dropout)
+    last = head.get_submodule("fc")
+    if link.initial_std is not None:
+        nn.init.normal_(last.get_parameter("weight"), std=link.initial_std)
+    if link.initial_bias is not None:
+        with torch.no_grad():
+            last.get_parameter("bias").copy_(torch.tensor(link.initial_bias))
+    return Network(body=reading.trim(whole), reading=reading, neck=neck, head=head, link=link)
+
+
+def _create(model: ModelConfig, **changes: Any) -> nn.Module:
+    """timm's whole model with the config's regularisation; without changes a model of ImageNet's classes.
+
+    Source: Huang et al. 2016, Deep Networks with Stochastic Depth, section 3 (drop_path).
+    """
+    if model.drop_path > 0:
+        changes["drop_path_rate"] = model.drop_path
+    changes["drop_rate"] = model.dropout if model.pooling == "own" else 0.0
+    try:
+        built = create(model.backbone, **changes)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise UsageError(
+            f"'{model.backbone}' has no stochastic depth, but drop_path = {model.drop_path:g}",
+            hint="ask for drop_path only with backbones that have it",
+        ) from error
+    _leave_dropout_to_head(built, model.dropout)
+    return built
+
+
+def _leave_dropout_to_head(model: nn.Module, dropout: float) -> None:
+    """Take away the dropout before the classifier, and leave those between fully connected layers before it (VGG).
+
+    timm has it as a module, the last of those with this rate, or as a function that reads `drop_rate`.
+    """
+    model.drop_rate = 0.0  # type: ignore[assignment]
+    drops = [part for part in model.modules() if isinstance(part, nn.Dropout) and part.p == dropout > 0]
+    if drops:
+        drops[-1].p = 0.0

@@ -1,0 +1,183 @@
+"""Weights that another trial has trained, as the beginning of this one (`--init-from`).
+
+Within one competition no image may be validated on that the weights have seen: folds must be the same, and each starts
+from its own. Not responsible for: pretrained weights (automl.training.network.pretrained), nor which trials keep theirs
+(automl.search.upkeep).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl.artifacts import StudyFiles, TrialFiles, read_json
+from automl.config import ModelConfig, TrialConfig
+from automl.data.competition import Competition, load_competition
+from automl.data.folds import load_folds
+from automl.errors import StorageError, UsageError
+from automl.tasks import Task
+from automl.training.network.network import Network
+from automl.training.network.outputs import Link, link_of
+
+Folds = NDArray[np.int64]
+
+
+def inherit_weights(model: Network, source: Path, *, fold: int, competition: Competition, folds: Folds) -> list[str]:
+    """Fill body and neck with what the trial in the folder has trained; the parts that were filled.
+
+    The head is filled too where it tells the same classes apart, or the same values on the same scales, by the same
+    link with the same layers; otherwise it stays fresh. Statistics of batch norms are inherited with the weights.
+
+    Args:
+        source: a trial's folder, automl_runs/NAME/trials/00017.
+        folds: (n,) of this competition's training images.
+
+    Raises:
+        UsageError: as `weights_to_inherit`, or body and neck are of another kind.
+        StorageError: a file is damaged.
+    """
+    path = weights_to_inherit(source, fold=fold, competition=competition, folds=folds)
+    trained, own = _read(path), model.state_dict()
+    _require_fit(trained, own, path, inherited_model(source))
+    head = {name for name in own if name.startswith("head.")}
+    fits = {name: trained[name].shape for name in head & set(trained)} == {name: own[name].shape for name in head}
+    theirs = _competition(source)
+    link = link_of(_config(source).loss, theirs.task, theirs.n_classes)
+    asks_the_same = (theirs.classes, theirs.scales) == (competition.classes, competition.scales)
+    is_known = fits and asks_the_same and _is_same(link, model.link)
+    model.load_state_dict({name: trained[name] if is_known or name not in head else own[name] for name in own})
+    return ["body", "neck", "head"] if is_known else ["body", "neck"]
+
+
+def weights_to_inherit(source: Path, *, fold: int, competition: Competition, folds: Folds) -> Path:
+    """The file with which the fold begins: that of the same fold of the same images, or of other images' first fold.
+
+    Raises:
+        UsageError: the folder is no trial's, has no such weights, or they have seen images to validate on.
+        StorageError: a file is damaged.
+    """
+    theirs, files = _competition(source), TrialFiles(source)
+    their_folds = load_folds(StudyFiles(_study(source)).folds, theirs)
+    if _share_images(competition, theirs):
+        if theirs.image_ids != competition.image_ids or not np.array_equal(their_folds, folds):
+            raise UsageError(
+                f"{source} was trained on other folds of the same images, and has seen what is validated here",
+                hint="begin with a trial of a study of the same images and --seed, whose folds are the same",
+            )
+        candidates = [fold]
+    else:
+        candidates = np.unique(their_folds[their_folds >= 0]).tolist()
+    paths = (place.weights(number) for number in candidates for place in (files, files.retrained("refit")))
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        which = f"fold {candidates[0]}" if len(candidates) == 1 else "any fold"
+        raise UsageError(
+            f"{source} has no weights of {which}",
+            hint="make them in its study with automl refit, or choose a trial that has them",
+        )
+    return found
+
+
+def inherited_model(source: Path) -> ModelConfig:
+    """The network that the trial in the folder has trained.
+
+    Raises:
+        UsageError: the folder is no trial's, or one of another version.
+        StorageError: its configuration is damaged.
+    """
+    return _config(source).model
+
+
+def _config(source: Path) -> TrialConfig:
+    path = TrialFiles(source).config
+    if not path.is_file():
+        raise UsageError(
+            f"{source} is not the folder of a trial: it has no {path.name}",
+            hint="name one such as automl_runs/NAME/trials/00017",
+        )
+    return TrialConfig.from_json(read_json(path))
+
+
+def _study(source: Path) -> Path:
+    return source.resolve().parent.parent
+
+
+def _competition(source: Path) -> Competition:
+    """That the trial was trained for."""
+    _config(source)
+    path = StudyFiles(_study(source)).competition
+    if not path.is_file():
+        raise UsageError(
+            f"{source} is not in the folder of its study: there is no {path}",
+            hint="bring competition.json and folds.csv along, two levels above the trial",
+        )
+    return load_competition(path)
+
+
+def _share_images(ours: Competition, theirs: Competition) -> bool:
+    """Whether the folders are one, or all images of the smaller are in the larger by name and label."""
+    if ours.root.resolve() == theirs.root.resolve():
+        return True
+    smaller, larger = sorted((_labelled(ours), _labelled(theirs)), key=len)
+    return smaller <= larger
+
+
+def _labelled(competition: Competition) -> set[tuple[str, str]]:
+    names = (path.relative_to(competition.root).as_posix() for path in competition.image_paths)
+    return set(zip(names, _texts_of(competition), strict=True))
+
+
+def _texts_of(competition: Competition) -> list[str]:
+    """Each image's label in words: its class, its labels, or its values."""
+    targets, classes = competition.targets.tolist(), competition.classes
+    if competition.task.one_class_each:
+        return [classes[target] for target in targets]
+    if competition.task is Task.MULTILABEL:
+        return [str(sorted(name for name, is_there in zip(classes, row, strict=True) if is_there)) for row in targets]
+    return [str(dict(sorted(zip(classes, row, strict=True)))) for row in targets]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (OSError, safetensors.SafetensorError) as error:
+        raise StorageError(
+            f"the weights {path} cannot be loaded: {error}", hint="choose another trial, or restore the file"
+        ) from error
+
+
+def _require_fit(trained: dict[str, Tensor], own: dict[str, Tensor], path: Path, theirs: ModelConfig) -> None:
+    """Body and neck have the same tensors."""
+    mismatch = next(filter(None, (_mismatch(name, trained, own) for name in (*own, *trained))), None)
+    if mismatch is not None:
+        raise UsageError(
+            f"{path} does not fit the network of this trial: {mismatch}",
+            hint=f"fix what its trial had: backbone {theirs.backbone}, cut {theirs.cut}, "
+            f"attention {theirs.attention}, pooling {theirs.pooling}",
+        )
+
+
+def _mismatch(name: str, trained: dict[str, Tensor], own: dict[str, Tensor]) -> str | None:
+    if name.startswith("head."):
+        return None
+    if name not in trained:
+        return f"it lacks '{name}'"
+    if name not in own:
+        return f"it has '{name}', which the network lacks"
+    if trained[name].shape != own[name].shape:
+        return f"'{name}' is {tuple(trained[name].shape)} in it, but {tuple(own[name].shape)} in the network"
+    return None
+
+
+def _is_same(link: Link, other: Link) -> bool:
+    """Whether both make the same probabilities of the same outputs."""
+    if (link.n_classes, link.n_outputs) != (other.n_classes, other.n_outputs):
+        return False
+    outputs = 3.0 * torch.randn(16, link.n_outputs, generator=torch.Generator().manual_seed(0))
+    return torch.equal(link.probs(outputs), other.probs(outputs))

@@ -1,0 +1,118 @@
+"""Optimizers by name, with weight decay only where it belongs.
+
+All of them can be rebuilt from their state_dict, which holds nothing but dicts, lists, tensors and scalars. Not
+responsible for: the course of the learning rate (automl.training.optim.schedules), nor when a step is taken
+(automl.training.optim.step).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm.optim
+import torch
+from torch import Tensor, nn
+
+from automl.config import OptimConfig, TransferConfig
+from automl.training.optim.param_groups import parameter_groups
+
+# timm's optimizer that takes the step. SGD has Nesterov momentum; for the rest of sam see automl.training.optim.step.
+BASES = {"lookahead_adam": "adam", "sam": "sgd"}
+LOOKAHEADS = ("lookahead_adam", "ranger")
+
+# RMSprop has no momentum: with timm's 0.9 its steps would be ten times those of Adam at the same learning rate, and one
+# range could not serve both. Muon's is that of its author (github.com/KellerJordan/Muon).
+MOMENTUM = {"rmsprop": 0.0, "muon": 0.95}
+
+_SLOW = "lookahead_slow_buff"  # timm's name
+
+
+def build_optimizer(model: nn.Module, optim: OptimConfig, transfer: TransferConfig) -> torch.optim.Optimizer:
+    """The optimizer over all trainable parameters, in the groups of `automl.training.optim.param_groups`."""
+    groups = parameter_groups(model, weight_decay=optim.weight_decay, layer_decay=transfer.layer_decay)
+    if optim.optimizer == "muon":
+        groups = _with_fallback(groups, model)
+    base = _centralised_radam(groups, optim.lr) if optim.optimizer == "ranger" else _of_timm(groups, optim)
+    return Lookahead(base) if optim.optimizer in LOOKAHEADS else base
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+class Lookahead(timm.optim.Lookahead):  # type: ignore[misc]
+    """An optimizer that after every sixth step goes half of its way back to where it was six steps before.
+
+    timm's, but its slow weights begin where training does; timm's begin at the sixth step, which then goes nowhere.
+    Those of a parameter begin with its first gradient, so that a backbone may be frozen first.
+    Source: Zhang et al. 2019, Lookahead Optimizer, algorithm 1.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        state = self._base_optimizer.state
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        begins = [p for p in parameters if p.grad is not None and _SLOW not in state.get(p, {})]
+        begin_at = [parameter.detach().clone() for parameter in begins]
+        loss = super().step(closure)
+        for parameter, slow in zip(begins, begin_at, strict=True):
+            state[parameter].setdefault(_SLOW, slow)
+        return loss
+
+
+def _of_timm(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Optimizer:
+    optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
+        groups,
+        opt=BASES.get(optim.optimizer, optim.optimizer),
+        lr=optim.lr,
+        weight_decay=0.0,  # the groups carry their own
+        momentum=MOMENTUM.get(optim.optimizer, 0.9),
+    )
+    return optimizer
+
+
+def _centralised_radam(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    """What Ranger looks ahead with.
+
+    Not `pytorch_optimizer.Ranger`, against which it is tested: that counts steps by group, so that a backbone which was
+    frozen first would begin without warmup, and by default its first five steps go uphill.
+    Source: github.com/lessw2020/Ranger-Deep-Learning-Optimizer, whose betas and eps these are.
+    """
+    optimizer = torch.optim.RAdam(groups, lr=lr, betas=(0.95, 0.999), eps=1e-5, decoupled_weight_decay=True)
+    optimizer.register_step_pre_hook(_centralise_gradients)
+    return optimizer
+
+
+def _centralise_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Take from each filter's gradient its mean.
+
+    Source: Yong et al. 2020, Gradient Centralization, equation 1.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            gradient: Tensor | None = parameter.grad
+            if gradient is not None and gradient.ndim > 1:
+                gradient -= gradient.mean(dim=tuple(range(1, gradient.ndim)), keepdim=True)
+
+
+def _with_fallback(groups: list[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
+    """The groups, each divided into what Muon may orthogonalise and what it must leave to AdamW.
+
+    To AdamW go neck and head, and what the backbone lists as unlike a matrix, such as tables of positions; among the
+    rest timm finds biases, norms and depthwise filters by their shapes. Muon's steps are scaled to the size of AdamW's
+    (timm's default), so that one learning rate serves both.
+    Source: Jordan 2024, Muon (the head); Liu et al. 2025, Muon is Scalable for LLM Training, section 2.2 (the scale).
+    """
+    listed = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
+    spared = {
+        id(parameter) for name, parameter in model.named_parameters() if name in listed or not name.startswith("body.")
+    }
+    divided = []
+    for group in groups:
+        for is_spared in (False, True):
+            part = [parameter for parameter in group["params"] if (id(parameter) in spared) == is_spared]
+            if part:
+                divided.append({**group, "params": part, **({"use_fallback": True} if is_spared else {})})
+    return divided

@@ -1,0 +1,247 @@
+"""The study's file: its lock, its terms, what of damage is noticed, and what others see of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from automl.artifacts import StudyFiles
+from automl.config import ModelConfig, ResizeConfig, TrialConfig
+from automl.errors import StorageError, StudyInUseError, UsageError
+from automl.space import Space, Suggest
+from automl.study.lock import driver_of, locked
+from automl.study.samplers import build_sampler
+from automl.study.study import Terms, best_trials, open_study, read_study, terms_of
+
+TERMS = Terms(
+    space="tiny",
+    space_fingerprint="a",
+    competition_fingerprint="b",
+    metric="accuracy",
+    direction="maximize",
+    epochs=9,
+    train_folds=1,
+    seed=0,
+)
+
+
+def suggest(trial: Suggest) -> TrialConfig:
+    trial.suggest_float("x", 0.0, 1.0)
+    return TrialConfig(model=ModelConfig(backbone="resnet18"), resize=ResizeConfig(image_sizes=(32,)), epochs=9)
+
+
+SPACE = Space(name="tiny", suggest=suggest)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StudyFiles:
+    return StudyFiles(tmp_path / "leaf")
+
+
+def begin(files: StudyFiles, scores: tuple[float, ...] = (0.5,)) -> None:
+    with open_study(files, TERMS) as study:
+        for score in scores:
+            trial = study.ask(SPACE)
+            SPACE(trial)
+            study.report(trial, 0, score)
+            study.tell(trial, TrialState.COMPLETE, score)
+    files.trials.mkdir(exist_ok=True)
+
+
+def test_a_study_is_what_any_optuna_user_expects(files: StudyFiles) -> None:
+    begin(files, (0.5, 0.7))
+    study = optuna.load_study(study_name="leaf", storage=f"sqlite:///{files.study_db}")
+    assert (study.best_value, study.metric_names) == (0.7, ["accuracy"])
+    assert study.direction.name == "MAXIMIZE"
+    assert [trial.intermediate_values for trial in study.trials] == [{0: 0.5}, {0: 0.7}]
+
+
+def test_a_metric_that_falls_is_minimised_and_its_lowest_is_best(files: StudyFiles) -> None:
+    with open_study(files, replace(TERMS, metric="log_loss", direction="minimize")) as study:
+        for score in (0.5, 0.2, 0.9):
+            study.tell(study.ask(SPACE), TrialState.COMPLETE, score)
+        assert [trial.value for trial in best_trials(study.optuna_study, 2)] == [0.2, 0.5]
+
+
+def test_best_trials_are_complete_ones_best_first(files: StudyFiles) -> None:
+    begin(files, (0.5, 0.9, 0.7))
+    with open_study(files, TERMS) as study:
+        pruned = study.ask(SPACE)
+        study.report(pruned, 0, 0.99)
+        study.tell(pruned, TrialState.PRUNED)
+    assert [trial.value for trial in best_trials(read_study(files))] == [0.9, 0.7, 0.5]
+
+
+def test_a_second_driver_is_refused_with_the_first_ones_process(files: StudyFiles) -> None:
+    with locked(files), pytest.raises(StudyInUseError, match=f"process {os.getpid()}"), locked(files):
+        pass
+
+
+def test_the_lock_is_free_the_moment_its_holder_is_killed(files: StudyFiles) -> None:
+    program = (
+        "import pathlib, sys, time\nfrom automl.study.lock import locked\nfrom automl.artifacts import StudyFiles\n"
+        "with locked(StudyFiles(pathlib.Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(files.root)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert driver_of(files) == f"process {holder.pid} on {os.uname().nodename}"
+        with pytest.raises(StudyInUseError), locked(files):
+            pass
+        holder.send_signal(signal.SIGKILL)
+    with locked(files):
+        pass
+    assert driver_of(files) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("space", "default", "search space: tiny, not default"),
+        ("space_fingerprint", "z", "--fix or --choices"),
+        ("competition_fingerprint", "z", "competition folder"),
+        ("metric", "log_loss", "metric: accuracy, not log_loss"),
+        ("epochs", 3, "number of epochs: 9, not 3"),
+        ("train_folds", 5, "training folds"),
+        ("seed", 1, "seed"),
+    ],
+)
+def test_a_study_refuses_other_terms_and_keeps_its_own(files: StudyFiles, name: str, value: str, words: str) -> None:
+    begin(files)
+    with pytest.raises(UsageError, match=words), open_study(files, replace(TERMS, **{name: value})):  # type: ignore[arg-type]
+        pass
+    assert terms_of(read_study(files)) == TERMS
+    assert len(read_study(files).trials) == 1
+
+
+def test_a_damaged_file_is_named_and_not_replaced(files: StudyFiles) -> None:
+    begin(files)
+    content = bytearray(files.study_db.read_bytes())
+    content[4096 : 4096 * 4] = b"\xff" * 4096 * 3
+    files.study_db.write_bytes(content)
+    with pytest.raises(StorageError, match="damaged"), open_study(files, TERMS):
+        pass
+    assert files.study_db.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database, not at all"])
+def test_a_file_that_is_no_database_is_never_silently_a_new_study(files: StudyFiles, content: bytes) -> None:
+    begin(files)
+    files.study_db.write_bytes(content)
+    with pytest.raises(StorageError, match="damaged"), open_study(files, TERMS):
+        pass
+
+
+@pytest.mark.parametrize("look", ["drive", "read"])
+def test_a_commit_that_a_kill_cut_in_half_is_undone_by_whoever_looks_next(files: StudyFiles, look: str) -> None:
+    begin(files)
+    program = (
+        "import os, signal, sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA cache_size = 1')\ndb.execute('BEGIN')\n"  # a cache of a page spills to the file at once
+        "row = 'INSERT INTO study_user_attributes VALUES (?, 1, ?, ?)'\n"
+        "for n in range(2000): db.execute(row, (n + 9, n, 'x' * 99))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, files.study_db], check=False)
+    assert files.study_db.with_name("study.db-journal").stat().st_size > 0
+    with contextlib.ExitStack() as stack:
+        study = read_study(files) if look == "read" else stack.enter_context(open_study(files, TERMS)).optuna_study
+        assert [trial.value for trial in study.trials] == [0.5]
+        assert list(study.user_attrs) == ["terms"]
+
+
+def test_a_missing_file_beside_trials_is_never_silently_a_new_study(files: StudyFiles) -> None:
+    begin(files)
+    files.study_db.unlink()
+    with pytest.raises(StorageError, match="is missing, but"), open_study(files, TERMS):
+        pass
+
+
+def test_a_study_can_be_moved(files: StudyFiles, tmp_path: Path) -> None:
+    begin(files)
+    moved = StudyFiles(tmp_path / "elsewhere" / "leaf")
+    shutil.move(files.root, moved.root)
+    with open_study(moved, TERMS) as study:
+        assert study.n_in(TrialState.COMPLETE) == 1
+
+
+def test_reading_a_study_that_is_not_there_says_how_to_begin_one(files: StudyFiles) -> None:
+    with pytest.raises(UsageError, match="no study"):
+        read_study(files)
+
+
+def test_a_study_is_read_while_its_driver_writes_it_and_cannot_be_written_by_readers(files: StudyFiles) -> None:
+    with open_study(files, TERMS) as study:
+        trial = study.ask(SPACE)
+        reader = read_study(files)
+        assert [t.state for t in reader.trials] == [TrialState.RUNNING]
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            reader.tell(trial.number, 0.5)
+        study.tell(trial, TrialState.COMPLETE, 0.5)
+
+
+def test_a_reader_that_locks_the_file_for_a_moment_only_delays_the_driver(files: StudyFiles) -> None:
+    program = (
+        "import sqlite3, sys, time\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('BEGIN EXCLUSIVE')\nprint('held', flush=True)\ntime.sleep(6.5)\n"
+    )
+    with open_study(files, TERMS) as study:
+        trial = study.ask(SPACE)
+        with subprocess.Popen([sys.executable, "-c", program, str(files.study_db)], stdout=subprocess.PIPE) as reader:
+            assert reader.stdout is not None
+            reader.stdout.readline()  # 6.5 s is longer than the five that sqlite3 waits by itself
+            study.tell(trial, TrialState.COMPLETE, 0.5)
+        assert study.n_in(TrialState.COMPLETE) == 1
+
+
+def test_a_resumed_study_does_not_draw_again_what_was_drawn_before(files: StudyFiles) -> None:
+    values = []
+    for _ in range(6):
+        with open_study(files, TERMS, sampler="random") as study:
+            trial = study.ask(SPACE)
+            SPACE(trial)
+            values.append(trial.params["x"])
+            study.tell(trial, TrialState.COMPLETE, 0.1)
+    assert len(set(values)) == 6
+
+
+def test_the_same_seed_draws_the_same_trials_in_another_study(tmp_path: Path) -> None:
+    drawn = []
+    for name in ("a", "b"):
+        with open_study(StudyFiles(tmp_path / name), TERMS) as study:
+            trials = [study.ask(SPACE) for _ in range(3)]
+            for trial in trials:
+                SPACE(trial)
+            drawn.append([trial.params for trial in trials])
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
+def test_each_sampler_proposes_different_trials(files: StudyFiles, name: str) -> None:
+    with open_study(files, TERMS, sampler=name) as study:
+        values = set()
+        for number in range(14):
+            trial = study.ask(SPACE)
+            SPACE(trial)
+            values.add(trial.params["x"])
+            study.tell(trial, TrialState.COMPLETE, number / 14)
+    assert len(values) == 14
+
+
+def test_an_unknown_sampler_or_pruner_names_the_known_ones(files: StudyFiles) -> None:
+    with pytest.raises(UsageError) as error:
+        build_sampler("grid", study_seed=0, trial_number=0)
+    assert "tpe" in error.value.hint
+    with pytest.raises(UsageError, match="no pruner"), open_study(files, TERMS, pruner="asha"):
+        pass
+    assert not files.study_db.exists()

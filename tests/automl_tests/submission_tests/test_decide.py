@@ -1,0 +1,347 @@
+"""From members' files to the accepted file, for every task and every form of submission."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from automl.artifacts import write_arrays
+from automl.data.competition import Competition, SubmissionKind
+from automl.decisions.choose import rule_from_json
+from automl.ensemble.blending import ranks_of
+from automl.ensemble.calibration import tempered
+from automl.metrics.registry import metric_named
+from automl.submission.decide import deciding_metric
+from automl.submission.validate import problems
+from automl.submission.write import write_submission
+from tests.automl_tests.submission_tests.forms import FORMS, N_TEST, N_TRAIN, FormWorld, made_world
+
+LABELS_OF = re.compile(r"[^ ]+(?: [^ ]+)*")
+
+
+def read(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def values_of(path: Path, competition: Competition) -> np.ndarray:
+    """(n_test, n_classes) numbers of a file, be it wide or long."""
+    rows = [[float(value) for value in row[1:]] for row in read(path)[1:]]
+    if competition.submission.cells is None:
+        return np.array(rows)
+    table = np.full((len(competition.test_ids), competition.n_classes), np.nan)
+    for (image, column), (value,) in zip(competition.submission.cells, rows, strict=True):
+        table[image, column] = value
+    return table
+
+
+def is_right_file(path: Path, competition: Competition) -> bool:
+    """By the rules of the reference alone: header, ids, and a value of the right form in every row."""
+    header, *rows = read(path)
+    numbers = [[float(value) for value in row[1:]] for row in rows if form_of(competition) == "numbers"]
+    checks: dict[str, Callable[[], bool]] = {
+        "numbers": lambda: bool(np.isfinite(numbers).all()),
+        "names": lambda: all(set(row[1].split(" ")) <= {*competition.classes, ""} for row in rows),
+    }
+    right_rows = [row[0] for row in rows] == list(competition.submission.ids)
+    content = path.read_bytes()
+    text = b"\r" not in content and content.endswith(b"\n") and not content.startswith(b"\xef")
+    return tuple(header) == competition.submission.header and right_rows and text and checks[form_of(competition)]()
+
+
+def form_of(competition: Competition) -> str:
+    kind = competition.submission.kind
+    by_name = kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING)
+    return "names" if by_name and competition.submission.cells is None else "numbers"
+
+
+@pytest.fixture(params=FORMS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> FormWorld:
+    return made_world(request.param, tmp_path)
+
+
+def test_members_of_every_form_become_a_file_that_is_accepted(world: FormWorld, tmp_path: Path) -> None:
+    result = world.build(tmp_path / "s.csv")
+    assert is_right_file(tmp_path / "s.csv", world.competition)
+    assert problems(world.competition, (tmp_path / "s.csv").read_bytes()) == []
+    assert np.isfinite([result.score, result.score_error]).all()
+    metric = world.competition.metric
+    assert not metric.better(result.best_single_score, result.score + (0.2 if metric.greater_is_better else -0.2))
+
+
+def test_the_rule_is_kept_and_decides_the_test_images_as_it_decides_rows_out_of_fold(
+    world: FormWorld, tmp_path: Path
+) -> None:
+    """The test images are twenty of the training images, and there is one member alone."""
+    competition, number = world.competition, world.candidates[0].number
+    trial = world.files.trial(number)
+    with np.load(trial.oof) as arrays:
+        oof = arrays["probs"]
+    write_arrays(trial.test, probs=oof[:N_TEST])
+    result = world.build(tmp_path / "all.csv", candidates=world.candidates[:1])
+    document = json.loads(world.files.ensemble.read_text())
+    assert (document["rule"], document["rule_kind"]) == (result.rule, result.rule_kind)
+    rule = rule_from_json(document["rule"], deciding_metric(competition), competition.scorer.facts)
+    exact = ranks_of(oof[None])[0] if result.by_rank else oof.astype(np.float64)
+    exact = tempered(exact, result.members[0].temperature, competition.task)
+    decided = replace(competition, test_ids=competition.image_ids, submission=as_oof(competition))
+    write_submission(decided, exact, tmp_path / "oof.csv", rule)
+    out_of_fold = {row[0]: row[1:] for row in read(tmp_path / "oof.csv")[1:]}
+    renamed = dict(zip(as_oof(competition).ids, competition.submission.ids, strict=False))
+    if not result.by_rank:  # ranks among twenty are others than ranks among two hundred
+        for row in read(tmp_path / "all.csv")[1:]:
+            own = next(own for own, test in rows_alike(decided, competition).items() if test == row[0])
+            assert out_of_fold[own] == row[1:]
+    assert renamed
+
+
+def rows_alike(decided: Competition, competition: Competition) -> dict[str, str]:
+    """The row of the out-of-fold file that stands for the same image (and class) as a row of the test file."""
+    if competition.submission.cells is None or decided.submission.cells is None:
+        return dict(zip(decided.submission.ids[:N_TEST], competition.submission.ids, strict=True))
+    at = dict(zip(decided.submission.cells, decided.submission.ids, strict=True))
+    return {at[cell]: own for cell, own in zip(competition.submission.cells, competition.submission.ids, strict=True)}
+
+
+def as_oof(competition: Competition):  # type: ignore[no-untyped-def]
+    """The template as if the training images were handed in."""
+    template = competition.submission
+    if template.cells is None:
+        return replace(template, ids=competition.image_ids)
+    cells = tuple((image, column) for image in range(N_TRAIN) for column in range(competition.n_classes))
+    ids = tuple(f"{competition.image_ids[image]}_{competition.classes[column]}" for image, column in cells)
+    return replace(template, ids=ids, cells=cells)
+
+
+def test_a_decision_does_not_depend_on_the_other_test_images(world: FormWorld, tmp_path: Path) -> None:
+    if world.competition.metric.needs == "order":
+        pytest.skip("ranks are among all test images")
+    world.build(tmp_path / "many.csv")
+    few = replace_tests(world, 1, tmp_path / "few")
+    few.build(tmp_path / "few.csv")
+    many = {row[0]: row[1:] for row in read(tmp_path / "many.csv")}
+    assert all(many[row[0]] == row[1:] for row in read(tmp_path / "few.csv")[1:])
+
+
+def replace_tests(world: FormWorld, n_test: int, root: Path) -> FormWorld:
+    """The same world with the first test images alone."""
+    competition, template = world.competition, world.competition.submission
+    kept = [row for row, cell in enumerate(template.cells or [(i, 0) for i in range(N_TEST)]) if cell[0] < n_test]
+    files = replace(world.files, root=root)
+    for candidate in world.candidates:
+        for name in ("oof", "test"):
+            with np.load(getattr(world.files.trial(candidate.number), name)) as arrays:
+                own = dict(arrays)
+            own["probs"] = own["probs"][: n_test if name == "test" else None]
+            write_arrays(getattr(files.trial(candidate.number), name), **own)
+    submission = replace(
+        template,
+        ids=tuple(template.ids[row] for row in kept),
+        cells=None if template.cells is None else tuple(template.cells[row] for row in kept),
+    )
+    fewer = replace(
+        competition,
+        test_ids=competition.test_ids[:n_test],
+        test_paths=competition.test_paths[:n_test],
+        submission=submission,
+    )
+    return replace(world, competition=fewer, files=files)
+
+
+def test_what_nobody_can_see_gets_the_prior_and_that_is_said(world: FormWorld, tmp_path: Path) -> None:
+    unseen = replace(world.competition, unreadable_test=(2, 5))
+    for candidate in world.candidates:
+        with np.load(world.files.trial(candidate.number).test) as arrays:
+            probs = arrays["probs"]
+        probs[[2, 5]] = np.eye(unseen.n_classes)[0] if unseen.task.one_class_each else 1.0  # of black images
+        write_arrays(world.files.trial(candidate.number).test, probs=probs)
+    result = world.build(tmp_path / "s.csv", competition=unseen)
+    assert any(note.startswith("2 of 20 test images are missing or broken") for note in result.notes)
+    if form_of(unseen) == "numbers" and unseen.submission.kind is not SubmissionKind.LABELS:
+        values = values_of(tmp_path / "s.csv", unseen)
+        assert values[[2, 5]] == pytest.approx(np.tile(expected_of_unseen(unseen, result.by_rank), (2, 1)), rel=1e-6)
+        assert np.unique(values[:, 0]).size > 10
+    else:
+        rows = [row[1:] for row in read(tmp_path / "s.csv")[1:]]
+        rule = rule_from_json(dict(result.rule), deciding_metric(unseen), unseen.scorer.facts)
+        prior_rows = np.tile(unseen.prior, (N_TEST, 1))
+        write_submission(unseen, prior_rows, tmp_path / "prior.csv", rule)
+        for own, (image, _) in enumerate(unseen.submission.cells or [(i, 0) for i in range(N_TEST)]):
+            if image in (2, 5):
+                assert rows[own] == read(tmp_path / "prior.csv")[1 + own][1:]
+
+
+def expected_of_unseen(competition: Competition, by_rank: bool) -> np.ndarray:
+    if competition.submission.kind is SubmissionKind.VALUES:
+        return competition.targets.mean(axis=0)
+    middle = np.full(competition.n_classes, 0.5) if by_rank else competition.prior
+    return middle[1:] if competition.submission.kind is SubmissionKind.PROBABILITY else middle
+
+
+def test_ranks_are_of_the_images_that_can_be_seen(tmp_path: Path) -> None:
+    world = made_world("independent probabilities", tmp_path)
+    unseen = replace(world.competition, unreadable_test=(0,))
+    with np.load(world.files.trial(0).test) as arrays:
+        probs = arrays["probs"]
+    probs[0] = 1.0  # would rank above all others
+    write_arrays(world.files.trial(0).test, probs=probs)
+    assert world.build(tmp_path / "s.csv", competition=unseen, candidates=world.candidates[:1]).by_rank
+    for column in values_of(tmp_path / "s.csv", unseen).T:
+        assert column[0] == 0.5
+        assert column[1:].min() == 0.0
+        assert column[1:].max() == 1.0
+
+
+def test_values_are_on_the_scale_of_the_targets_and_near_the_truth(tmp_path: Path) -> None:
+    for form in ("value", "long values"):
+        world = made_world(form, tmp_path / form)
+        result = world.build(tmp_path / form / "s.csv")
+        values = values_of(tmp_path / form / "s.csv", world.competition)
+        error = np.sqrt(np.mean((values - world.test_targets) ** 2, axis=0))
+        assert (error < 0.7 * world.test_targets.std(axis=0)).all()
+        assert "scale" in result.decided
+
+
+def test_the_score_of_values_is_scikit_learns(tmp_path: Path) -> None:
+    world = made_world("value", tmp_path, n_models=1)
+    result = world.build(tmp_path / "s.csv")
+    with np.load(world.files.trial(0).oof) as arrays:
+        low, high = world.competition.scales[0]  # type: ignore[index]
+        said = low + arrays["probs"].astype(float) * (high - low)
+    expected = reference.mean_squared_error(world.competition.targets, said) ** 0.5
+    assert result.score == pytest.approx(expected)
+
+
+def test_tags_that_are_rare_in_training_are_rare_in_the_file(tmp_path: Path) -> None:
+    """With three members that are never sure: one half would give the rare labels to nobody."""
+    world = made_world("labels, may be none", tmp_path, n_test=400)
+    make_timid(world)
+    result = world.build(tmp_path / "s.csv")
+    named = [row[1].split() for row in read(tmp_path / "s.csv")[1:]]
+    frequency = np.array([np.mean([name in names for names in named]) for name in world.competition.classes])
+    assert frequency == pytest.approx(world.competition.prior, abs=0.12)
+    assert frequency[0] > 0.5
+    assert result.rule_kind in ("matched", "searched")
+    assert "thresholds" in result.decided
+
+
+def test_every_image_has_a_label_where_every_training_image_has_one(tmp_path: Path) -> None:
+    world = made_world("labels", tmp_path)
+    world.build(tmp_path / "s.csv")
+    assert all(row[1] for row in read(tmp_path / "s.csv")[1:])
+    write_submission(world.competition, np.full((N_TEST, 4), [0.01, 0.2, 0.1, 0.0]), tmp_path / "s.csv")
+    assert {row[1] for row in read(tmp_path / "s.csv")[1:]} == {"road"}
+
+
+def test_labels_are_named_in_the_order_of_the_classes_with_one_space(tmp_path: Path) -> None:
+    world = made_world("labels, may be none", tmp_path)
+    probs = np.full((N_TEST, 4), 0.1)
+    probs[0] = [0.6, 0.1, 0.9, 0.1]
+    write_submission(world.competition, probs, tmp_path / "s.csv")
+    rows = read(tmp_path / "s.csv")
+    assert rows[1] == ["001000.png", "clear water"]
+    assert rows[2] == ["001001.png", ""]
+
+
+def test_a_ranking_names_that_many_different_classes_the_likeliest_first(tmp_path: Path) -> None:
+    world = made_world("ranking", tmp_path)
+    probs = np.tile([0.1, 0.3, 0.2, 0.05, 0.25, 0.07, 0.03], (N_TEST, 1))
+    for metric in ("map@5", "map@2", "accuracy"):  # the file's form is the sample's, whatever is scored of it
+        write_submission(replace(world.competition, metric=metric_named(metric)), probs, tmp_path / "s.csv")
+        assert read(tmp_path / "s.csv")[1] == ["001000.png", "w2 w5 w3 w1 w6"]
+    few = made_world("ranking scored at the top", tmp_path / "few")
+    write_submission(few.competition, np.tile([0.2, 0.5, 0.3], (N_TEST, 1)), tmp_path / "few.csv")
+    assert read(tmp_path / "few.csv")[1] == ["001000.png", "2 3 1"]
+
+
+def test_a_ranking_begins_with_the_label_that_a_rule_decides_on(tmp_path: Path) -> None:
+    world = made_world("ranking scored at the top", tmp_path)
+
+    class Third:
+        def __call__(self, probs: np.ndarray) -> np.ndarray:
+            return np.full(len(probs), 2)
+
+        def to_json(self) -> dict[str, object]:
+            return {"rule": "third"}
+
+    write_submission(world.competition, np.tile([0.2, 0.5, 0.3], (N_TEST, 1)), tmp_path / "s.csv", Third())
+    assert read(tmp_path / "s.csv")[1] == ["001000.png", "3 2 1"]
+
+
+def test_independent_probabilities_are_not_normalised(tmp_path: Path) -> None:
+    world = made_world("independent probabilities", tmp_path)
+    write_submission(world.competition, np.full((N_TEST, 3), [0.9, 0.8, 1.0 + 1e-9]), tmp_path / "s.csv")
+    assert read(tmp_path / "s.csv")[1] == ["001000.png", "0.9", "0.8", "1"]
+
+
+def test_one_class_probabilities_in_the_long_form_sum_to_one_for_each_image(tmp_path: Path) -> None:
+    long = made_world("long probabilities", tmp_path).competition
+    targets = np.arange(N_TRAIN) % 3
+    one_class = replace(long, task=made_world("one label", tmp_path / "b").competition.task, targets=targets)
+    write_submission(one_class, np.tile([0.2, 0.2, 0.1], (N_TEST, 1)), tmp_path / "s.csv")
+    assert values_of(tmp_path / "s.csv", one_class)[0] == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_what_is_handed_in_may_be_another_thing_than_what_is_scored(tmp_path: Path) -> None:
+    """Labels are asked for, and the metric ranks; and the other way round."""
+    label = made_world("one label", tmp_path / "a")
+    ranked = replace(label.competition, metric=metric_named("log_loss"))
+    result = label.build(tmp_path / "a.csv", competition=ranked)
+    assert {row[1] for row in read(tmp_path / "a.csv")[1:]} <= {"a", "b", "c"}
+    assert result.metric == "log_loss"
+    assert result.decided == "decided by the most probable class"
+    probability = made_world("one probability", tmp_path / "b")
+    labelled = replace(probability.competition, metric=metric_named("accuracy"))
+    result = probability.build(tmp_path / "b.csv", competition=labelled)
+    assert len({row[1] for row in read(tmp_path / "b.csv")[1:]}) == N_TEST
+    assert not result.by_rank
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("one label", "decided by the most probable class"),
+        ("label by f1", "decided by thresholds matched to the training frequencies"),
+        ("ordinal", "decided by cut points matched to the training frequencies"),
+        (
+            "labels",
+            "decided by thresholds searched on rows out of fold, as they win on rows that they were not searched on",
+        ),
+        ("ranking", "decided by the 5 most probable classes"),
+        ("one probability", "handed in as ranks, without a decision"),
+        (
+            "a probability each",
+            "handed in as probabilities with a temperature of 0.65, as that wins on rows out of fold that it was not "
+            "fitted on",
+        ),
+        ("value", "handed in as values on the scale of the training targets"),
+    ],
+)
+def test_the_rule_is_told_in_words(form: str, words: str, tmp_path: Path) -> None:
+    world = made_world(form, tmp_path)
+    if "matched" in words or "searched" in words:
+        make_timid(world)
+    result = world.build(tmp_path / "s.csv")
+    assert result.decided == words
+    assert json.loads(world.files.ensemble.read_text())["decided"] == words
+
+
+def make_timid(world: FormWorld) -> None:
+    """Members that say little of the rare classes, so that the plain rule never names them."""
+    for candidate in world.candidates:
+        for name in ("oof", "test"):
+            path = getattr(world.files.trial(candidate.number), name)
+            with np.load(path) as arrays:
+                own = dict(arrays)
+            own["probs"] = own["probs"] / 3
+            if world.competition.task.one_class_each:
+                own["probs"][:, 0] += 2 / 3
+            write_arrays(path, **own)
