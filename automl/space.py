@@ -21,20 +21,8 @@ from automl.config import ModelConfig, TrialConfig
 from automl.dimensions import Dimension, dimensions_of
 from automl.errors import StorageError, UsageError
 from automl.own_code import module_at
-from automl.suggest import CENTRED, Narrowed, Narrowing, Params, Replay, Suggest
-
-__all__ = [
-    "Dimension",
-    "SearchSpace",
-    "Space",
-    "Suggest",
-    "centred",
-    "describe",
-    "inheriting",
-    "load_space",
-    "narrowed",
-    "space_names",
-]
+from automl.suggest import CENTRED, Narrowed, Narrowing, Params, Replay
+from automl.suggest import Suggest as Suggest  # spaces of users import it from here
 
 SearchSpace: TypeAlias = Callable[[Suggest], TrialConfig]
 

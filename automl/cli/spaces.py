@@ -10,7 +10,8 @@ from automl.cli.console import reported
 from automl.cli.options import Choices, Fix, learning_rate
 
 if TYPE_CHECKING:
-    from automl.space import Dimension, Space
+    from automl.dimensions import Dimension
+    from automl.space import Space
 
 # What every trial of a study has in common, and the flag of a search that changes it.
 COMMON = {"epochs": "--epochs", "epoch_choice": "--epoch-choice", "patience": "--patience", "compile": "--compile"}

@@ -27,7 +27,7 @@ from automl.artifacts import digest_of
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError, listed
 from automl.files.addresses import files_behind
-from automl.files.decoding import decode, load_rgb, size_of
+from automl.files.decoding import decode, size_of
 
 
 def fingerprint_of(root: Path, paths: Sequence[Path | None], *, rules: str) -> str:
@@ -72,8 +72,6 @@ def _stamp(file: Path) -> str | None:
         return None
     return f"{status.st_size} {status.st_mtime_ns}"
 
-
-__all__ = ["PixelCache", "load_rgb"]
 
 Split = Literal["train", "test"]
 Progress = Callable[[int, int], None]

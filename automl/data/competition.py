@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.artifacts import digest_of, read_json, write_json
-from automl.decisions.choose import Facts, Scorer
-from automl.metrics.registry import Metric, metric_named
+from automl.decisions.choose import Scorer
+from automl.decisions.rules import Facts
+from automl.metrics.metric import Metric
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
 
 GROUPED_BY = "duplicates"  # what `grouped_by` says of groups that hold copies together

@@ -19,24 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.fit import Fitting, fitting_of
-from automl.decisions.rules import ClipRule, Facts, PlainRule, Rule, plain_rule, rule_from_json
-from automl.metrics.metric import require_finite
-from automl.metrics.registry import Metric
+from automl.decisions.rules import Facts, Rule, plain_rule
+from automl.metrics.metric import Metric, require_finite
 from automl.resampling import resamples, some_units, stratified_splits
-
-__all__ = [
-    "ClipRule",
-    "Decision",
-    "Facts",
-    "PlainRule",
-    "Rule",
-    "Scorer",
-    "choose_rule",
-    "is_chosen",
-    "is_fitted",
-    "matched_rule",
-    "rule_from_json",
-]
 
 Kind = Literal["plain", "matched", "searched"]
 Fit = Callable[[NDArray[Any], NDArray[Any]], Rule]  # targets, probs -> rule

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles
 from automl.data.competition import Competition
-from automl.ensemble.calibration import tempered
+from automl.decisions.temperature import tempered
 from automl.ensemble.candidates import Member
 from automl.ensemble.predictor import Looker
 from automl.ensemble.selection import blended_pool

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles
+from automl.decisions.temperature import tempered
 from automl.ensemble.blending import blend
-from automl.ensemble.calibration import tempered
 from automl.ensemble.ensemble_recipe import IDENTITY_NAME, Recipe, RecipeMember
 from automl.ensemble.predictor import Trained
 from automl.ensemble.time_budget import Heard, Hurry, Pace, further_views, trimmed, with_members

@@ -19,9 +19,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions.choose import Facts, Scorer
+from automl.decisions.choose import Scorer
+from automl.decisions.rules import Facts
+from automl.decisions.temperature import tempered
 from automl.ensemble.bootstrap import bootstrap_scores
-from automl.ensemble.calibration import is_calibrated, member_temperatures, sharpened, tempered
+from automl.ensemble.calibration import is_calibrated, member_temperatures, sharpened
 from automl.ensemble.greedy import MAX_ROWS, Floats, greedy_weights, objective_for
 from automl.resampling import some_units, stratified_splits
 from automl.tasks import Task

@@ -20,9 +20,9 @@ from automl.artifacts import StudyFiles, write_json
 from automl.data.cache import PixelCache
 from automl.data.changed import changed_images
 from automl.data.competition import Competition
+from automl.decisions.temperature import tempered
 from automl.ensemble.apply import blended_probs
 from automl.ensemble.blending import blend
-from automl.ensemble.calibration import tempered
 from automl.ensemble.candidates import Candidate, Member, Note, predict_test, read_pool
 from automl.ensemble.contributions import (
     BestSingle,
@@ -111,8 +111,6 @@ def _said(member: Member, looker: Looker, note: Note) -> NDArray[np.float64]:
         note(f"trial {member.name} answers with the predictions in its files: {error.problem}; {error.hint}")
         return member.test.astype(np.float64)
 
-
-__all__ = ["N_POOL", "Candidate", "EnsembleMember", "EnsembleResult", "build_ensemble"]
 
 N_POOL = 15  # trials that members are chosen from; Source: a simulation in which the best 15 of 50 beat all 50
 

@@ -19,8 +19,6 @@ from automl.decisions.choose import Scorer
 from automl.decisions.fit import LOG_LOSSES
 from automl.decisions.temperature import fit_temperature, tempered
 
-__all__ = ["fit_temperature", "is_calibrated", "member_temperatures", "sharpened", "tempered"]
-
 Floats = NDArray[np.float64]
 
 

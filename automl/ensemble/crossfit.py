@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition
+from automl.decisions.temperature import tempered
 from automl.ensemble.blending import Blend, ranks_of
-from automl.ensemble.calibration import sharpened, tempered
+from automl.ensemble.calibration import sharpened
 from automl.ensemble.candidates import Member
 from automl.ensemble.tta import IDENTITY
 from automl.submission.decide import blends_ranks

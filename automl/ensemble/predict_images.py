@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from automl.artifacts import StudyFiles, write_table
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
-from automl.decisions.choose import ClipRule, Rule, rule_from_json
+from automl.decisions.rules import ClipRule, Rule, rule_from_json
 from automl.ensemble.apply import WeightsOf, blended_in_time, blended_probs, require_networks, study_weights
 from automl.ensemble.ensemble_recipe import Recipe, read_recipe
 from automl.ensemble.predictor import Looker

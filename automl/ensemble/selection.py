@@ -20,7 +20,7 @@ from automl.deadline import duration
 from automl.ensemble.blending import Blend, blend_weights, ranks_of
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.candidates import Member, Note, predict_oof, require_some
-from automl.ensemble.crossfit import PLAIN, CrossFit, Floats, Voices, cross_fit_of
+from automl.ensemble.crossfit import PLAIN, CrossFit, Voices, cross_fit_of
 from automl.ensemble.ensemble_recipe import Recipe
 from automl.ensemble.predictor import Looker
 from automl.ensemble.time_budget import trimmed
@@ -214,9 +214,6 @@ def _gain_of(seeing: Choice) -> float:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-__all__ = ["Choice", "Floats", "blended_pool", "choose", "chosen_members"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,30 +12,16 @@ from pathlib import Path
 
 from automl.errors import DataError, listed
 from automl.files.archives import Archive
-from automl.files.image_index import ImageLookup, Joined
 from automl.files.image_names import (
     ARCHIVE_SUFFIX,
-    IMAGE_SUFFIXES,
     folder_of,
     is_image_name,
     part_of,
     split_folder,
-    without_suffix,
 )
 from automl.files.listing import top_archives, walk
 from automl.files.tables import find_documents
 from automl.files.unsupported import advice, counted_kinds, described, json_kind, kind_of, refusal
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "ImageFiles",
-    "ImageLookup",
-    "Joined",
-    "find_images",
-    "require_images",
-    "split_folder",
-    "without_suffix",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,12 +27,10 @@ from automl.metrics.labels import (
     qwk,
     top1_error,
 )
-from automl.metrics.metric import ONE_CLASS_EACH, Average, Metric, Needs, ScoreFunction, plain_predictions
+from automl.metrics.metric import ONE_CLASS_EACH, Average, Metric, Needs, ScoreFunction
 from automl.metrics.pointwise import log_loss, mae, pf1, r2, rmse, weighted_log_loss, weighted_r2
 from automl.metrics.rankings import mean_average_precision, partial_auc, roc_auc, weighted_auc
 from automl.tasks import Task
-
-__all__ = ["METRICS", "ONE_CLASS_EACH", "Metric", "metric_named", "plain_predictions", "require_fits"]
 
 CLASSES = ONE_CLASS_EACH | {Task.MULTILABEL}
 BINARY, MULTILABEL, VALUES = (frozenset({task}) for task in (Task.BINARY, Task.MULTILABEL, Task.REGRESSION))

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from automl.errors import DataError, listed
+from automl.files.image_index import ImageLookup, Joined
 from automl.files.image_names import is_image_name, is_of_test
-from automl.files.images import ImageFiles, ImageLookup, Joined, require_images
+from automl.files.images import ImageFiles, require_images
 from automl.files.pixel_tables import columns_beside_pixels, load_pixel_table
 from automl.files.tables import Table, counted, read_table
 from automl.readers.labels.csv_pixels import id_column_of, is_pixel_table, row_addresses

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from automl.data.competition import SubmissionKind
 from automl.errors import DataError, UsageError, listed
-from automl.metrics.registry import METRICS, Metric, metric_named, require_fits
+from automl.metrics.metric import Metric
+from automl.metrics.registry import METRICS, metric_named, require_fits
 from automl.readers.infer_submission import Submitted, Wish, find_submitted, natural_order, shown_values
 from automl.readers.infer_task import ORDINAL_METRICS, Finding, find_task, grades_in, is_number
 from automl.readers.known_competitions import Known

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from automl.data.competition import SubmissionKind
 from automl.errors import DataError, UsageError, listed
 from automl.files.tables import counted
-from automl.metrics.registry import Metric
+from automl.metrics.metric import Metric
 from automl.readers.infer_task import is_number
 from automl.readers.submission_template import Sample
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from automl.errors import DataError, listed
-from automl.metrics.registry import Metric
+from automl.metrics.metric import Metric
 from automl.readers.labels.cells import holds_lists
 from automl.readers.labels.source import Labels
 from automl.readers.submission_template import Sample

@@ -14,8 +14,9 @@ from automl.data.competition import Competition, SubmissionTemplate
 from automl.data.survey import Progress, survey_images
 from automl.errors import DataError, listed
 from automl.files.addresses import BRACES
+from automl.files.image_index import ImageLookup
 from automl.files.image_names import IMAGE_SUFFIXES, folder_of, is_image_name, is_of_test, without_suffix
-from automl.files.images import ImageFiles, ImageLookup, find_images, require_images
+from automl.files.images import ImageFiles, find_images, require_images
 from automl.files.pixel_tables import load_pixel_table
 from automl.files.tables import counted, find_documents, find_tables, read_header, read_table
 from automl.readers.find_test_images import find_test_images

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from posixpath import basename
 
 from automl.errors import DataError, UsageError, listed
+from automl.files.image_index import ImageLookup
 from automl.files.image_names import folder_of, is_of_test
-from automl.files.images import ImageFiles, ImageLookup
+from automl.files.images import ImageFiles
 from automl.files.listing import walk
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import Table, read_header, read_table

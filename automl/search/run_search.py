@@ -33,8 +33,8 @@ from runners.base import Runner, Supervisor, Task
 from runners.devices import cpu_count
 
 if TYPE_CHECKING:
-    from automl.ensemble.build import EnsembleResult
     from automl.ensemble.candidates import Candidate
+    from automl.ensemble.ensemble_result import EnsembleResult
 
 Note = Callable[[str], None]
 N_POOL = 15  # complete trials from which an ensemble's members are chosen; see automl.ensemble.build

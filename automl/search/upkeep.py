@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from automl.artifacts import Arrays, StudyFiles, delete_training_state, delete_weights, read_arrays
 from automl.data.competition import Competition
-from automl.decisions.choose import Rule
+from automl.decisions.rules import Rule
 from automl.errors import StorageError
 from automl.study.study import ENDED, best_trials
 from automl.submission.decide import running_rule, takes_decisions

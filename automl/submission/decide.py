@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.choose import ClipRule, Rule, choose_rule, is_chosen, is_fitted, matched_rule
-from automl.metrics.registry import Metric, metric_named
+from automl.decisions.choose import choose_rule, is_chosen, is_fitted, matched_rule
+from automl.decisions.rules import ClipRule, Rule
+from automl.metrics.metric import Metric
+from automl.metrics.registry import metric_named
 from automl.tasks import Task
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from automl.artifacts import write_bytes
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.choose import ClipRule, Rule
+from automl.decisions.rules import ClipRule, Rule
 from automl.errors import DataError
-from automl.metrics.registry import plain_predictions
+from automl.metrics.metric import plain_predictions
 from automl.submission.decide import deciding_metric
 from automl.submission.validate import problems
 from automl.tasks import Task

@@ -15,6 +15,7 @@ import numpy as np
 from automl.artifacts import delete_checkpoints, write_bytes, write_table
 from automl.data.pixels import Pixels
 from automl.errors import DataError
+from automl.training.batches import FoldTask
 from automl.training.checkpoints import EpochRecord, TrainingState, model_bytes, restore_state, save_state
 from automl.training.fold_outputs import FinishedFold, load_fold, save_fold
 from automl.training.inference import predict_probs
@@ -27,10 +28,8 @@ from automl.training.optim.ema import WeightAverage, decay_of
 from automl.training.optim.optimizers import build_optimizer
 from automl.training.resizing import batch_size_of_epoch, count_steps, ends_stage, stage_of_epoch
 from automl.training.seeding import derive_seed, seed_everything
-from automl.training.training_loop import FoldTask, train_fold
+from automl.training.training_loop import train_fold
 from automl.training.trial_context import Setting
-
-__all__ = ["Progress", "Setting", "finish_fold", "prepare_fold"]
 
 HISTORY_COLUMNS = ("epoch", "image_size", "lr", "train_loss", "score", "seconds")
 

@@ -21,7 +21,7 @@ from automl.data.cache import PixelCache
 from automl.errors import AutomlError, UsageError
 from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
 from automl.training.checkpoints import TrainingState
-from automl.training.fold import Setting, prepare_fold
+from automl.training.fold import prepare_fold
 from automl.training.lr_range import has_diverged, rates
 from automl.training.optim.accumulation import Batch, DeadEnd, accumulate_gradients
 from automl.training.optim.freezing import set_trainable
@@ -30,6 +30,7 @@ from automl.training.optim.step import take_step
 from automl.training.reporting import Context
 from automl.training.resizing import batch_size_of_epoch, count_batches, image_size_of_epoch
 from automl.training.seeding import derive_seed, seed_everything, use_repeatable_arithmetic
+from automl.training.trial_context import Setting
 
 
 def sweep(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -36,8 +36,6 @@ from automl.training.resizing import (
 )
 from automl.training.seeding import derive_seed, seed_everything
 
-__all__ = ["FoldTask", "TrainedEpoch", "train_epoch", "train_fold"]
-
 OnBatch = Callable[[Mapping[str, Any]], None]
 
 

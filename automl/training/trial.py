@@ -24,8 +24,6 @@ from automl.training.optim.accumulation import DeadEnd
 from automl.training.reporting import Context
 from automl.training.trial_context import Setting
 
-__all__ = ["Context", "run_trial"]
-
 ORIGIN = ("weights_dir", "init_from")  # of a payload: what the trial's first fold began with, and others shall
 
 

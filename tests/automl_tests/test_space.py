@@ -22,17 +22,8 @@ from automl.config import (
 )
 from automl.dimensions import dimensions_of
 from automl.errors import UsageError
-from automl.space import (
-    Space,
-    Suggest,
-    centred,
-    describe,
-    inheriting,
-    load_space,
-    narrowed,
-    space_names,
-)
-from automl.suggest import Narrowed, Narrowing, Replay
+from automl.space import Space, centred, describe, inheriting, load_space, narrowed, space_names
+from automl.suggest import Narrowed, Narrowing, Replay, Suggest
 
 OWN = '''"""My own space."""
 from automl.config import ModelConfig, ResizeConfig, TrialConfig

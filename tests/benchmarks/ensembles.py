@@ -30,7 +30,8 @@ from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
-from automl.decisions.choose import Rule, matched_rule, rule_from_json
+from automl.decisions.choose import matched_rule
+from automl.decisions.rules import Rule, rule_from_json
 from automl.ensemble.apply import blended_probs
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.candidates import Candidate, Member, predict_oof, predict_test, read_pool

@@ -16,10 +16,11 @@ import optuna
 
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.search.search_loop import SearchLoop, search
-from automl.space import Space, Suggest
+from automl.space import Space
 from automl.study.pruners import build_pruner
 from automl.study.samplers import build_sampler
 from automl.study.study import SearchStudy
+from automl.suggest import Suggest
 from runners.base import Event, Finished, Job, Supervisor, Verdict
 from runners.inline import InlineRunner
 from runners.process import ProcessRunner

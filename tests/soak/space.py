@@ -6,8 +6,9 @@ from typing import Any
 
 from automl.artifacts import StudyFiles
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
-from automl.space import Space, Suggest
+from automl.space import Space
 from automl.study.study import Terms
+from automl.suggest import Suggest
 
 EPOCHS = 6
 

@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from automl.errors import DataError, listed
+from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_of_test
-from automl.files.images import ImageLookup
 from automl.files.tables import Table, counted
 from automl.readers.labels.csv_rows import labels_of_rows
 from automl.readers.labels.json_records import (

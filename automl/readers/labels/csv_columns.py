@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from automl.errors import DataError, UsageError, listed
+from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_of_test
-from automl.files.images import ImageLookup
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import Table, read_header, read_table
 from automl.readers.labels.cells import sets_of

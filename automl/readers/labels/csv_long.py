@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from automl.errors import DataError, listed
+from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_of_test
-from automl.files.images import ImageLookup
 from automl.files.pixel_tables import pixel_columns
 from automl.files.tables import Table, counted, read_header, read_table
 from automl.readers.labels.csv_columns import LABEL_COLUMN_NAMES, PROBED_ROWS, is_label_name

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from automl.errors import DataError, listed
 from automl.files.addresses import expanded
-from automl.files.images import ImageLookup, without_suffix
+from automl.files.image_index import ImageLookup
+from automl.files.image_names import without_suffix
 from automl.files.tables import Table, counted
 from automl.readers.labels.cells import holds_lists
 from automl.readers.labels.source import Labels, Source

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from automl.errors import DataError, listed
-from automl.files.images import ImageFiles, split_folder
+from automl.files.image_names import split_folder
+from automl.files.images import ImageFiles
 from automl.readers.known_competitions import Known
 from automl.readers.settings import Asked
 from automl.readers.submission_template import Sample

@@ -22,13 +22,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from automl.training.batches import FoldTask
 from automl.training.checkpoints import TrainingState
 from automl.training.distributed.leader import OUT_OF_MEMORY
 from automl.training.distributed.ranks import Ranks, enter_store
-from automl.training.fold import Setting, prepare_fold
+from automl.training.fold import prepare_fold
 from automl.training.optim.accumulation import DeadEnd
 from automl.training.seeding import use_repeatable_arithmetic
-from automl.training.training_loop import FoldTask, train_epoch
+from automl.training.training_loop import train_epoch
+from automl.training.trial_context import Setting
 
 _LEADER_GONE = 99  # exit code
 _PR_SET_PDEATHSIG = 1

@@ -8,7 +8,7 @@ import pytest
 
 from automl.artifacts import StudyFiles, read_json
 from tests.automl_tests.competitions.checker import complaints
-from tests.automl_tests.competitions.everything import MINIATURES
+from tests.automl_tests.competitions.miniatures import MINIATURES
 from tests.conftest import automl_here
 
 SEARCH = ("search", "--space", "tiny", "--no-pretrained", "--trials", "2", "--epochs", "1", "--runner", "inline")

@@ -16,8 +16,7 @@ from automl.submission import validate
 from automl.submission.write import write_submission
 from automl.tasks import Task
 from tests.automl_tests.competitions.checker import complaints
-from tests.automl_tests.competitions.everything import MINIATURES
-from tests.automl_tests.competitions.miniatures import Folder
+from tests.automl_tests.competitions.miniatures import MINIATURES, Folder
 from tests.automl_tests.competitions.plain_folder import TEST, TRAIN, fill, pixels_of
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.cache import PixelCache, load_rgb
+from automl.data.cache import PixelCache
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError
+from automl.files.decoding import load_rgb
 from automl.readers.read import read_competition
 from tests.automl_tests.files_tests.test_archives import put_zip
 from tests.automl_tests.small_competitions import competition_of, put_csv

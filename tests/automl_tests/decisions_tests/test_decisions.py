@@ -8,19 +8,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from automl.decisions.choose import (
+from automl.decisions.choose import Scorer, choose_rule, is_chosen, is_fitted, matched_rule
+from automl.decisions.fit import best_clip
+from automl.decisions.prior_correction import restoring_weights
+from automl.decisions.rules import (
+    ClassWeightsRule,
     ClipRule,
+    CutPointsRule,
     Facts,
     Rule,
-    Scorer,
-    choose_rule,
-    is_chosen,
-    is_fitted,
-    matched_rule,
+    ThresholdRule,
+    ThresholdsRule,
     rule_from_json,
 )
-from automl.decisions.fit import best_clip, restoring_weights
-from automl.decisions.rules import ClassWeightsRule, CutPointsRule, ThresholdRule, ThresholdsRule
 from automl.decisions.thresholds import (
     best_threshold,
     boundary,
@@ -30,8 +30,8 @@ from automl.decisions.thresholds import (
     searched_thresholds,
 )
 from automl.errors import StorageError
-from automl.metrics.metric import Average
-from automl.metrics.registry import METRICS, Metric, metric_named
+from automl.metrics.metric import Average, Metric
+from automl.metrics.registry import METRICS, metric_named
 from automl.resampling import stratified_splits
 from automl.tasks import Task
 

@@ -16,9 +16,9 @@ from automl.config import OptimConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, load_competition
 from automl.data.folds import load_folds
+from automl.decisions.temperature import tempered
 from automl.distillation.gains import gains, told
 from automl.distillation.soft_labels import certainty, distilled_lesson, pseudo_lesson, teachers_of
-from automl.ensemble.calibration import tempered
 from automl.ensemble.candidates import Candidate, Member, read_member
 from automl.ensemble.predictor import Looker, Trained
 from automl.ensemble.tta import IDENTITY, View

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer
+from automl.decisions.temperature import tempered
 from automl.ensemble.blending import Blend, blend, blend_weights
-from automl.ensemble.calibration import tempered
 from automl.ensemble.greedy import class_log_likelihood, greedy_weights, scored_by
 from automl.tasks import Task
 

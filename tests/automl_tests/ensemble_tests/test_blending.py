@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from automl.decisions.choose import Scorer
+from automl.decisions.temperature import tempered
 from automl.ensemble.blending import Voters, blend, blend_weights, ranks_of, unlike_first
 from automl.ensemble.bootstrap import bootstrap_scores
-from automl.ensemble.calibration import tempered
 from automl.ensemble.greedy import class_log_likelihood, greedy_weights, objective_for, scored_by
 from automl.resampling import stratified_splits
 from tests.automl_tests.ensemble_tests.worlds import one_family_probs, scorer_of

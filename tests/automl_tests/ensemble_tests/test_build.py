@@ -20,14 +20,14 @@ from automl.config import AugmentConfig
 from automl.data.cache import PixelCache
 from automl.data.changed import note_sizes
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.choose import rule_from_json
+from automl.decisions.rules import rule_from_json
+from automl.decisions.temperature import tempered
 from automl.ensemble import predictor
 from automl.ensemble.apply import blended_probs
 from automl.ensemble.blending import ranks_of
-from automl.ensemble.build import Candidate, EnsembleResult
-from automl.ensemble.calibration import tempered
-from automl.ensemble.candidates import read_pool
+from automl.ensemble.candidates import Candidate, read_pool
 from automl.ensemble.ensemble_recipe import recipe_from_json
+from automl.ensemble.ensemble_result import EnsembleResult
 from automl.ensemble.predictor import Looker
 from automl.ensemble.selection import blended_pool, choose
 from automl.errors import DataError, NoUsableModelError, UsageError

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
-from automl.ensemble.calibration import fit_temperature, sharpened, tempered
+from automl.decisions.temperature import fit_temperature, tempered
+from automl.ensemble.calibration import sharpened
 from automl.metrics.registry import metric_named
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import scorer_of

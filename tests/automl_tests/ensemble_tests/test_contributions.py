@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import accuracy_score, log_loss
 
-from automl.ensemble.calibration import fit_temperature
+from automl.decisions.temperature import fit_temperature
 from automl.ensemble.contributions import error_correlations, ordered_savings, what_members_add, what_views_add
 from automl.ensemble.crossfit import PLAIN, CrossFit, Voices, Weighing
 from automl.ensemble.ensemble_recipe import Saving

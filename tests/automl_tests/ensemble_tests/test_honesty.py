@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from automl.decisions.choose import Scorer, choose_rule
+from automl.decisions.temperature import tempered
 from automl.ensemble.blending import blend
-from automl.ensemble.calibration import tempered
 from tests.automl_tests.ensemble_tests.families import FamilyWorld, family_world
 from tests.automl_tests.ensemble_tests.worlds import scorer_of
 

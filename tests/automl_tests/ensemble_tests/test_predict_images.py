@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.choose import ClipRule
-from automl.decisions.rules import ClassWeightsRule, Rule, ThresholdsRule, plain_rule
+from automl.decisions.rules import ClassWeightsRule, ClipRule, Rule, ThresholdsRule, plain_rule
 from automl.ensemble.predict_images import header_of, prediction_table, require_replaceable, write_predictions
 from automl.errors import UsageError
 from automl.metrics.registry import metric_named

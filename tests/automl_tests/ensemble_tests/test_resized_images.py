@@ -68,12 +68,14 @@ def test_the_next_batches_are_made_while_nobody_waits_for_them(tmp_path: Path, m
     made, third = [], threading.Event()
 
     def resize(target: np.ndarray, images: np.ndarray) -> None:
+        if target.shape[1] != 12:  # left over from another test
+            return
         made.append(len(images))
         if len(made) == 3:
             third.set()
 
     monkeypatch.setattr(resized_images, "resize_into", resize)
-    store_of(tmp_path, n_threads=1).squares("x", PIXELS, ROWS, 16).batch(0, 8)
+    store_of(tmp_path, n_threads=1).squares("x", PIXELS, ROWS, 12).batch(0, 8)
     assert third.wait(10)
     assert len(made) == 3  # one that was asked for, one for each thread and one more
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from automl.data.competition import Competition
-from automl.ensemble.calibration import fit_temperature
+from automl.decisions.temperature import fit_temperature
 from automl.ensemble.candidates import Member
 from automl.ensemble.crossfit import PLAIN, CrossFit, Voices, Weighing
 from automl.ensemble.selection import Choice, blended_pool, choose, chosen_members

@@ -16,8 +16,11 @@ from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig,
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, save_competition
 from automl.data.folds import make_folds, save_folds
-from automl.decisions.choose import Facts, Scorer
-from automl.ensemble.build import Candidate, EnsembleResult, build_ensemble
+from automl.decisions.choose import Scorer
+from automl.decisions.rules import Facts
+from automl.ensemble.build import build_ensemble
+from automl.ensemble.candidates import Candidate
+from automl.ensemble.ensemble_result import EnsembleResult
 from automl.metrics.registry import metric_named
 from automl.tasks import Task
 from automl.training.trial import run_trial

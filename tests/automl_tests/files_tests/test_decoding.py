@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from automl.data.cache import load_rgb
 from automl.errors import DataError
 from automl.files import image_formats
-from automl.files.decoding import decode, look, size_of
+from automl.files.decoding import decode, load_rgb, look, size_of
 from tests.automl_tests.files_tests.test_archives import put_zip
 from tests.automl_tests.small_competitions import put_csv
 

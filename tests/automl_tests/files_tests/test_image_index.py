@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
-from automl.files.image_names import part_of
-from automl.files.images import ImageLookup, split_folder, without_suffix
+from automl.files.image_index import ImageLookup
+from automl.files.image_names import part_of, split_folder, without_suffix
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,10 @@ from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.errors import StorageError, UsageError
 from automl.lr_finder.lr_finder import LrRequest, find_lr, kept_finding
 from automl.lr_finder.page import write_lr_page
-from automl.space import Space, Suggest, load_space, narrowed
+from automl.space import Space, load_space, narrowed
+from automl.suggest import Suggest
 from runners.base import Finished, Job, Supervisor
-from tests.automl_tests.training_tests.worlds import SIDE, shape_image
+from tests.automl_tests.training_tests.pictures import SIDE, shape_image
 from tests.conftest import automl_here
 
 QUICK = ("--space", "tiny", "--no-pretrained", "--no-flips", "--fix", "backbone=test_resnet", "--fix", "resize=24")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from automl.errors import UsageError
-from automl.metrics.registry import METRICS, metric_named, plain_predictions, require_fits
+from automl.metrics.metric import plain_predictions
+from automl.metrics.registry import METRICS, metric_named, require_fits
 from automl.tasks import Task
 
 TARGETS = {

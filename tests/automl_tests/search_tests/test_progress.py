@@ -14,8 +14,9 @@ from rich.live import Live
 from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TransferConfig, TrialConfig
 from automl.search.progress import LiveScreen, PlainScreen, QuietScreen, ShownTrial, Watched, describe_config
 from automl.search.search_loop import SearchLoop
-from automl.space import Space, Suggest
+from automl.space import Space
 from automl.study.study import SearchStudy
+from automl.suggest import Suggest
 from runners.base import Failed, Finished, Progressed, Reported, Started
 
 

@@ -15,9 +15,10 @@ from optuna.trial import TrialState
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.errors import NoUsableModelError, UnfitEnvironmentError, UsageError
 from automl.search.search_loop import SearchLoop, search
-from automl.space import Space, Suggest
+from automl.space import Space
 from automl.study.pruners import RankPruner
 from automl.study.study import SearchStudy
+from automl.suggest import Suggest
 from runners.base import Failed, Finished, Job, Progressed, Reported, Runner, Started, Stopped, Supervisor, Verdict
 
 EPOCHS = 6  # the rank pruner looks after epochs 2 and 4

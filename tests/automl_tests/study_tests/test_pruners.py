@@ -15,9 +15,10 @@ from optuna.trial import TrialState
 
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.search.search_loop import SearchLoop, search
-from automl.space import Space, Suggest
+from automl.space import Space
 from automl.study.pruners import RankPruner, build_pruner, checkpoint_steps
 from automl.study.study import SearchStudy, best_trials
+from automl.suggest import Suggest
 from runners.base import Context
 from runners.simulated import SimulatedRunner
 

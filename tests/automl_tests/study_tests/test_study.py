@@ -18,10 +18,11 @@ from optuna.trial import TrialState
 from automl.artifacts import StudyFiles
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.errors import StorageError, StudyInUseError, UsageError
-from automl.space import Space, Suggest
+from automl.space import Space
 from automl.study.lock import driver_of, locked
 from automl.study.samplers import build_sampler
 from automl.study.study import Terms, best_trials, open_study, read_study, terms_of
+from automl.suggest import Suggest
 
 TERMS = Terms(
     space="tiny",

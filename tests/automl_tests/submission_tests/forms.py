@@ -13,7 +13,9 @@ from automl.artifacts import StudyFiles, write_arrays
 from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate
-from automl.ensemble.build import Candidate, EnsembleResult, build_ensemble
+from automl.ensemble.build import build_ensemble
+from automl.ensemble.candidates import Candidate
+from automl.ensemble.ensemble_result import EnsembleResult
 from automl.metrics.registry import metric_named
 from automl.tasks import Task
 

@@ -15,9 +15,9 @@ from sklearn import metrics as reference
 
 from automl.artifacts import write_arrays
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.choose import rule_from_json
+from automl.decisions.rules import rule_from_json
+from automl.decisions.temperature import tempered
 from automl.ensemble.blending import ranks_of
-from automl.ensemble.calibration import tempered
 from automl.metrics.registry import metric_named
 from automl.submission.decide import deciding_metric
 from automl.submission.validate import problems

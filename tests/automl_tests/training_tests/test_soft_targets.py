@@ -20,10 +20,11 @@ from automl.errors import StorageError, UsageError
 from automl.tasks import Task
 from automl.training import batches
 from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
-from automl.training.fold import Setting, prepare_fold
+from automl.training.fold import prepare_fold
 from automl.training.loss.soft_targets import EVERY_FOLD, Lesson, read_lesson, save_lesson, taught, with_test_images
 from automl.training.training_loop import train_epoch
 from automl.training.trial import run_trial
+from automl.training.trial_context import Setting
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World, shape_image
 from tests.automl_tests.training_tests.test_leader import TWO

@@ -24,7 +24,7 @@ from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.tasks import Task
 from automl.training.batches import batches_of_epoch, loss_of_fold, rows_of_epoch
-from automl.training.fold import Setting, prepare_fold
+from automl.training.fold import prepare_fold
 from automl.training.inference import predict_probs
 from automl.training.loss.by_task import OBJECTIVES
 from automl.training.lr_sweep import sweep
@@ -33,6 +33,7 @@ from automl.training.optim.accumulation import accumulate_gradients
 from automl.training.optim.optimizers import set_lr
 from automl.training.optim.step import take_step
 from automl.training.trial import run_trial
+from automl.training.trial_context import Setting
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World
 from tests.automl_tests.training_tests.test_trial import contents

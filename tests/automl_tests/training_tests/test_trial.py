@@ -24,14 +24,8 @@ from automl.training.inference import predict_probs
 from automl.training.network.create import load_trained
 from automl.training.trial import run_trial
 from runners.base import JobStopped
-from tests.automl_tests.training_tests.worlds import (
-    CLASSES,
-    PlainNet,
-    ScriptedContext,
-    config_of,
-    payload_of,
-    write_study,
-)
+from tests.automl_tests.training_tests.pictures import CLASSES
+from tests.automl_tests.training_tests.worlds import PlainNet, ScriptedContext, config_of, payload_of, write_study
 
 TOO_DEEP = replace(config_of(), model=ModelConfig(backbone="lenet5", pretrained=False, pooling="avg", cut=4))
 RICH = config_of(

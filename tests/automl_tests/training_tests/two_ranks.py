@@ -20,12 +20,13 @@ from automl.artifacts import StudyFiles
 from automl.config import OptimConfig, TransferConfig, TrialConfig
 from automl.errors import UnfitEnvironmentError
 from automl.tasks import Task
+from automl.training.batches import FoldTask
 from automl.training.checkpoints import TrainingState
 from automl.training.distributed.peers import share_of
 from automl.training.distributed.ranks import Ranks
 from automl.training.loss.losses import build_loss
 from automl.training.optim.accumulation import DeadEnd, accumulate_gradients
-from automl.training.training_loop import FoldTask, TrainedEpoch, train_epoch
+from automl.training.training_loop import TrainedEpoch, train_epoch
 from tests.automl_tests.training_tests.worlds import PlainNet, batch_of, config_of, seeded_model, state_of, task_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(np.uint8)

@@ -32,6 +32,7 @@ from automl.data.competition import (
 from automl.data.folds import make_folds, save_folds
 from automl.metrics.registry import metric_named
 from automl.tasks import Task
+from automl.training.batches import FoldTask
 from automl.training.checkpoints import TrainingState
 from automl.training.distributed.peers import Alone, Peers, share_of
 from automl.training.network.create import Normalisation, build_model
@@ -42,7 +43,7 @@ from automl.training.optim.ema import WeightAverage, decay_of
 from automl.training.optim.optimizers import build_optimizer
 from automl.training.resizing import batch_size_of_epoch, count_steps
 from automl.training.seeding import seed_everything
-from automl.training.training_loop import FoldTask, train_fold
+from automl.training.training_loop import train_fold
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import CLASSES as CLASSES
 from tests.automl_tests.training_tests.pictures import SHAPES, World
