@@ -70,7 +70,7 @@ class StudyFiles:
 
     @property
     def runner(self) -> Path:
-        """A runner's own notes, of use only while it runs."""
+        """A runner's own files, of use only while it runs."""
         return self.root / "runner"
 
     @property
@@ -83,7 +83,7 @@ class StudyFiles:
 
     @property
     def predictions(self) -> Path:
-        """A folder of what models have said of images, by content; may be deleted at any time."""
+        """The prediction cache, a folder keyed by content; may be deleted at any time."""
         return self.root / "predictions"
 
     @property
@@ -92,18 +92,18 @@ class StudyFiles:
         return self.root / "refit.json"
 
     @property
-    def lessons(self) -> Path:
-        """A folder of targets that trials are trained on in place of the labels, or beside them."""
+    def soft_targets(self) -> Path:
+        """A folder of soft targets: pseudo-labels and targets of distillation."""
         return self.root / "lessons"
 
     @property
     def kit(self) -> Path:
-        """The ensemble as a folder that leaves the house."""
+        """The inference kit, a self-contained folder."""
         return self.root / "kit"
 
     @property
     def submissions(self) -> Path:
-        """What was handed in, and what it scored."""
+        """The submissions and their scores."""
         return self.root / "submissions.json"
 
     @property
@@ -112,7 +112,7 @@ class StudyFiles:
 
     @property
     def inspection(self) -> Path:
-        """What was found out about the images, as a page."""
+        """The inspection of the images, as a page."""
         return self.root / "inspect.html"
 
     @property
@@ -126,11 +126,11 @@ class StudyFiles:
 
     @property
     def find_lr_study(self) -> StudyFiles:
-        """What a range test gets in place of the study's own files, which it must not begin; gone after it."""
+        """Temporary study of a learning-rate range test, in place of the study's own files."""
         return StudyFiles(self.root / "find_lr")
 
-    def trial(self, number: int) -> TrialFiles:
-        """The files of the trial with Optuna's number."""
+    def get_trial_files(self, number: int) -> TrialFiles:
+        """Return the files of the trial with Optuna's number."""
         return TrialFiles(self.trials / f"{number:05d}")
 
 
@@ -146,7 +146,7 @@ class TrialFiles:
 
     @property
     def origin(self) -> Path:
-        """What its training began with, so that further folds can begin with the same."""
+        """The initial weights of its training, so that further folds can start from the same."""
         return self.root / "origin.json"
 
     @property
@@ -157,8 +157,8 @@ class TrialFiles:
     def lock(self) -> Path:
         return self.root / "trial.lock"
 
-    def fold_lock(self, fold: int) -> Path:
-        """Of a fold that is trained by itself."""
+    def get_fold_lock_path(self, fold: int) -> Path:
+        """Return the path of the lock of a fold that is trained by itself."""
         return self.root / f"fold{fold}.lock"
 
     @property
@@ -177,31 +177,31 @@ class TrialFiles:
 
     @property
     def result(self) -> Path:
-        """What the trial answered when it was complete; written after everything else."""
+        """The result of the complete trial; written after everything else."""
         return self.root / "result.json"
 
-    def retrained(self, kind: str) -> TrialFiles:
-        """The files of the folds that were trained after the search: kind refit, pseudo or distilled."""
-        return TrialFiles(self.root / kind)
+    def get_refit_files(self, training_kind: str) -> TrialFiles:
+        """Return the files of the folds trained after the search: training kind refit, pseudo or distilled."""
+        return TrialFiles(self.root / training_kind)
 
-    def weights(self, fold: int) -> Path:
+    def get_weights_path(self, fold: int) -> Path:
         return self.root / f"fold{fold}.safetensors"
 
-    def stage_weights(self, fold: int, stage: int) -> Path:
+    def get_stage_weights_path(self, fold: int, stage: int) -> Path:
         """The weights at the end of a stage (0-based) of the resize schedule that was not the last."""
         return self.root / f"fold{fold}.stage{stage}.safetensors"
 
-    def checkpoint(self, fold: int) -> Path:
+    def get_checkpoint_path(self, fold: int) -> Path:
         return self.root / f"fold{fold}.checkpoint"
 
-    def previous_checkpoint(self, fold: int) -> Path:
+    def get_previous_checkpoint_path(self, fold: int) -> Path:
         return self.root / f"fold{fold}.checkpoint.previous"
 
-    def fold_oof(self, fold: int) -> Path:
+    def get_fold_oof_path(self, fold: int) -> Path:
         """One finished fold's rows and probs, before they are joined in `oof`."""
         return self.root / f"fold{fold}.oof.npz"
 
-    def fold_test(self, fold: int) -> Path:
+    def get_fold_test_path(self, fold: int) -> Path:
         """One finished fold's test probs, before they are joined in `test`."""
         return self.root / f"fold{fold}.test.npz"
 
@@ -227,7 +227,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}",
-            hint="free some space or mend the permissions, then run the same command again",
+            hint="free some space or fix the permissions, then run the same command again",
         ) from error
 
 
@@ -246,7 +246,7 @@ def write_json(path: Path, document: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON document at path.
+    """Return the JSON document at path.
 
     Raises:
         StorageError: it is missing or damaged.
@@ -254,7 +254,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise _build_unreadable_error(path, error) from error
 
 
 def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
@@ -265,7 +265,7 @@ def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The named arrays at path.
+    """Return the named arrays at path.
 
     Raises:
         StorageError: the file is missing, damaged, or would need pickle.
@@ -274,7 +274,7 @@ def read_arrays(path: Path) -> Arrays:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
+        raise _build_unreadable_error(path, error) from error
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -298,19 +298,19 @@ def write_checkpoint(files: TrialFiles, fold: int, state: Mapping[str, Any], ten
     state_bytes = json.dumps(state, allow_nan=False).encode()
     body = state_bytes + tensors
     digest = hashlib.sha256(body).hexdigest()
-    path = files.checkpoint(fold)
+    path = files.get_checkpoint_path(fold)
     if path.exists():
-        path.replace(files.previous_checkpoint(fold))
+        path.replace(files.get_previous_checkpoint_path(fold))
     header = f"automl-checkpoint 1 {digest} {len(state_bytes)} {len(tensors)}\n"
     write_bytes(path, header.encode() + body)
 
 
 def read_checkpoint(files: TrialFiles, fold: int) -> tuple[dict[str, Any], bytes] | None:
-    """State and tensors of the newest whole checkpoint, or None where there is none.
+    """Return state and tensors of the newest whole checkpoint, or None where there is none.
 
     A damaged file is passed over for the one before it.
     """
-    for path in (files.checkpoint(fold), files.previous_checkpoint(fold)):
+    for path in (files.get_checkpoint_path(fold), files.get_previous_checkpoint_path(fold)):
         try:
             content = path.read_bytes()
         except OSError:
@@ -322,38 +322,38 @@ def read_checkpoint(files: TrialFiles, fold: int) -> tuple[dict[str, Any], bytes
 
 
 def delete_checkpoints(files: TrialFiles, fold: int) -> None:
-    """Forget a fold's training state; its weights stay."""
-    files.checkpoint(fold).unlink(missing_ok=True)
-    files.previous_checkpoint(fold).unlink(missing_ok=True)
+    """Delete a fold's training state; its weights stay."""
+    files.get_checkpoint_path(fold).unlink(missing_ok=True)
+    files.get_previous_checkpoint_path(fold).unlink(missing_ok=True)
 
 
 def delete_training_state(files: TrialFiles) -> None:
-    """Forget the checkpoints of all folds of a trial that has ended."""
+    """Delete the checkpoints of all folds of a trial that has ended."""
     for path in files.root.glob("fold*.checkpoint*"):
         path.unlink(missing_ok=True)
 
 
 def delete_weights(files: TrialFiles) -> None:
-    """Forget the weights of all folds; scores, history and probabilities stay."""
+    """Delete the weights of all folds; scores, history and probabilities stay."""
     for path in files.root.glob("fold*.safetensors"):
         path.unlink(missing_ok=True)
 
 
-def bytes_below(folder: Path) -> int:
-    """How much the files below a folder take."""
+def count_bytes_below(folder: Path) -> int:
+    """Return the total size in bytes of the files below a folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
-def digest_of(parts: Iterable[str]) -> str:
-    """A short fingerprint (16 hexadecimal digits) of some texts in order."""
-    hashed = hashlib.sha256()
+def compute_digest(parts: Iterable[str]) -> str:
+    """Return a short fingerprint (16 hexadecimal digits) of some texts in order."""
+    hasher = hashlib.sha256()
     for part in parts:
-        hashed.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    return hashed.hexdigest()[:16]
+        hasher.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    return hasher.hexdigest()[:16]
 
 
 def require_plain_name(name: str, what: str) -> str:
-    """The name itself, fit to be a folder's name.
+    """Return the name if it is fit to be a folder's name.
 
     Raises:
         DataError: it is empty, has a slash, or begins with a dot.
@@ -380,7 +380,7 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # it is somebody else's
+        pass  # it belongs to another user
     return True
 
 
@@ -392,7 +392,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unreadable(path: Path, error: Exception) -> StorageError:
+def _build_unreadable_error(path: Path, error: Exception) -> StorageError:
     reason = "it is missing" if isinstance(error, FileNotFoundError) else f"it is damaged ({type(error).__name__})"
     return StorageError(
         f"{path} cannot be read: {reason}", hint="restore the file, or begin another study with --study"

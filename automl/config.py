@@ -1,17 +1,17 @@
-"""The answer to a search space's questions: `TrialConfig` and its groups.
+"""Configuration of a trial: `TrialConfig` and its groups, which a search space returns.
 
 Frozen dataclasses that become JSON and come back equal; no invalid one exists. Every trick is off by default.
-Not responsible for: ranges to try (search_spaces) or acting on a value (automl.training, automl.data.transforms).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from automl.errors import UsageError
 
@@ -38,6 +38,45 @@ OPTIMIZERS = (
 SCHEDULES = ("cosine", "cosine_restarts", "one_cycle", "step", "plateau", "constant")
 AUGMENT_POLICIES = ("none", "light", "medium", "heavy", "dihedral", "rand", "photometric")
 EPOCH_CHOICES = ("last", "best")
+SHARED = "shared"  # key of a field's metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedSetting:
+    """A flag that sets a field of TrialConfig or of its groups for every trial of a study, over the space's own answer.
+
+    The flag of `automl search` and `automl find-lr`, the override of `automl.space.Space` and its part in the space's
+    fingerprint all follow from this declaration, which stands beside the field's default.
+
+    Attributes:
+        help: of the flag.
+        in_fingerprint: whether a study refuses to go on with another value.
+        affects_steps: whether single training steps depend on it; find-lr has no flag for, and ignores, what does not.
+        minimum: of a number.
+        choices: of a text.
+        name, group, value_type, default: of the field and of the group that it is in, "" for TrialConfig itself;
+            found by `list_shared_settings`.
+    """
+
+    help: str
+    in_fingerprint: bool
+    affects_steps: bool
+    minimum: int | None = None
+    choices: tuple[str, ...] = ()
+    name: str = ""
+    group: str = ""
+    value_type: type = str
+    default: Any = None
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+def _shared(default: Any, **traits: Any) -> Any:
+    """Declare a field that a flag sets for every trial, see SharedSetting."""
+    return field(default=default, metadata={SHARED: SharedSetting(**traits)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +94,7 @@ class ModelConfig:
     """
 
     backbone: str
-    pretrained: bool = True
+    pretrained: bool = _shared(True, help="Start from pretrained weights.", in_fingerprint=True, affects_steps=True)
     cut: int = 0
     attention: str = "none"
     pooling: str = "own"
@@ -267,11 +306,34 @@ class TrialConfig:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     class_sampling: str = "natural"
     batch_size: int = 32
-    epochs: int = 10
+    epochs: int = _shared(
+        10,
+        help="Epochs of each trial, instead of the space's.",
+        in_fingerprint=True,
+        affects_steps=True,
+        minimum=1,
+    )
     ema_horizon: float = 0.0
-    epoch_choice: str = "last"
-    patience: int | None = None
-    compile: bool = False
+    epoch_choice: str = _shared(
+        "last",
+        help="Whose weights predict: last, or best by the validation score, which flatters that score.",
+        in_fingerprint=True,
+        affects_steps=False,
+        choices=EPOCH_CHOICES,
+    )
+    patience: int | None = _shared(
+        None,
+        help="Epochs without a better score after which a trial ends.",
+        in_fingerprint=True,
+        affects_steps=False,
+        minimum=1,
+    )
+    compile: bool = _shared(
+        False,
+        help="Compile each network first, which takes minutes.",
+        in_fingerprint=True,
+        affects_steps=False,
+    )
 
     def __post_init__(self) -> None:
         _require_known("class_sampling", self.class_sampling, CLASS_SAMPLINGS)
@@ -315,9 +377,28 @@ class TrialConfig:
             ) from error
 
 
+@functools.cache
+def list_shared_settings() -> tuple[SharedSetting, ...]:
+    """Return every setting that a flag may set for all trials, those of TrialConfig's groups first."""
+    groups = {name: hint for name, hint in get_type_hints(TrialConfig).items() if dataclasses.is_dataclass(hint)}
+    return tuple(
+        _complete(declared, group, get_type_hints(owner)[declared.name])
+        for group, owner in (*groups.items(), ("", TrialConfig))
+        for declared in dataclasses.fields(owner)
+        if SHARED in declared.metadata
+    )
+
+
+def _complete(declared: dataclasses.Field[Any], group: str, hint: Any) -> SharedSetting:
+    value_type = next((part for part in get_args(hint) if part is not type(None)), hint)
+    found = {"name": declared.name, "group": group, "value_type": value_type, "default": declared.default}
+    setting: SharedSetting = dataclasses.replace(declared.metadata[SHARED], **found)
+    return setting
+
+
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
-        raise UsageError(f"{name} = {value!r}, but it must be {expected}", hint="mend the search space")
+        raise UsageError(f"{name} = {value!r}, but it must be {expected}", hint="fix the search space")
 
 
 def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:

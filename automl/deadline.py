@@ -1,7 +1,4 @@
-"""Time: how long a command may take, and how much of that belongs to training.
-
-Not responsible for: stopping anything (automl.search.search_loop asks how much is left).
-"""
+"""Deadline of a command with a reserve for the ensemble; durations parsed and formatted."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from dataclasses import dataclass
 
 from automl.errors import UsageError
 
-SECONDS_OF = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+SECONDS_PER_UNIT = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 MIN_RESERVE_S = 60.0
 MAX_RESERVE_S = 1800.0
 
@@ -32,25 +29,25 @@ class Deadline:
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
-    def after(cls, timeout_s: float, *, clock: Callable[[], float] = time.monotonic) -> Deadline:
-        """So many seconds from now, a tenth of them reserved (one to thirty minutes, but at most half)."""
+    def from_timeout(cls, timeout_s: float, *, clock: Callable[[], float] = time.monotonic) -> Deadline:
+        """Return the deadline timeout_s from now, a tenth of them reserved (1 to 30 minutes, at most half)."""
         reserve_s = min(max(timeout_s / 10, MIN_RESERVE_S), MAX_RESERVE_S, timeout_s / 2)
         return cls(at_s=clock() + timeout_s, reserve_s=reserve_s, clock=clock)
 
-    def left_for_training_s(self) -> float:
-        """Seconds until running trials have to stop; not positive when they should have."""
+    def get_training_seconds_left(self) -> float:
+        """Return seconds until running trials have to stop; not positive after that."""
         return self.at_s - self.reserve_s - self.clock()
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of "8h", "1h30m", "90m", "45s" or a plain number of seconds.
+    """Return the seconds of "8h", "1h30m", "90m", "45s" or a plain number of seconds.
 
     Raises:
         UsageError: it is no duration, or not positive.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     if "".join(number + unit for number, unit in parts) == text and parts:
-        seconds = sum(float(number) * SECONDS_OF[unit] for number, unit in parts)
+        seconds = sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)
     elif re.fullmatch(r"\d+(\.\d+)?", text):
         seconds = float(text)
     else:
@@ -60,11 +57,11 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, or 5 h 02 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+def format_duration(seconds: float) -> str:
+    """Format seconds as 12 s, 3 min 20 s, or 5 h 02 min."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"

@@ -33,25 +33,25 @@ def build(folder: Path) -> None:
     test, train = shuffled[:N_TEST], shuffled[N_TEST:]
     _write_images(folder / "train", digits.images[train])
     _write_images(folder / "test", digits.images[test])
-    write_table(folder / "train.csv", HEADER, _rows(digits.target[train]))
-    write_table(folder / "sample_submission.csv", HEADER, _rows(np.zeros(N_TEST, dtype=int)))
-    write_table(answers_of(folder), HEADER, _rows(digits.target[test]))
+    write_table(folder / "train.csv", HEADER, _list_rows(digits.target[train]))
+    write_table(folder / "sample_submission.csv", HEADER, _list_rows(np.zeros(N_TEST, dtype=int)))
+    write_table(get_answers_path(folder), HEADER, _list_rows(digits.target[test]))
 
 
 def score(folder: Path, submission: Path) -> float:
-    """The accuracy of a submission.
+    """Return the accuracy of a submission.
 
     Raises:
         DataError: its header or ids are not the sample's, in its order.
     """
-    answers, submitted = _read(answers_of(folder)), _read(submission)
+    answers, submitted = _read_table(get_answers_path(folder)), _read_table(submission)
     if [row[0] for row in answers] != [row[0] for row in submitted]:
         raise DataError(f"{submission} does not hold the ids of the sample", hint="write it with automl ensemble")
     return sum(answer == row for answer, row in zip(answers[1:], submitted[1:], strict=True)) / N_TEST
 
 
-def answers_of(folder: Path) -> Path:
-    """Where the held-out labels lie: outside the folder, out of the search's reach."""
+def get_answers_path(folder: Path) -> Path:
+    """Return the path of the held-out labels: outside the folder, out of the search's reach."""
     return folder.parent / f"{folder.name}-answers.csv"
 
 
@@ -61,11 +61,11 @@ def _write_images(folder: Path, images: NDArray[Any]) -> None:
         Image.fromarray((image * 255 / 16).astype(np.uint8)).save(folder / f"{number:04d}.png")
 
 
-def _rows(labels: NDArray[Any]) -> list[tuple[str, str]]:
+def _list_rows(labels: NDArray[Any]) -> list[tuple[str, str]]:
     return [(f"{number:04d}", str(label)) for number, label in enumerate(labels)]
 
 
-def _read(path: Path) -> list[list[str]]:
+def _read_table(path: Path) -> list[list[str]]:
     with path.open(newline="") as file:
         return list(csv.reader(file))
 

@@ -1,11 +1,11 @@
-"""The errors a user can meet, and the exit code of each kind.
+"""Errors shown to the user, each with its exit code; names and texts made safe for a message.
 
     AutomlError                 exit code
     ├── UsageError                  2   a flag, a space or a study that does not fit
     ├── DataError                   3   the competition's folder or a file in it
     ├── NoUsableModelError          4   nothing to ensemble, or nothing but failures
     ├── StorageError                5   study.db, a checkpoint, the disk
-    ├── StudyInUseError             6   another process works on the study
+    ├── StudyInUseError             6   another process uses the study
     └── UnfitEnvironmentError       7   GPUs, weights, the network
 
 Anything else that escapes is a bug: exit code 1, with its traceback.
@@ -13,11 +13,16 @@ Anything else that escapes is a bug: exit code 1, with its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+# Print one line to the user; callers pass it down as the parameter `notify`.
+Notify = Callable[[str], None]
+
 LONGEST_NAME = 200  # letters; a cell of a table may hold thousands
 
 
 class AutomlError(Exception):
-    """What went wrong in one line, and what to do about it in one line.
+    """Base of all errors shown to the user: the problem in one line, and a hint in one line.
 
     Attributes:
         problem: one line that contains the offending value.
@@ -57,13 +62,13 @@ class StorageError(AutomlError):
 
 
 class StudyInUseError(AutomlError):
-    """Another process works on the study."""
+    """Another process uses the study."""
 
     exit_code = 6
 
 
 class UnfitEnvironmentError(AutomlError):
-    """GPUs, pretrained weights or the network are not as asked."""
+    """GPUs, pretrained weights or the network do not fit the request."""
 
     exit_code = 7
 
@@ -81,18 +86,20 @@ ERROR_OF_EXIT_CODE: dict[int, type[AutomlError]] = {
 }
 
 
-def listed(names: list[str] | tuple[str, ...], *, at_most: int = 3) -> str:
-    """The first names and how many more there are, for use inside a problem line."""
-    shown = ", ".join(_short(name) if name.isprintable() else repr(_short(name)) for name in names[:at_most])
+def join_names(names: list[str] | tuple[str, ...], *, at_most: int = 3) -> str:
+    """Join the first names and the number of the rest, for a problem line."""
+    joined = ", ".join(_shorten(name) if name.isprintable() else repr(_shorten(name)) for name in names[:at_most])
     rest = len(names) - at_most
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return f"{joined} and {rest} more" if rest > 0 else joined
 
 
-def _short(name: str) -> str:
-    """The name, or the beginning of one that would fill a screen."""
+def _shorten(name: str) -> str:
+    """Return the name, truncated to LONGEST_NAME."""
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
 
-def printable(text: str) -> str:
-    """The text with its control characters escaped, so that no file's name and no log commands a terminal."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in text)
+def escape_control_characters(text: str) -> str:
+    """Escape control characters, so that no file name and no log controls the terminal."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1] for character in text
+    )

@@ -1,7 +1,4 @@
-"""Python files of the user's own: a search space, or a metric.
-
-Not responsible for: what must be in them (automl.space, automl.metrics.custom).
-"""
+"""Load a user's Python file: a search space, or a metric."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from types import ModuleType
 from automl.errors import UsageError
 
 
-def module_at(path: Path, *, hint: str) -> ModuleType:
-    """The module in a Python file, whose code runs now.
+def load_module(path: Path, *, hint: str) -> ModuleType:
+    """Load the module in a Python file, running its code.
 
     Args:
         hint: what to do where there is no such file.
@@ -29,5 +26,5 @@ def module_at(path: Path, *, hint: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}", hint="mend the file") from error
+        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}", hint="fix the file") from error
     return module

@@ -1,8 +1,8 @@
-"""Questions that several search spaces ask, in groups: each function asks for one group of the configuration.
+"""Parameters shared by several search spaces: each function suggests one group of the configuration.
 
 The first of a question's answers leaves its trick off, so that a first trial that does not mention it does without.
-A space of your own may use them or ask its own; it only has to return a TrialConfig. Not responsible for: what a
-trick does (automl.training names the source of each).
+A space of your own may use them or ask its own; it only has to return a TrialConfig.
+See also: automl.training, which names the source of each trick.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Search spaces as values: loaded by name or from a file, narrowed by flags, described at a glance.
+"""Load search spaces by name or from a file, narrow them by flags, and list their dimensions.
 
 A space is a function `suggest(trial) -> TrialConfig` in a Python file, which may also hold `FIRST_TRIALS`: parameters
-of known good configurations, proposed before the sampler takes over. Not responsible for: who answers the questions
-(automl.suggest, automl.study.study), nor how a space's questions are found (automl.dimensions).
+of known good configurations, proposed before the sampler takes over.
+See also: automl.suggest, the trial protocol; automl.dimensions finds a space's parameters.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from automl.artifacts import TrialFiles, digest_of, read_json
-from automl.config import ModelConfig, TrialConfig
-from automl.dimensions import Dimension, dimensions_of
+from automl.artifacts import TrialFiles, compute_digest, read_json
+from automl.config import ModelConfig, TrialConfig, list_shared_settings
+from automl.dimensions import Dimension, find_dimensions
 from automl.errors import StorageError, UsageError
-from automl.own_code import module_at
-from automl.suggest import CENTRED, Narrowed, Narrowing, Params, Replay
+from automl.own_code import load_module
+from automl.suggest import CENTERED_PARAMETER, NarrowedTrial, Narrowing, Params, Replay
 from automl.suggest import Suggest as Suggest  # spaces of users import it from here
 
 SearchSpace: TypeAlias = Callable[[Suggest], TrialConfig]
+# These enter the fingerprint by their place, set or not; overrides that were added later by name, where they are set.
+UNNAMED_OVERRIDES = ("epochs", "pretrained", "epoch_choice", "patience", "compile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,8 @@ class Space:
         lr_center: learning rate about which lr is asked, instead of in the space's own range.
         init_from: folder of another trial, whose network and weights every trial begins with.
         model: the network of that trial; its backbone, cut, attention, pooling and head replace the space's answers.
-        epochs: of each trial, instead of the space's own; an answer of as many freeze_epochs leaves one epoch unfrozen.
-        pretrained: whether to start from pretrained weights, instead of the space's own answer.
-        epoch_choice, patience, compile: of each trial, instead of the space's own.
+        overrides: of each trial's configuration, instead of the space's own answers, by the names of
+            `automl.config.list_shared_settings`; an answer of as many freeze_epochs leaves one epoch unfrozen.
     """
 
     name: str
@@ -54,14 +55,10 @@ class Space:
     lr_center: float | None = None
     init_from: Path | None = None
     model: ModelConfig | None = None
-    epochs: int | None = None
-    pretrained: bool | None = None
-    epoch_choice: str | None = None
-    patience: int | None = None
-    compile: bool | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, trial: Suggest) -> TrialConfig:
-        """The configuration that the trial's answers make.
+        """Return the configuration that the trial's parameters make.
 
         Raises:
             UsageError: a value that is named in the narrowing does not fit its parameter, or the answers make no valid
@@ -73,21 +70,31 @@ class Space:
             pinned={} if self.model is None else _answers_of(self.model),
             lr_center=self.lr_center,
         )
-        return _for_every_trial(self, self.suggest(Narrowed(trial, narrowing)))
+        return _for_every_trial(self, self.suggest(NarrowedTrial(trial, narrowing)))
 
     @property
     def fingerprint(self) -> str:
-        """Of all that the space can answer; a study is bound to it."""
+        """Fingerprint of all configurations of the space; a study is bound to it."""
         dimensions = [str(dimension) for dimension in describe(self)]
-        overrides = (self.epochs, self.pretrained, self.epoch_choice, self.patience, self.compile)
-        return digest_of([*dimensions, *map(str, (*overrides, self.lr_center, self.init_from, self.model))])
+        unnamed = [self.overrides.get(name) for name in UNNAMED_OVERRIDES]
+        return compute_digest(
+            [*dimensions, *map(str, (*unnamed, self.lr_center, self.init_from, self.model)), *self._named_overrides()]
+        )
 
-    def first_config(self) -> TrialConfig:
-        """The configuration of the first proposal, or of the space's first answers where it has none."""
+    def _named_overrides(self) -> list[str]:
+        """Return "name=value" of the overrides that a study is bound to, in the order of their declaration."""
+        return [
+            f"{setting.name}={self.overrides[setting.name]}"
+            for setting in list_shared_settings()
+            if setting.in_fingerprint and setting.name in self.overrides and setting.name not in UNNAMED_OVERRIDES
+        ]
+
+    def build_first_config(self) -> TrialConfig:
+        """Return the configuration of the first proposal, or of the space's first answers where it has none."""
         return self(Replay(self.first_trials[0] if self.first_trials else {}))
 
-    def proposals(self) -> list[Params]:
-        """Complete parameters of the first trials as far as the narrowing leaves them distinct, best first.
+    def list_proposals(self) -> list[Params]:
+        """Return complete parameters of the first trials as far as the narrowing leaves them distinct, best first.
 
         A number outside of what is left of its range moves to the nearest bound.
         """
@@ -100,29 +107,29 @@ class Space:
         return distinct
 
 
-def space_names() -> list[str]:
-    """The names of the spaces that are shipped."""
+def list_spaces() -> list[str]:
+    """Return the names of the built-in spaces."""
     import search_spaces
 
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
 def load_space(name_or_path: str) -> Space:
-    """A shipped space by its name, or the user's own by the path of its file.
+    """Load a built-in space by its name, or the user's own by the path of its file.
 
     Raises:
         UsageError: there is no such space, or its file defines no `suggest`.
     """
     if name_or_path.endswith(".py"):
-        module = module_at(Path(name_or_path), hint="give the path of a Python file that defines suggest(trial)")
-    elif name_or_path in space_names():
+        module = load_module(Path(name_or_path), hint="give the path of a Python file that defines suggest(trial)")
+    elif name_or_path in list_spaces():
         module = importlib.import_module(f"search_spaces.{name_or_path}")
     else:
-        near = difflib.get_close_matches(name_or_path, space_names(), n=1)
+        near = difflib.get_close_matches(name_or_path, list_spaces(), n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise UsageError(
             f"there is no search space '{name_or_path}'",
-            hint=f"{meant}use one of {', '.join(space_names())}, or the path of a .py file",
+            hint=f"{meant}use one of {', '.join(list_spaces())}, or the path of a .py file",
         )
     suggest = getattr(module, "suggest", None)
     if not callable(suggest):
@@ -133,12 +140,12 @@ def load_space(name_or_path: str) -> Space:
 
 
 def describe(space: Space) -> list[Dimension]:
-    """All questions that the space asks, with the answers to others on which each depends."""
-    return dimensions_of(space)
+    """Return all parameters of the space, with the values of others on which each depends."""
+    return find_dimensions(space)
 
 
-def narrowed(space: Space, *, fix: Sequence[str] = (), choices: Sequence[str] = ()) -> Space:
-    """The space with `name=value` pinned and `name=a,b` narrowed.
+def narrow_space(space: Space, *, fix: Sequence[str] = (), choices: Sequence[str] = ()) -> Space:
+    """Return the space with `name=value` pinned and `name=a,b` narrowed.
 
     Raises:
         UsageError: an assignment is malformed, or names a parameter or value that the space does not know.
@@ -159,8 +166,8 @@ def narrowed(space: Space, *, fix: Sequence[str] = (), choices: Sequence[str] = 
     return result
 
 
-def centred(space: Space, lr: float) -> Space:
-    """The space with lr asked within a decade to both sides of this one.
+def center_learning_rate(space: Space, lr: float) -> Space:
+    """Return the space with lr suggested within a decade to both sides of this one.
 
     Where lr lies in the space's own range, that range limits it still.
 
@@ -169,29 +176,31 @@ def centred(space: Space, lr: float) -> Space:
     """
     if not 0.0 < lr < math.inf:
         raise UsageError(f"--center-lr {lr:g} is not a positive number", hint="give one, such as 3e-4, or auto")
-    if CENTRED in space.fixed:
+    if CENTERED_PARAMETER in space.fixed:
         raise UsageError(
-            f"--fix {CENTRED}={space.fixed[CENTRED]} and --center-lr were both given", hint="give one of them"
+            f"--fix {CENTERED_PARAMETER}={space.fixed[CENTERED_PARAMETER]} and --center-lr were both given",
+            hint="give one of them",
         )
-    if CENTRED not in [dimension.name for dimension in describe(space)]:
+    if CENTERED_PARAMETER not in [dimension.name for dimension in describe(space)]:
         raise UsageError(
-            f"the space '{space.name}' has no parameter '{CENTRED}' to be centred", hint="leave --center-lr out"
+            f"the space '{space.name}' has no parameter '{CENTERED_PARAMETER}' to be centred",
+            hint="leave --center-lr out",
         )
     result = replace(space, lr_center=lr)
     describe(result)
     return result
 
 
-def inheriting(space: Space, trial: Path) -> Space:
-    """The space with the network of a trial that was trained before, by its folder.
+def warm_start_space(space: Space, trial: Path) -> Space:
+    """Return the space with the network of a trial that was trained before, by its folder.
 
     Raises:
         UsageError: there is no trial with weights in the folder, or the network is narrowed as well.
         StorageError: its configuration is damaged.
     """
     files = TrialFiles(trial.resolve())
-    if not (files.config.is_file() and files.weights(0).is_file()):
-        missing = files.weights(0) if files.config.is_file() else files.config
+    if not (files.config.is_file() and files.get_weights_path(0).is_file()):
+        missing = files.get_weights_path(0) if files.config.is_file() else files.config
         raise UsageError(
             f"--init-from {trial} is not the folder of a trial that kept its weights: it has no {missing.name}",
             hint="give one such as automl_runs/STUDY/trials/00017; automl status names the best trials",
@@ -207,29 +216,32 @@ def inheriting(space: Space, trial: Path) -> Space:
 
 
 def _for_every_trial(space: Space, config: TrialConfig) -> TrialConfig:
-    """The configuration with what the space sets over its own answers."""
-    changes: dict[str, Any] = {
-        name: value for name in ("epoch_choice", "patience", "compile") if (value := getattr(space, name)) is not None
-    }
-    if space.epochs is not None:
-        frozen = min(config.transfer.freeze_epochs, space.epochs - 1)
-        changes |= {"epochs": space.epochs, "transfer": replace(config.transfer, freeze_epochs=frozen)}
+    """Return the configuration with what the space sets over its own answers."""
+    changes: dict[str, Any] = {}
+    epochs = space.overrides.get("epochs")
+    if epochs is not None:
+        changes["transfer"] = replace(config.transfer, freeze_epochs=min(config.transfer.freeze_epochs, epochs - 1))
+    groups = {setting.name: setting.group for setting in list_shared_settings()}
+    for name, value in space.overrides.items():
+        group = groups[name]
+        if group:
+            changes[group] = replace(changes.get(group, getattr(config, group)), **{name: value})
+        else:
+            changes[name] = value
     if space.model is not None:
         own = config.model
         changes["model"] = replace(space.model, dropout=own.dropout, drop_path=own.drop_path, pretrained=False)
-    elif space.pretrained is not None:
-        changes["model"] = replace(config.model, pretrained=space.pretrained)
     try:
         return replace(config, **changes)
     except UsageError as error:
-        if space.epochs is None:
+        if epochs is None:
             raise
-        hint = f"give more than --epochs {space.epochs}, or narrow the space with --fix or --choices"
+        hint = f"give more than --epochs {epochs}, or narrow the space with --fix or --choices"
         raise UsageError(error.problem, hint=hint) from error
 
 
 def _answers_of(model: ModelConfig) -> Params:
-    """What a space would have to be answered to make this network."""
+    """Return the parameters of a space that make this network."""
     head = "-".join(map(str, model.hidden)) or "linear"
     return {
         "backbone": model.backbone,

@@ -1,7 +1,6 @@
-"""Who answers a search space's questions: the protocol, a narrowed trial, and a replay of known answers.
+"""The trial protocol that a search space suggests from, a trial narrowed by flags, and a replay of known parameters.
 
-Not responsible for: which questions there are (the spaces), which depend on which (automl.questioning), or loading a
-space (automl.space).
+See also: automl.space loads and narrows spaces.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from automl.errors import UsageError
 
 Params: TypeAlias = dict[str, Any]
 
-OPEN_CHOICES = {"backbone", "resize", "batch_size", "head"}  # any value of the right kind makes sense, listed or not
-CENTRED = "lr"
-DECADE = 10.0  # how far a centred learning rate may be above and below the centre
+OPEN_CHOICES = {"backbone", "resize", "batch_size", "head"}  # any value of the right type is allowed, listed or not
+CENTERED_PARAMETER = "lr"
+CENTER_FACTOR = 10.0  # how far a centred learning rate may be above and below the centre
 
 
 class Suggest(Protocol):
@@ -38,7 +37,7 @@ class Suggest(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """What is left of a space's questions.
+    """How a space's parameters are narrowed.
 
     Attributes:
         fixed: parameter -> its only value, as a person writes it.
@@ -53,8 +52,8 @@ class Narrowing:
     lr_center: float | None = None
 
 
-class Narrowed:
-    """Asks the trial only for what the narrowing leaves open."""
+class NarrowedTrial:
+    """A trial that suggests only what the narrowing leaves open."""
 
     def __init__(self, trial: Suggest, narrowing: Narrowing) -> None:
         self._trial = trial
@@ -65,14 +64,14 @@ class Narrowed:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         self._refuse_choices(name)
-        if name == CENTRED and self._lr_center is not None:
-            low, high = centred_range(low, high, self._lr_center)
+        if name == CENTERED_PARAMETER and self._lr_center is not None:
+            low, high = compute_centered_range(low, high, self._lr_center)
             return self._trial.suggest_float(name, low, high, log=True)
         if name not in self._fixed:
             return self._trial.suggest_float(name, low, high, step=step, log=log)
-        value = _number(name, self._fixed[name], float)
+        value = _parse_number(name, self._fixed[name], float)
         if log and value <= 0:
-            raise UsageError(f"{name} = {value:g}, but it must be positive", hint="mend --fix")
+            raise UsageError(f"{name} = {value:g}, but it must be positive", hint="fix the value of --fix")
         return self._trial.suggest_float(name, value, value, log=log)
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
@@ -81,18 +80,18 @@ class Narrowed:
             return self._trial.suggest_int(name, self._pinned[name], self._pinned[name])
         if name not in self._fixed:
             return self._trial.suggest_int(name, low, high, step=step, log=log)
-        value = _number(name, self._fixed[name], int)
+        value = _parse_number(name, self._fixed[name], int)
         return self._trial.suggest_int(name, value, value, log=log)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         left = list(choices)
         if name in self._choices:
-            left = [_chosen(name, text, choices) for text in self._choices[name]]
+            left = [_parse_choice(name, text, choices) for text in self._choices[name]]
         if name in self._fixed:
-            left = [_chosen(name, self._fixed[name], choices)]
+            left = [_parse_choice(name, self._fixed[name], choices)]
         if name in self._pinned:
             left = [self._pinned[name]]
-        if name == CENTRED and self._lr_center is not None:
+        if name == CENTERED_PARAMETER and self._lr_center is not None:
             raise UsageError(
                 f"'{name}' is a choice of the space, not a range", hint=f"narrow it with --choices {name}=..."
             )
@@ -103,14 +102,14 @@ class Narrowed:
             raise UsageError(f"'{name}' is a range, not a choice", hint=f"pin it with --fix {name}=VALUE")
 
 
-def centred_range(low: float, high: float, center: float) -> tuple[float, float]:
-    """A decade to both sides of the center, as far as the range reaches if the center is in it."""
-    around = center / DECADE, center * DECADE
-    return (max(low, around[0]), min(high, around[1])) if low <= center <= high else around
+def compute_centered_range(low: float, high: float, center: float) -> tuple[float, float]:
+    """Return a decade to both sides of the center, as far as the range reaches if the center is in it."""
+    decades = center / CENTER_FACTOR, center * CENTER_FACTOR
+    return (max(low, decades[0]), min(high, decades[1])) if low <= center <= high else decades
 
 
 class Replay:
-    """Answers with known values where they are allowed, else with the first one; remembers what it answered."""
+    """A trial that suggests known values where they are allowed, else the first one; params holds the suggestions."""
 
     def __init__(self, known: Mapping[str, Any]) -> None:
         self._known = known
@@ -132,26 +131,26 @@ class Replay:
         return self.params[name]
 
 
-def word_of(value: Any) -> str:
-    """A choice as a person writes it."""
+def format_choice(value: Any) -> str:
+    """Format a choice as a person writes it."""
     return "none" if value is None else str(value)
 
 
-def _chosen(name: str, text: str, choices: Sequence[Any]) -> Any:
+def _parse_choice(name: str, text: str, choices: Sequence[Any]) -> Any:
     for choice in choices:
-        if _is_meant(choice, text):
+        if _matches_choice(choice, text):
             return choice
     if name in OPEN_CHOICES:
         if name == "head":
             parse_hidden(text)
-        return _number(name, text, int) if isinstance(choices[0], int) else text
-    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {', '.join(map(word_of, choices))}")
+        return _parse_number(name, text, int) if isinstance(choices[0], int) else text
+    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {', '.join(map(format_choice, choices))}")
 
 
-def _is_meant(choice: Any, text: str) -> bool:
-    """Whether the text is the choice: None is none, true may be written small, 1e-4 is 0.0001."""
+def _matches_choice(choice: Any, text: str) -> bool:
+    """Return whether the text is the choice: None is none, true may be written small, 1e-4 is 0.0001."""
     if choice is None or isinstance(choice, bool):
-        return word_of(choice).lower() == text.lower()
+        return format_choice(choice).lower() == text.lower()
     if isinstance(choice, (int, float)):
         try:
             return float(text) == choice
@@ -160,12 +159,12 @@ def _is_meant(choice: Any, text: str) -> bool:
     return str(choice) == text
 
 
-def _number(name: str, text: str, kind: type[float] | type[int]) -> Any:
+def _parse_number(name: str, text: str, number_type: type[float] | type[int]) -> Any:
     try:
-        value = kind(text)
+        value = number_type(text)
     except ValueError as error:
-        what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{name} = '{text}' is not {what}", hint="mend --fix or --choices") from error
+        what = "a whole number" if number_type is int else "a number"
+        raise UsageError(f"{name} = '{text}' is not {what}", hint="fix the value of --fix or --choices") from error
     if not math.isfinite(value):
-        raise UsageError(f"{name} = {text} is not finite", hint="mend --fix")
+        raise UsageError(f"{name} = {text} is not finite", hint="fix the value of --fix")
     return value

@@ -1,6 +1,6 @@
-"""The contract between who decides (a supervisor) and who carries (a runner).
+"""The contract between a supervisor, which decides what runs, and a runner, which runs it.
 
-A runner asks its supervisor for jobs, runs each somewhere, and tells it every event; the supervisor answers each
+A runner asks its supervisor for jobs, runs each somewhere, and passes it every event; the supervisor answers each
 event with a verdict. Neither knows what a job computes.
 """
 
@@ -33,7 +33,7 @@ class Context(Protocol):
         """This job's share of the processor's cores."""
 
     def report(self, step: int, value: float, detail: Mapping[str, JSON] | None = None) -> None:
-        """Tell the value of a step and wait for the verdict.
+        """Report the value of a step and wait for the verdict.
 
         Raises:
             JobStopped: the verdict is to stop; let it pass through the task.
@@ -43,7 +43,7 @@ class Context(Protocol):
         """Show that the job is alive, without waiting; cheap enough for every batch.
 
         Raises:
-            JobStopped: the job was asked to stop in the meantime.
+            JobStopped: the job was requested to stop in the meantime.
         """
 
 
@@ -130,7 +130,7 @@ class JobStopped(BaseException):
 
 
 class Interrupted(BaseException):
-    """The run was asked to end by a signal; every job has ended and none has been told so as an event.
+    """The run was asked to end by a signal; every job has ended, none of them by an event.
 
     Attributes:
         signal_number: 2 for SIGINT, 15 for SIGTERM, 1 for SIGHUP.
@@ -149,7 +149,7 @@ class Supervisor(Protocol):
     """Decides what runs and what stops; does no input or output on processes or clocks."""
 
     def next_job(self) -> Job | None:
-        """The next job to start now, or None when there is none at this moment.
+        """Return the next job to start now, or None when there is none at this moment.
 
         After None, a runner asks again when an event has been handled; it ends when the answer is None and no job runs.
         """

@@ -1,6 +1,6 @@
-"""The driver's end of one worker process: start it, talk to it, see it end, leave nothing of it.
+"""One worker process as its driver sees it: start it, send to it, receive from it, clean up after it.
 
-Not responsible for jobs and verdicts: it carries lines. Nothing here blocks on a worker, not even a frozen one.
+Nothing here blocks on a worker, not even a frozen one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Child:
     Start it from a thread that lives as long as the child may: on Linux its end kills the child.
 
     Attributes:
-        silenced: whether it has closed its event pipe, which is nearly always its end.
+        disconnected: whether it has closed its event pipe, which is nearly always its end.
         killed: whether `kill` was called.
     """
 
     def __init__(self, *, environment: Mapping[str, str], preload: Sequence[str]) -> None:
-        self.silenced = False
+        self.disconnected = False
         self.killed = False
         self._lines = LineBuffer()
         self._unsent = b""
@@ -62,7 +62,7 @@ class Child:
         os.set_blocking(self._command_fd, False)
 
     def fileno(self) -> int:
-        """The event pipe, for a selector."""
+        """Return the event pipe, for a selector."""
         return self._event_fd
 
     @property
@@ -88,30 +88,30 @@ class Child:
             self._unsent = b""
 
     def receive(self) -> list[JSON]:
-        """The messages that have arrived.
+        """Read the messages that have arrived.
 
         Raises:
             ValueError: one of them is not JSON.
         """
         messages: list[JSON] = []
-        while not self.silenced:
+        while not self.disconnected:
             try:
                 chunk = os.read(self._event_fd, 65536)
             except BlockingIOError:
                 break
-            self.silenced = not chunk
+            self.disconnected = not chunk
             messages += self._lines.feed(chunk)
         return messages
 
     def has_exited(self) -> bool:
         return self._process.poll() is not None
 
-    def cause_of_end(self) -> str:
+    def describe_end(self) -> str:
         code = self._process.returncode
         return f"killed by signal {-code}" if code < 0 else f"exited with code {code}"
 
-    def log_tail(self) -> str:
-        """The last lines that it printed."""
+    def read_log_tail(self) -> str:
+        """Read the last lines that it printed."""
         log_fd = self._log.fileno()
         # pread, since a seek would move the place where the child writes next
         tail = os.pread(log_fd, _LOG_BYTES, max(0, os.fstat(log_fd).st_size - _LOG_BYTES))

@@ -1,7 +1,6 @@
-"""A job where it runs: the context that its task sees, and the event that it ends with.
+"""Run a job's task: the context that it sees, and the event that it ends with.
 
-Every runner uses these, so a task meets the same rules in all of them. Not responsible for where the job runs or how
-its events travel: that is the `tell` which a runner puts into the context.
+Every runner uses these, so a task meets the same rules in all of them.
 """
 
 from __future__ import annotations
@@ -16,47 +15,51 @@ from runners.base import JSON, Context, Failed, Finished, JobStopped, Progressed
 
 BEAT_INTERVAL_S = 0.5
 
-Tell: TypeAlias = Callable[[Reported | Progressed], Verdict]
+SendEvent: TypeAlias = Callable[[Reported | Progressed], Verdict]
 
 
 class JobContext:
     """The `Context` of every runner: passes reports and beats on; once stopped, it stops every further call.
 
     Attributes:
-        stopped: whether the job was told to stop.
+        stopped: whether the verdict was to stop.
     """
 
     def __init__(
         self,
         job_id: str,
-        tell: Tell,
+        send: SendEvent,
         *,
         device: str,
         n_threads: int,
-        stop_asked: Callable[[], bool] = lambda: False,
+        stop_requested: Callable[[], bool] = lambda: False,
         beat_interval_s: float = BEAT_INTERVAL_S,
     ) -> None:
         self.device = device
         self.n_threads = n_threads
         self.stopped = False
         self._job_id = job_id
-        self._tell = tell
-        self._stop_asked = stop_asked
+        self._send = send
+        self._stop_requested = stop_requested
         self._beat_interval_s = beat_interval_s
         self._next_beat_s = -float("inf")
 
     def report(self, step: int, value: float, detail: Mapping[str, JSON] | None = None) -> None:
-        self._stop_if(self.stopped or self._stop_asked())
-        event = Reported(job_id=self._job_id, step=int(step), value=float(value), detail=plain(dict(detail or {})))
-        self._stop_if(self._tell(event) is Verdict.STOP)
+        self._stop_if(self.stopped or self._stop_requested())
+        event = Reported(
+            job_id=self._job_id, step=int(step), value=float(value), detail=to_plain_json(dict(detail or {}))
+        )
+        self._stop_if(self._send(event) is Verdict.STOP)
 
     def beat(self, detail: Mapping[str, JSON] | None = None) -> None:
-        self._stop_if(self.stopped or self._stop_asked())
+        self._stop_if(self.stopped or self._stop_requested())
         now = time.monotonic()
         if now < self._next_beat_s:
             return
         self._next_beat_s = now + self._beat_interval_s
-        self._stop_if(self._tell(Progressed(job_id=self._job_id, detail=plain(dict(detail or {})))) is Verdict.STOP)
+        self._stop_if(
+            self._send(Progressed(job_id=self._job_id, detail=to_plain_json(dict(detail or {})))) is Verdict.STOP
+        )
 
     def _stop_if(self, stop: bool) -> None:
         if stop:
@@ -67,19 +70,19 @@ class JobContext:
 def run_task(job_id: str, load: Callable[[], Task], payload: JSON, context: JobContext) -> Finished | Stopped | Failed:
     """Load and call a task, and turn what becomes of it into its last event.
 
-    A job that was told to stop ends as Stopped, whatever its task makes of the exception.
+    A job whose verdict was to stop ends as Stopped, whatever its task makes of the exception.
     """
     try:
         end: Finished | Stopped | Failed = Finished(job_id=job_id, result=_call(load(), payload, context))
     except JobStopped:
         return Stopped(job_id=job_id)
     except (Exception, SystemExit) as error:
-        end = Failed(job_id=job_id, reason=_one_line(error), log=traceback.format_exc())
+        end = Failed(job_id=job_id, reason=_format_error(error), log=traceback.format_exc())
     return Stopped(job_id=job_id) if context.stopped else end
 
 
-def plain(value: JSON) -> JSON:
-    """What the other side gets when a value travels as JSON; no runner hands objects over.
+def to_plain_json(value: JSON) -> JSON:
+    """Convert a value to what arrives when it travels as JSON; no runner passes objects on.
 
     Raises:
         TypeError: the value is not JSON.
@@ -88,8 +91,8 @@ def plain(value: JSON) -> JSON:
 
 
 def _call(task: Task, payload: JSON, context: Context) -> JSON:
-    return plain(task(payload, context))
+    return to_plain_json(task(payload, context))
 
 
-def _one_line(error: BaseException) -> str:
+def _format_error(error: BaseException) -> str:
     return " ".join("".join(traceback.format_exception_only(error)).split())

@@ -1,7 +1,7 @@
-"""Which GPUs and cores this process may use, without importing torch and without initialising CUDA.
+"""List the GPUs and count the cores that this process may use, without torch and without initialising CUDA.
 
 A device is "cpu" or "cuda:0", "cuda:1", ...: the n-th GPU that is visible to this process; or several of one kind for
-one job, joined by a plus sign: "cuda:0+cuda:1". Not responsible for choosing among them.
+one job, joined by a plus sign: "cuda:0+cuda:1".
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def visible_gpus(
+def list_visible_gpus(
     environment: Mapping[str, str] = os.environ,
     installed: Callable[[], Sequence[str]] | None = None,
 ) -> list[str]:
-    """The names "cuda:0", "cuda:1", ... of the GPUs that CUDA would show to this process.
+    """List the names "cuda:0", "cuda:1", ... of the GPUs that CUDA would show to this process.
 
     Args:
         environment: where CUDA_VISIBLE_DEVICES is looked up.
-        installed: gives the UUIDs of the machine's GPUs, by default `installed_gpus`.
+        installed: gives the UUIDs of the machine's GPUs, by default `list_installed_gpus`.
     """
-    uuids = (installed or installed_gpus)()
-    allowed = _allowed_gpus(environment)
-    n_visible = len(uuids) if allowed is None else _n_found(allowed, uuids)
+    uuids = (installed or list_installed_gpus)()
+    allowed = _parse_allowed_gpus(environment)
+    n_visible = len(uuids) if allowed is None else _count_found(allowed, uuids)
     return [f"cuda:{index}" for index in range(n_visible)]
 
 
 def group_devices(devices: Sequence[str], n_per_job: int) -> list[str]:
-    """The devices in groups for jobs that take several: "cuda:0+cuda:1", "cuda:2+cuda:3".
+    """Group the devices for jobs that take several: "cuda:0+cuda:1", "cuda:2+cuda:3".
 
     Raises:
         ValueError: they are too few for one job, or some are left over.
@@ -45,7 +45,7 @@ def group_devices(devices: Sequence[str], n_per_job: int) -> list[str]:
 
 
 def split_device(device: str) -> list[str]:
-    """The single devices that it names.
+    """Split it into the single devices that it names.
 
     Raises:
         ValueError: one of them is unknown or a GPU is repeated, or they are not of one kind.
@@ -61,13 +61,13 @@ def split_device(device: str) -> list[str]:
     return names
 
 
-def cuda_visible_devices(device: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The value of CUDA_VISIBLE_DEVICES for a process that shall see this device alone, as `device_inside` names it.
+def get_cuda_visible_devices(device: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return CUDA_VISIBLE_DEVICES for a process that shall see this device alone, as `get_inner_device` names it.
 
     Raises:
         ValueError: the device's name is unknown, or CUDA_VISIBLE_DEVICES hides it from this process already.
     """
-    allowed = _allowed_gpus(environment)
+    allowed = _parse_allowed_gpus(environment)
     indices = [int(name.removeprefix("cuda:")) for name in split_device(device) if name != "cpu"]
     if allowed is None:
         return ",".join(map(str, indices))
@@ -76,27 +76,27 @@ def cuda_visible_devices(device: str, environment: Mapping[str, str] = os.enviro
     return ",".join(allowed[index] for index in indices)
 
 
-def device_inside(device: str) -> str:
-    """What a device is called in a process that sees no other: its GPUs are counted from 0."""
+def get_inner_device(device: str) -> str:
+    """Return what a device is called in a process that sees no other: its GPUs are counted from 0."""
     names = split_device(device)
     return "+".join(name if name == "cpu" else f"cuda:{number}" for number, name in enumerate(names))
 
 
-def cpu_count() -> int:
-    """The cores that this process may use: an affinity mask, as of a batch system, counts."""
+def count_cpus() -> int:
+    """Count the cores that this process may use: an affinity mask, as of a batch system, counts."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def installed_gpus() -> list[str]:
-    """The UUIDs of this machine's GPUs in the driver's order; empty without an NVIDIA driver."""
-    uuids = _ask_nvml()
-    return _ask_nvidia_smi() if uuids is None else uuids
+def list_installed_gpus() -> list[str]:
+    """List the UUIDs of this machine's GPUs in the driver's order; empty without an NVIDIA driver."""
+    uuids = _query_nvml()
+    return _query_nvidia_smi() if uuids is None else uuids
 
 
-def _allowed_gpus(environment: Mapping[str, str]) -> list[str] | None:
-    """The entries of CUDA_VISIBLE_DEVICES which CUDA would read, or None when it is not set.
+def _parse_allowed_gpus(environment: Mapping[str, str]) -> list[str] | None:
+    """Parse the entries of CUDA_VISIBLE_DEVICES which CUDA would read, or None when it is not set.
 
     CUDA stops at the first entry that it does not understand, and shows nothing when one is repeated.
     Source: torch.cuda._parse_visible_devices.
@@ -114,8 +114,8 @@ def _allowed_gpus(environment: Mapping[str, str]) -> list[str] | None:
     return entries if len(set(entries)) == len(entries) else []
 
 
-def _n_found(allowed: Sequence[str], uuids: Sequence[str]) -> int:
-    """How many entries name an installed GPU, up to the first that does not."""
+def _count_found(allowed: Sequence[str], uuids: Sequence[str]) -> int:
+    """Count how many entries name an installed GPU, up to the first that does not."""
     for position, entry in enumerate(allowed):
         if entry.isdigit():
             found = int(entry) < len(uuids)
@@ -128,8 +128,8 @@ def _n_found(allowed: Sequence[str], uuids: Sequence[str]) -> int:
     return len(allowed)
 
 
-def _ask_nvml() -> list[str] | None:
-    """The GPUs by the driver's management library, which creates no CUDA context; None when it does not answer."""
+def _query_nvml() -> list[str] | None:
+    """Query the driver's management library, which creates no CUDA context; None when it does not answer."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -140,13 +140,13 @@ def _ask_nvml() -> list[str] | None:
         n_gpus = ctypes.c_uint()
         if nvml.nvmlDeviceGetCount_v2(ctypes.byref(n_gpus)) != 0:
             return None
-        return [_nvml_uuid(nvml, index) for index in range(n_gpus.value)]
+        return [_get_nvml_uuid(nvml, index) for index in range(n_gpus.value)]
     finally:
         nvml.nvmlShutdown()
 
 
-def _nvml_uuid(nvml: ctypes.CDLL, index: int) -> str:
-    """A GPU's UUID; empty when it does not tell, so that it still counts."""
+def _get_nvml_uuid(nvml: ctypes.CDLL, index: int) -> str:
+    """Return a GPU's UUID; empty when it has none, so that it still counts."""
     handle, uuid = ctypes.c_void_p(), ctypes.create_string_buffer(96)
     if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) != 0:
         return ""
@@ -154,7 +154,7 @@ def _nvml_uuid(nvml: ctypes.CDLL, index: int) -> str:
     return uuid.value.decode()
 
 
-def _ask_nvidia_smi() -> list[str]:
+def _query_nvidia_smi() -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -165,5 +165,5 @@ def _ask_nvidia_smi() -> list[str]:
 
 
 def parse_nvidia_smi(listing: str) -> list[str]:
-    """The UUIDs in the answer of `nvidia-smi -L`, without those of MIG slices."""
+    """Parse the UUIDs in the answer of `nvidia-smi -L`, without those of MIG slices."""
     return re.findall(r"^GPU \d+: .*\(UUID: (GPU-[^)]+)\)", listing, flags=re.MULTILINE)

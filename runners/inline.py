@@ -1,4 +1,4 @@
-"""Jobs one after the other in this very process: for debuggers, profilers and print statements.
+"""Run jobs one after the other in this very process: for debuggers, profilers and print statements.
 
 Not for long searches: a task that crashes the interpreter takes the driver along, and nothing frees its memory.
 """
@@ -6,8 +6,8 @@ Not for long searches: a task that crashes the interpreter takes the driver alon
 from __future__ import annotations
 
 from runners.base import Event, Job, Started, Supervisor, Verdict
-from runners.context import JobContext, plain, run_task
-from runners.signals import SignalNotes
+from runners.context import JobContext, run_task, to_plain_json
+from runners.signals import SignalRecorder
 
 
 class InlineRunner:
@@ -18,13 +18,13 @@ class InlineRunner:
         self._n_threads = n_threads
 
     def run(self, supervisor: Supervisor) -> None:
-        with SignalNotes(raise_second=True) as signals:
-            supervisor = signals.until_signal(supervisor)
+        with SignalRecorder(raise_second=True) as signals:
+            supervisor = signals.stop_at_signal(supervisor)
             while (job := supervisor.next_job()) is not None:
                 self._carry(job, supervisor)
 
     def _carry(self, job: Job, supervisor: Supervisor) -> None:
-        payload = plain(dict(job.payload))
+        payload = to_plain_json(dict(job.payload))
         line = _Line(supervisor)
         context = JobContext(job.id, line, device=self._device, n_threads=self._n_threads)
         context.stopped = supervisor.handle(Started(job_id=job.id, device=self._device)) is Verdict.STOP

@@ -1,6 +1,6 @@
-"""What a driver and its worker processes say to one another: one JSON object per line.
+"""Encode and decode the messages between a driver and its worker processes: one JSON object per line.
 
-Not responsible for the pipes. Driver to worker: `{"job": ...}` once, then `{"verdict": ...}`. Worker to driver: events.
+Driver to worker: `{"job": ...}` once, then `{"verdict": ...}`. Worker to driver: events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from runners.base import JSON, Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Task
 
 _EVENTS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Started, Progressed, Reported, Finished, Stopped, Failed)
+    event_class.__name__: event_class for event_class in (Started, Progressed, Reported, Finished, Stopped, Failed)
 }
 
 
@@ -26,7 +26,7 @@ class LineBuffer:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[JSON]:
-        """The messages that this chunk completes.
+        """Return the messages that this chunk completes.
 
         Raises:
             ValueError: a line is not JSON.
@@ -36,7 +36,7 @@ class LineBuffer:
 
 
 def encode(message: Mapping[str, JSON]) -> bytes:
-    """One line.
+    """Encode a message as one line.
 
     Raises:
         TypeError: the message is not JSON.
@@ -49,7 +49,7 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(message: JSON) -> Event:
-    """The event in a message.
+    """Decode the event in a message.
 
     Raises:
         ValueError: it holds none.
@@ -63,37 +63,37 @@ def decode_event(message: JSON) -> Event:
 
 
 def encode_job(job: Job, *, device: str, n_threads: int) -> bytes:
-    """A job for a worker.
+    """Encode a job for a worker.
 
     Raises:
         TypeError: the payload is not JSON.
         ValueError: the task cannot be imported by name.
     """
-    fields = {"job_id": job.id, "task": task_name(job.task), "payload": dict(job.payload)}
+    fields = {"job_id": job.id, "task": get_task_name(job.task), "payload": dict(job.payload)}
     return encode({"job": fields | {"device": device, "n_threads": n_threads}})
 
 
-def task_name(task: Task) -> str:
-    """The "module:qualname" by which another process finds the task.
+def get_task_name(task: Task) -> str:
+    """Return the "module:qualname" by which another process finds the task.
 
     Raises:
         ValueError: another process would not find it.
     """
     module, qualname = getattr(task, "__module__", "?"), getattr(task, "__qualname__", "?")
-    if module == "__main__" or _walk(sys.modules.get(module), qualname) is not task:
+    if module == "__main__" or _get_nested(sys.modules.get(module), qualname) is not task:
         raise ValueError(f"{task!r} is not a task that another process can import; define it at the top of a module")
     return f"{module}:{qualname}"
 
 
 def load_task(name: str) -> Task:
     module, _, qualname = name.partition(":")
-    task: Task | None = _walk(import_module(module), qualname)
+    task: Task | None = _get_nested(import_module(module), qualname)
     if task is None:
         raise ImportError(f"there is no {qualname!r} in module {module!r}")
     return task
 
 
-def _walk(owner: Any, qualname: str) -> Any:
+def _get_nested(owner: Any, qualname: str) -> Any:
     for part in qualname.split("."):
         owner = getattr(owner, part, None)
     return owner

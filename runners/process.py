@@ -1,4 +1,4 @@
-"""Each job in a fresh operating-system process; one slot, and so one job at a time, per entry of `devices`.
+"""Run each job in a fresh operating-system process; one slot, and so one job at a time, per entry of `devices`.
 
 A crash, a leak or a kill stays in its process. While a job runs, the slot's next process already stands by with its
 imports done. Not responsible for what runs when, nor for retries: that is the supervisor's. For POSIX systems.
@@ -16,12 +16,12 @@ from math import inf
 
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
 from runners.child import Child
-from runners.devices import cuda_visible_devices, device_inside
+from runners.devices import get_cuda_visible_devices, get_inner_device
 from runners.messages import decode_event, encode_job
-from runners.signals import SignalNotes
+from runners.signals import SignalRecorder
 from runners.slots import Attempt, Slot
 
-_TICK_S = 0.25  # how often exits and deadlines are looked at when nothing is heard
+_TICK_S = 0.25  # how often exits and deadlines are checked when no event comes
 _SHORT_TICK_S = 0.02  # the same while a process is about to end
 
 
@@ -45,7 +45,8 @@ class ProcessRunner:
                 twice makes two slots on it.
             n_threads: processor cores for each job.
             preload: modules that every worker imports before it waits for its job.
-            grace_s: how long a job that was told to stop, or whose task has returned, may live on before it is killed.
+            grace_s: how long a job that was requested to stop, or whose task has returned, may live on before it is
+                killed.
             silence_timeout_s: a job that sends no event for so long is killed; None waits for ever.
             environment: variables for the workers, on top of this process's own.
 
@@ -58,13 +59,13 @@ class ProcessRunner:
         self.preload = tuple(preload)
         self.grace_s = grace_s
         self.silence_timeout_s = inf if silence_timeout_s is None else silence_timeout_s
-        shared = {**os.environ, **_worker_environment(n_threads), **(environment or {})}
+        shared = {**os.environ, **_build_worker_environment(n_threads), **(environment or {})}
         self.environments = [
-            (device, shared | {"CUDA_VISIBLE_DEVICES": cuda_visible_devices(device)}) for device in devices
+            (device, shared | {"CUDA_VISIBLE_DEVICES": get_cuda_visible_devices(device)}) for device in devices
         ]
 
     def run(self, supervisor: Supervisor) -> None:
-        with SignalNotes() as signals, selectors.DefaultSelector() as selector:
+        with SignalRecorder() as signals, selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
             run = _Run(self, supervisor, signals, selector)
             try:
@@ -73,8 +74,8 @@ class ProcessRunner:
                 run.close()
 
 
-def _worker_environment(n_threads: int) -> dict[str, str]:
-    """What a worker needs to import what this process can, and to keep to its cores."""
+def _build_worker_environment(n_threads: int) -> dict[str, str]:
+    """Return what a worker needs to import what this process can, and to keep to its cores."""
     return {
         "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),  # noqa: PTH109
         "OMP_NUM_THREADS": str(n_threads),
@@ -89,11 +90,11 @@ class _Run:
         self,
         runner: ProcessRunner,
         supervisor: Supervisor,
-        signals: SignalNotes,
+        signals: SignalRecorder,
         selector: selectors.BaseSelector,
     ) -> None:
         self._runner = runner
-        self._supervisor = signals.until_signal(supervisor)
+        self._supervisor = signals.stop_at_signal(supervisor)
         self._signals = signals
         self._selector = selector
         self._slots = [Slot(device=device, environment=environment) for device, environment in runner.environments]
@@ -106,8 +107,8 @@ class _Run:
             if self._signals.count > 1:
                 return
             if self._signals.first is not None:
-                self._wind_down(now)
-            handled = [self._attend(slot, slot.attempt, now) for slot in self._slots if slot.attempt]
+                self._stop_all(now)
+            handled = [self._check_attempt(slot, slot.attempt, now) for slot in self._slots if slot.attempt]
             if any(handled):
                 self._fill()
 
@@ -119,12 +120,12 @@ class _Run:
         for child in children:
             child.close()
 
-    def _wind_down(self, now: float) -> None:
+    def _stop_all(self, now: float) -> None:
         """Ask all jobs to stop."""
         for slot in self._slots:
             if slot.attempt is not None:
                 # one that has not begun may be importing for many seconds, and has nothing to lose
-                slot.attempt.ask_to_stop(now + self._runner.grace_s if slot.attempt.begun else now)
+                slot.attempt.request_stop(now + self._runner.grace_s if slot.attempt.begun else now)
 
     def _fill(self) -> None:
         for slot in self._slots:
@@ -135,12 +136,12 @@ class _Run:
                 self._start(slot, job)
 
     def _start(self, slot: Slot, job: Job) -> None:
-        line = encode_job(job, device=device_inside(slot.device), n_threads=self._runner.n_threads)
+        line = encode_job(job, device=get_inner_device(slot.device), n_threads=self._runner.n_threads)
         if slot.standby is not None and slot.standby.has_exited():
             slot.standby.close()
             slot.standby = None
         child = slot.standby or self._spawn(slot)
-        slot.attempt = Attempt(job_id=job.id, child=child, last_sign_s=time.monotonic())
+        slot.attempt = Attempt(job_id=job.id, child=child, last_event_s=time.monotonic())
         slot.standby = None
         self._selector.register(child, selectors.EVENT_READ)
         child.send(line)
@@ -151,63 +152,63 @@ class _Run:
     def _wait(self) -> float:
         """Sleep until something may have happened; the time after which no pipe has been read yet.
 
-        Silence is judged by that time: while the supervisor thinks, a worker may speak without being heard.
+        Silence is judged by that time: while the supervisor thinks, a worker's event may wait unread.
         """
         attempts = [slot.attempt for slot in self._slots if slot.attempt]
-        hurried = any(attempt.is_ending or attempt.child.has_unsent for attempt in attempts)
-        self._selector.select(_SHORT_TICK_S if hurried else _TICK_S)
+        is_ending = any(attempt.is_ending or attempt.child.has_unsent for attempt in attempts)
+        self._selector.select(_SHORT_TICK_S if is_ending else _TICK_S)
         self._signals.clear_wakeup()
         return time.monotonic()
 
-    def _attend(self, slot: Slot, attempt: Attempt, now: float) -> bool:
-        """Hear one job and see to its time limits; whether an event was handled."""
-        exited = attempt.child.has_exited()  # asked before listening, so that its last words are in the pipe by then
+    def _check_attempt(self, slot: Slot, attempt: Attempt, now: float) -> bool:
+        """Handle the events and time limits of one job; return whether there was an event."""
+        exited = attempt.child.has_exited()  # checked before reading, so that its last events are in the pipe by then
         attempt.child.flush()
-        n_handled = self._listen(slot, attempt)
+        n_handled = self._receive_events(slot, attempt)
         if exited:
             self._end(slot, attempt)
             return True
         if now >= attempt.deadline_s:
             attempt.child.kill()
-        elif now > attempt.last_sign_s + self._runner.silence_timeout_s:
-            attempt.punish(f"no sign of life for {self._runner.silence_timeout_s:g} s")
+        elif now > attempt.last_event_s + self._runner.silence_timeout_s:
+            attempt.kill_for(f"no sign of life for {self._runner.silence_timeout_s:g} s")
         return n_handled > 0
 
-    def _listen(self, slot: Slot, attempt: Attempt) -> int:
-        was_silenced = attempt.child.silenced
+    def _receive_events(self, slot: Slot, attempt: Attempt) -> int:
+        was_silenced = attempt.child.disconnected
         try:
             events = [decode_event(message) for message in attempt.child.receive()]
         except ValueError as error:
-            attempt.punish(f"its process sent what is no event: {error}")
+            attempt.kill_for(f"its process sent what is no event: {error}")
             events = []
-        if attempt.child.silenced and not was_silenced:
+        if attempt.child.disconnected and not was_silenced:
             self._selector.unregister(attempt.child)
         if events:
-            attempt.last_sign_s = time.monotonic()
+            attempt.last_event_s = time.monotonic()
         for event in events:
-            self._hear(slot, attempt, event)
+            self._handle_event(slot, attempt, event)
         return len(events)
 
-    def _hear(self, slot: Slot, attempt: Attempt, event: Event) -> None:
+    def _handle_event(self, slot: Slot, attempt: Attempt, event: Event) -> None:
         if isinstance(event, Finished | Stopped | Failed):
-            attempt.last_word = event
+            attempt.final_event = event
             attempt.deadline_s = min(attempt.deadline_s, time.monotonic() + self._runner.grace_s)
-        elif not attempt.stop_asked:
-            self._ask_verdict(slot, attempt, event)
+        elif not attempt.stop_requested:
+            self._request_verdict(slot, attempt, event)
 
-    def _ask_verdict(self, slot: Slot, attempt: Attempt, event: Started | Progressed | Reported) -> None:
+    def _request_verdict(self, slot: Slot, attempt: Attempt, event: Started | Progressed | Reported) -> None:
         if isinstance(event, Started):
             attempt.begun = True
             event = replace(event, device=slot.device)
             slot.standby = slot.standby or self._spawn(slot)  # now, since this one has done its imports
         verdict = self._supervisor.handle(event)
         if verdict is Verdict.STOP:
-            attempt.ask_to_stop(time.monotonic() + self._runner.grace_s)
+            attempt.request_stop(time.monotonic() + self._runner.grace_s)
         elif isinstance(event, Reported):
-            attempt.answer(verdict)
+            attempt.send_verdict(verdict)
 
     def _end(self, slot: Slot, attempt: Attempt) -> None:
-        if not attempt.child.silenced:  # something it started holds the pipe open
+        if not attempt.child.disconnected:  # something it started holds the pipe open
             self._selector.unregister(attempt.child)
         end = attempt.end()
         slot.attempt = None

@@ -1,7 +1,7 @@
-"""From Ray Tune to the supervisor and back, in the driver: Tune carries the jobs, the supervisor decides.
+"""Adapt Ray Tune to a supervisor, in the driver: Tune carries the jobs, the supervisor decides.
 
 Each attempt at a job is a Tune trial of its own; a job given a second time is a new trial to Tune, which itself retries
-and stops nothing. Not responsible for starting Ray or Tune.
+and stops nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 
 from runners.base import Event, Failed, Job, Started, Stopped, Supervisor, Verdict
 from runners.messages import decode_event
-from runners.signals import SignalNotes
+from runners.signals import SignalRecorder
 
 _TuneTrial: TypeAlias = Any
 _Result: TypeAlias = Mapping[str, Any]
@@ -28,16 +28,16 @@ _Result: TypeAlias = Mapping[str, Any]
 
 @dataclass(kw_only=True)
 class _Attempt:
-    """A job that was handed to Tune and has not ended.
+    """A job that was submitted to Tune and has not ended.
 
     Attributes:
-        begun: whether an event of it was heard.
-        stop_asked: whether a verdict was STOP; from then on only its end is of interest.
+        begun: whether an event of it has come.
+        stop_requested: whether a verdict was STOP; from then on only its end is of interest.
     """
 
     job_id: str
     begun: bool = False
-    stop_asked: bool = False
+    stop_requested: bool = False
 
 
 class Bridge:
@@ -50,72 +50,72 @@ class Bridge:
     def __init__(
         self,
         supervisor: Supervisor,
-        signals: SignalNotes,
-        order: Callable[[Job], Mapping[str, str]],
-        place: Callable[[str], str],
+        signals: SignalRecorder,
+        encode_order: Callable[[Job], Mapping[str, str]],
+        get_node_prefix: Callable[[str], str],
         *,
         grace_s: float,
     ) -> None:
         """Args:
-        order: makes a trial's configuration of a job.
-        place: what to put before a device of the node of this id.
+        encode_order: makes a trial's configuration of a job.
+        get_node_prefix: what to put before a device of the node of this id.
         grace_s: how long jobs may run on after a signal.
         """
         self.error: BaseException | None = None
-        self._supervisor = signals.until_signal(supervisor)
+        self._supervisor = signals.stop_at_signal(supervisor)
         self._signals = signals
-        self._order = order
-        self._place = place
+        self._encode_order = encode_order
+        self._get_node_prefix = get_node_prefix
         self._grace_s = grace_s
         self._deadline_s: float | None = None
         self._attempts: dict[str, _Attempt] = {}
-        self._asked_in_vain = False  # since the last event
+        self._has_no_job = False  # since the last event
 
     def next_config(self, trial_id: str) -> Mapping[str, str] | str | None:
-        """The configuration of a new Tune trial, None when there is none now, FINISHED when there will be none."""
-        with self._errors_kept():
-            job = None if self.error is not None or self._asked_in_vain else self._supervisor.next_job()
-            self._asked_in_vain = job is None
+        """Return the configuration of a new Tune trial, None when there is none now, FINISHED when no job is left."""
+        with self._keep_errors():
+            job = None if self.error is not None or self._has_no_job else self._supervisor.next_job()
+            self._has_no_job = job is None
             if job is not None:
-                config = self._order(job)
+                config = self._encode_order(job)
                 self._attempts[trial_id] = _Attempt(job_id=job.id)
                 return config
         finished: str = Searcher.FINISHED
         return None if self._attempts else finished
 
-    def hear(self, trial: _TuneTrial, result: _Result) -> None:
-        """Ask the verdict on an event that is not a job's last."""
-        with self._errors_kept():
+    def handle_result(self, trial: _TuneTrial, result: _Result) -> None:
+        """Request the verdict on an event that is not a job's last."""
+        with self._keep_errors():
             attempt = self._attempts[trial.trial_id]
-            if not result["said"] or attempt.stop_asked:
+            if not result["event"] or attempt.stop_requested:
                 return
             attempt.begun = True
-            event = decode_event(json.loads(result["said"]))
+            event = decode_event(json.loads(result["event"]))
             if isinstance(event, Started):
-                event = replace(event, device=self._place(result["node"]) + event.device)
-            if self._verdict(event) is Verdict.STOP:
-                attempt.stop_asked = True
-                # Not by Tune's own STOP: to the supervisor a job has ended when it has, not when it was told to.
-                trial.temporary_state.ray_actor.ask_to_stop.remote()
+                event = replace(event, device=self._get_node_prefix(result["node"]) + event.device)
+            if self._request_verdict(event) is Verdict.STOP:
+                attempt.stop_requested = True
+                # Not by Tune's own STOP: to the supervisor a job has ended when it has, not when it was requested to.
+                trial.temporary_state.ray_actor.request_stop.remote()
 
     def end(self, trial_id: str, result: _Result) -> None:
         """Pass a job's last event on."""
-        with self._errors_kept():
+        with self._keep_errors():
             del self._attempts[trial_id]
             if result["broken"]:
                 raise RuntimeError(f"a slot of the Ray runner broke:\n{result['broken']}")
-            self._verdict(decode_event(json.loads(result["said"])))
+            self._request_verdict(decode_event(json.loads(result["event"])))
 
-    def lose(self, trial_id: str, cause: str) -> None:
-        """A slot is gone together with its job."""
-        with self._errors_kept():
+    def handle_lost_slot(self, trial_id: str, cause: str) -> None:
+        """End a job whose slot is gone."""
+        with self._keep_errors():
             attempt = self._attempts.pop(trial_id)
             end: Stopped | Failed = Stopped(job_id=attempt.job_id)
-            if not attempt.stop_asked:
+            if not attempt.stop_requested:
                 end = Failed(job_id=attempt.job_id, reason="its Ray actor died, or its machine", died=True, log=cause)
-            self._verdict(end)
+            self._request_verdict(end)
 
-    def must_end(self) -> bool:
+    def needs_to_end(self) -> bool:
         """Whether Tune shall drop everything: at once after an exception, after a signal when the jobs have ended."""
         if self.error is not None:
             return True
@@ -125,14 +125,14 @@ class Bridge:
         is_idle = not any(attempt.begun for attempt in self._attempts.values())
         return is_idle or self._signals.count > 1 or time.monotonic() > self._deadline_s
 
-    def _verdict(self, event: Event) -> Verdict:
+    def _request_verdict(self, event: Event) -> Verdict:
         if self.error is not None:
             return Verdict.STOP
-        self._asked_in_vain = False
+        self._has_no_job = False
         return self._supervisor.handle(event)
 
     @contextlib.contextmanager
-    def _errors_kept(self) -> Iterator[None]:
+    def _keep_errors(self) -> Iterator[None]:
         """Keep an exception for the end of the run: Tune would turn it into a failed trial."""
         try:
             yield
@@ -179,12 +179,12 @@ class JobScheduler(FIFOScheduler):  # type: ignore[misc]
         self._bridge = bridge
 
     def on_trial_result(self, controller: Any, trial: _TuneTrial, result: _Result) -> str:
-        self._bridge.hear(trial, result)
+        self._bridge.handle_result(trial, result)
         verdict: str = self.CONTINUE
         return verdict
 
     def on_trial_error(self, controller: Any, trial: _TuneTrial) -> None:
-        self._bridge.lose(trial.trial_id, Path(trial.error_file).read_text() if trial.error_file else "")
+        self._bridge.handle_lost_slot(trial.trial_id, Path(trial.error_file).read_text() if trial.error_file else "")
 
 
 class EndStopper(tune.Stopper):  # type: ignore[misc]
@@ -197,4 +197,4 @@ class EndStopper(tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        return self._bridge.must_end()
+        return self._bridge.needs_to_end()

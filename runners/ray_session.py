@@ -1,6 +1,6 @@
-"""A connection to Ray for the time of a run: a Ray of this process's own, or a cluster's; silent, and without traces.
+"""Connect to Ray for the time of a run: a Ray of this process's own, or a cluster's.
 
-Not responsible for what runs there.
+Silent, and without traces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import ray
 
 from runners.base import NoPlaceError
-from runners.signals import NOTED
+from runners.signals import RECORDED_SIGNALS
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # events are small; Ray would take a third of the memory
 CONNECT_TIMEOUT_S = 10.0
@@ -36,7 +36,7 @@ _QUIET = {
 
 
 @contextlib.contextmanager
-def connected(address: str | None, *, n_cpus: int) -> Iterator[None]:
+def connect(address: str | None, *, n_cpus: int) -> Iterator[None]:
     """Be connected to the cluster at the address; without one, start Ray here, unless this process has it already.
 
     Args:
@@ -46,12 +46,12 @@ def connected(address: str | None, *, n_cpus: int) -> Iterator[None]:
         NoPlaceError: there is no cluster at the address.
     """
     if address:
-        _require_answer(address)
+        _require_listener(address)
     if ray.is_initialized():
         yield
         return
     try:
-        with _handlers_kept():
+        with _restore_handlers():
             _join(address) if address else _start(n_cpus)
         yield
     finally:
@@ -59,13 +59,13 @@ def connected(address: str | None, *, n_cpus: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def mute_ray() -> Iterator[None]:
     """Keep Ray off the terminal, and what it sets in this process to this time."""
     logger = logging.getLogger("ray")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with _environment(_QUIET), _handlers_kept():
+        with _set_environment(_QUIET), _restore_handlers():
             yield
     finally:
         logger.setLevel(level)
@@ -84,8 +84,8 @@ def require_room(resources: dict[str, float]) -> None:
         raise NoPlaceError(f"a job needs {words}, but no machine of the Ray cluster has as much")
 
 
-def name_before_device(node_id: str) -> str:
-    """The name of a node and a blank; nothing for the node of the driver."""
+def get_node_prefix(node_id: str) -> str:
+    """Return the name of a node and a blank; nothing for the node of the driver."""
     if node_id == ray.get_runtime_context().get_node_id():
         return ""
     names = {node["NodeID"]: node["NodeName"] for node in ray.nodes()}
@@ -98,7 +98,7 @@ def _join(address: str) -> None:
 
 
 def _start(n_cpus: int) -> None:
-    with _environment({"PYTHONPATH": _import_path()}), _signals_held_back():
+    with _set_environment({"PYTHONPATH": _import_path()}), _block_signals():
         ray.init(
             address="local",  # else a variable of the environment might name a cluster
             num_cpus=n_cpus,
@@ -109,17 +109,17 @@ def _start(n_cpus: int) -> None:
 
 
 def _import_path() -> str:
-    """Where this process imports from, apart from its installation, which each machine has for itself."""
+    """Return where this process imports from, apart from its installation, which each machine has for itself."""
     installed = tuple(f"{prefix}{os.sep}" for prefix in {sys.prefix, sys.base_prefix})
     folders = [str(Path(entry).absolute()) for entry in sys.path]
     return os.pathsep.join(folder for folder in folders if not folder.startswith(installed))
 
 
-def _require_answer(address: str) -> None:
+def _require_listener(address: str) -> None:
     """Refuse what Ray would try to reach without end.
 
     Raises:
-        NoPlaceError: nobody listens there.
+        NoPlaceError: nothing listens there.
     """
     host, _, port = address.rpartition(":")
     if port.isdigit():
@@ -130,7 +130,7 @@ def _require_answer(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def _set_environment(variables: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -143,7 +143,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handlers_kept() -> Iterator[None]:
+def _restore_handlers() -> Iterator[None]:
     """Ray and Tune set signal handlers of their own; undo that."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -157,12 +157,12 @@ def _handlers_kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Signals wait, and processes started meanwhile never get them: a terminal or `timeout` tells the whole group.
+def _block_signals() -> Iterator[None]:
+    """Block signals, also for processes started meanwhile: a terminal or `timeout` signals the whole group.
 
     Ray's daemons would die at once, and the driver would wait for them instead of ending its jobs.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, NOTED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, RECORDED_SIGNALS)
     try:
         yield
     finally:

@@ -1,8 +1,7 @@
-"""A slot on some machine of the cluster: the end of a Ray runner where the jobs run.
+"""A slot of a Ray runner, on some machine of the cluster: where the jobs run.
 
 A Ray actor carries one job after the other with a `ProcessRunner` of one slot, so that a job meets the same rules as on
-one machine: a fresh process, whose imports were done while the job before it still ran. Not responsible for deciding:
-each event travels to the driver, and waits for its verdict there.
+one machine: a fresh process, whose imports were done while the job before it still ran.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ import ray
 from ray import tune
 
 from runners.base import JSON, Event, Failed, Finished, Job, Started, Stopped, Verdict
-from runners.messages import encode_event, load_task, task_name
+from runners.messages import encode_event, get_task_name, load_task
 from runners.process import ProcessRunner
-from runners.signals import NOTED
+from runners.signals import RECORDED_SIGNALS
 
-TICK_S = 1.0  # how long the driver waits at most for a word from a slot, even an empty one
-CLOSE_PATIENCE_S = 5.0
+TICK_S = 1.0  # how long the driver waits at most for a result of a slot, even an empty one
+CLOSE_TIMEOUT_S = 5.0
 _FINAL = (Finished, Stopped, Failed)
 
 _Config: TypeAlias = Mapping[str, str]
@@ -51,20 +50,20 @@ class SlotSettings:
 
 
 def encode_order(job: Job, settings: SlotSettings) -> dict[str, str]:
-    """A job as the configuration of a Tune trial: one string, since Tune looks into everything else.
+    """Encode a job as the configuration of a Tune trial: one string, since Tune looks into everything else.
 
     Raises:
         TypeError: the payload is not JSON.
         ValueError: the task cannot be imported by name.
     """
-    fields = {"job_id": job.id, "task": task_name(job.task), "payload": dict(job.payload)}
+    fields = {"job_id": job.id, "task": get_task_name(job.task), "payload": dict(job.payload)}
     return {"order": json.dumps({"job": fields, "settings": asdict(settings)})}
 
 
 class RaySlot(tune.Trainable):  # type: ignore[misc]
     """What Tune takes for a training: each of its steps gives the next event of a job, the last one its end.
 
-    A result holds `said`, an event as a line of JSON or "" when there was none for a second; `node`, the id of Ray's
+    A result holds `event`, an event as a line of JSON or "" when there was none for a second; `node`, the id of Ray's
     node; `broken`, the traceback when the slot itself has failed.
     """
 
@@ -82,15 +81,15 @@ class RaySlot(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         event = self._next_event()
-        said = "" if event is None else encode_event(event).decode()
+        event_line = "" if event is None else encode_event(event).decode()
         node = ray.get_runtime_context().get_node_id()
         done = bool(self._broken) or isinstance(event, _FINAL)
-        return {"said": said, "node": node, "broken": self._broken, "done": done}
+        return {"event": event_line, "node": node, "broken": self._broken, "done": done}
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Called by the driver, as its verdict on the last event, before it asks for the next."""
         if self._relay is not None:
-            self._relay.ask_to_stop()
+            self._relay.request_stop()
 
     def cleanup(self) -> None:
         if self._relay is not None:
@@ -107,11 +106,11 @@ class RaySlot(tune.Trainable):  # type: ignore[misc]
         if self._relay is None or self._broken:
             return None
         try:
-            event = self._relay.listen(TICK_S)
+            event = self._relay.wait_for_event(TICK_S)
         except BaseException:
             self._broken = traceback.format_exc()
             return None
-        return replace(event, device=_device()) if isinstance(event, Started) else event
+        return replace(event, device=_name_device()) if isinstance(event, Started) else event
 
 
 class Relay:
@@ -126,31 +125,33 @@ class Relay:
         self._events: SimpleQueue[Event | BaseException] = SimpleQueue()
         self._verdicts: SimpleQueue[Verdict] = SimpleQueue()
         self._owes_verdict = False
-        self._stop_asked = False
+        self._stop_requested = False
         self._closed = False
-        self._runner = _runner(settings)
+        self._runner = _build_runner(settings)
         self._thread = threading.Thread(target=self._live, name="slot", daemon=True)
         self._thread.start()
 
     def begin(self, job_id: str, task: str, payload: JSON) -> None:
-        self._stop_asked = False
+        self._stop_requested = False
         try:
             self._jobs.put(Job(id=job_id, task=load_task(task), payload=payload))
         except Exception as error:  # this machine lacks what the task needs
             reason = f"{type(error).__name__}: {error}"
             self._events.put(Failed(job_id=job_id, reason=reason, log=traceback.format_exc()))
 
-    def listen(self, patience_s: float) -> Event | None:
-        """The job's next event; whoever asks for it has let the one before pass, or has asked to stop.
+    def wait_for_event(self, timeout_s: float) -> Event | None:
+        """Return the job's next event.
+
+        Asking for it lets the job go on after the one before, unless a stop was requested.
 
         Raises:
             BaseException: the slot is broken.
         """
         if self._owes_verdict:
             self._owes_verdict = False
-            self._verdicts.put(Verdict.STOP if self._stop_asked else Verdict.CONTINUE)
+            self._verdicts.put(Verdict.STOP if self._stop_requested else Verdict.CONTINUE)
         try:
-            event = self._events.get(timeout=patience_s)
+            event = self._events.get(timeout=timeout_s)
         except Empty:
             return None
         if isinstance(event, BaseException):
@@ -158,8 +159,8 @@ class Relay:
         self._owes_verdict = not isinstance(event, _FINAL)
         return event
 
-    def ask_to_stop(self) -> None:
-        self._stop_asked = True
+    def request_stop(self) -> None:
+        self._stop_requested = True
 
     def close(self) -> None:
         """Kill what runs here."""
@@ -167,7 +168,7 @@ class Relay:
         self._runner.silence_timeout_s = -1.0  # from now on each job has been silent for too long
         self._jobs.put(None)
         self._verdicts.put(Verdict.STOP)
-        self._thread.join(CLOSE_PATIENCE_S)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     # What the slot's own runner asks, in its thread
 
@@ -183,7 +184,7 @@ class Relay:
 
     def _live(self) -> None:
         # Ray's own processes leave signals to their driver; the jobs' are in a session of their own, and heed them.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, NOTED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, RECORDED_SIGNALS)
         try:
             self._runner.run(self)
         except _Closed:
@@ -196,7 +197,7 @@ class _Closed(BaseException):
     """The slot is no longer needed."""
 
 
-def _runner(settings: SlotSettings) -> ProcessRunner:
+def _build_runner(settings: SlotSettings) -> ProcessRunner:
     # Ray shows each actor its own GPUs alone, so they are the first ones.
     gpus = [f"cuda:{number}" for number in range(math.ceil(settings.n_gpus))]
     return ProcessRunner(
@@ -208,6 +209,6 @@ def _runner(settings: SlotSettings) -> ProcessRunner:
     )
 
 
-def _device() -> str:
-    """The job's device by the machine's own count, for the person; the job itself counts from 0."""
+def _name_device() -> str:
+    """Return the job's device by the machine's own count, for the person; the job itself counts from 0."""
     return "+".join(f"cuda:{number}" for number in ray.get_gpu_ids()) or "cpu"

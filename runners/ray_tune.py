@@ -1,8 +1,6 @@
-"""The same jobs on Ray Tune: on this machine, or on the machines of a Ray cluster which share a folder.
+"""Run jobs on Ray Tune: on this machine, or on the machines of a Ray cluster which share a folder.
 
 Tune finds the places and notices what dies; what runs, what stops and what is tried again is the supervisor's choice.
-Not responsible for the way between the two (runners.ray_bridge), the jobs' processes (runners.ray_slot) or
-the connection (runners.ray_session).
 """
 
 from __future__ import annotations
@@ -14,16 +12,16 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-# Read as Ray is imported. What its daemons have to say, forty lines about each node that is lost, is for nobody here.
+# Read as Ray is imported. What its daemons print, forty lines about each node that is lost, is of no use here.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 from ray import tune
 
 from runners.base import Supervisor
 from runners.ray_bridge import Bridge, EndStopper, JobScheduler, JobSearcher
-from runners.ray_session import connected, name_before_device, quiet, require_room
+from runners.ray_session import connect, get_node_prefix, mute_ray, require_room
 from runners.ray_slot import RaySlot, SlotSettings, encode_order
-from runners.signals import SignalNotes
+from runners.signals import SignalRecorder
 
 _SPARE_S = 2.0  # so that a slot has ended its job before the driver drops the slot
 
@@ -54,7 +52,7 @@ class RayTuneRunner:
             cpus_per_job: by Ray's count, which limits how many jobs go to one machine.
             gpus_per_job: a fraction shares a GPU; a job sees only its own.
             preload: modules that every process imports before it waits for its job.
-            grace_s: how long a job that was told to stop may live on before it is killed.
+            grace_s: how long a job that was requested to stop may live on before it is killed.
             silence_timeout_s: a job that sends no event for so long is killed; None waits for ever.
         """
         self.n_slots = n_slots
@@ -77,13 +75,13 @@ class RayTuneRunner:
             NoPlaceError: there is no cluster at the address, or no machine is large enough for a job.
         """
         n_cpus = max(1, math.ceil(self.n_slots * self.resources["cpu"]))
-        with SignalNotes() as signals, quiet(), connected(self.address, n_cpus=n_cpus):
+        with SignalRecorder() as signals, mute_ray(), connect(self.address, n_cpus=n_cpus):
             require_room(self.resources)
             bridge = Bridge(
                 supervisor,
                 signals,
                 lambda job: encode_order(job, self.settings),
-                name_before_device,
+                get_node_prefix,
                 grace_s=self.settings.grace_s + _SPARE_S,
             )
             self._fit(bridge)

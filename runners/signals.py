@@ -1,7 +1,6 @@
-"""Signals as notes: while a run lasts, SIGINT, SIGTERM and SIGHUP are written down, and raised when it has ended.
+"""Record SIGINT, SIGTERM and SIGHUP while a run lasts, and raise `Interrupted` when it has ended.
 
-A handler that raises could cut any statement in half, a commit too; so these only count. Not responsible for ending
-jobs: that is the runner's, between two events.
+A handler that raises could cut any statement in half, a commit too; so these only count.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any
 
 from runners.base import Event, Interrupted, Job, Supervisor, Verdict
 
-NOTED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RECORDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class SignalNotes:
+class SignalRecorder:
     """A context that notes signals, and raises `Interrupted` at its end when there was one.
 
     Outside the main thread it notes nothing, since Python handles signals only there. A signal that the process ignores
@@ -37,20 +36,20 @@ class SignalNotes:
         self._old_handlers: dict[signal.Signals, Any] = {}
         self._old_wakeup_fd = -1
 
-    def __enter__(self) -> SignalNotes:
+    def __enter__(self) -> SignalRecorder:
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         if self._in_main_thread:
             self._old_wakeup_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-            for number in NOTED:
+            for number in RECORDED_SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self._old_handlers[number] = signal.signal(number, self._note)
+                    self._old_handlers[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
@@ -62,7 +61,7 @@ class SignalNotes:
             raise Interrupted(self.first)
 
     def fileno(self) -> int:
-        """A descriptor that is readable after a signal, to wake a selector."""
+        """Return a descriptor that is readable after a signal, to wake a selector."""
         return self._read_fd
 
     def clear_wakeup(self) -> None:
@@ -70,19 +69,19 @@ class SignalNotes:
             while os.read(self._read_fd, 4096):
                 pass
 
-    def until_signal(self, supervisor: Supervisor) -> Supervisor:
-        """The supervisor up to the first signal; from then on it gives no job, hears no event and stops all."""
-        return _UntilSignal(supervisor, self)
+    def stop_at_signal(self, supervisor: Supervisor) -> Supervisor:
+        """Wrap the supervisor: from the first signal on it gives no job, gets no event and stops all."""
+        return _StopAtSignal(supervisor, self)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         self.first = self.first or number
         if self._raise_second and self.count > 1:
             raise Interrupted(self.first)
 
 
-class _UntilSignal:
-    def __init__(self, supervisor: Supervisor, signals: SignalNotes) -> None:
+class _StopAtSignal:
+    def __init__(self, supervisor: Supervisor, signals: SignalRecorder) -> None:
         self._supervisor = supervisor
         self._signals = signals
 

@@ -1,8 +1,7 @@
-"""Real tasks on a fake clock: hours of an asynchronous search in milliseconds, the same way each time.
+"""Run real tasks on a simulated clock: hours of an asynchronous search in milliseconds, the same way each time.
 
 Each job has a thread, but only one thread ever moves: the runner takes the event that is next in simulated time, asks
-for the verdict, and lets that job compute up to its next event. Not responsible for real computation: what a task does
-takes no simulated time but the seconds that it names in its reports.
+for the verdict, and lets that job compute up to its next event.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
-from runners.context import JobContext, plain, run_task
-from runners.signals import SignalNotes
+from runners.context import JobContext, run_task, to_plain_json
+from runners.signals import SignalRecorder
 
 _FINAL = (Finished, Stopped, Failed)
 
@@ -44,8 +43,8 @@ class SimulatedRunner:
     A report takes `detail["seconds"]`, or `step_s` when it names none; all else takes no time.
 
     Attributes:
-        clock: tells the simulated time, also to others.
-        busy_s: simulated seconds of all slots together spent on reports that were told.
+        clock: of the simulated time, also for others.
+        busy_s: simulated seconds of all slots together spent on reports.
     """
 
     def __init__(self, n_slots: int, clock: SimulatedClock | None = None, *, step_s: float = 1.0) -> None:
@@ -62,9 +61,9 @@ class SimulatedRunner:
 
     def run(self, supervisor: Supervisor) -> None:
         agenda: list[_Entry] = []
-        with SignalNotes() as signals:
+        with SignalRecorder() as signals:
             try:
-                self._loop(signals.until_signal(supervisor), agenda)
+                self._loop(signals.stop_at_signal(supervisor), agenda)
             finally:
                 for entry in agenda:
                     entry.actor.close()
@@ -111,23 +110,23 @@ class _Actor:
 
     def __init__(self, job: Job, *, stopped: bool) -> None:
         self._job = job
-        self._payload = plain(dict(job.payload))
-        self._said: SimpleQueue[Event | BaseException] = SimpleQueue()
+        self._payload = to_plain_json(dict(job.payload))
+        self._events: SimpleQueue[Event | BaseException] = SimpleQueue()
         self._verdicts: SimpleQueue[Verdict] = SimpleQueue()
         self._context = JobContext(job.id, self._exchange, device="cpu", n_threads=1, beat_interval_s=0.0)
         self._context.stopped = stopped
         self._thread = threading.Thread(target=self._live, name=job.id, daemon=True)
 
     def advance(self, verdict: Verdict) -> Event:
-        """The job's next event, after this verdict on the one before."""
+        """Return the job's next event, after this verdict on the one before."""
         if self._thread.ident is None:
             self._thread.start()
         else:
             self._verdicts.put(verdict)
-        said = self._said.get()
-        if isinstance(said, BaseException):
-            raise said
-        return said
+        event = self._events.get()
+        if isinstance(event, BaseException):
+            raise event
+        return event
 
     def close(self) -> None:
         """End the thread; a job that waits for a verdict is stopped."""
@@ -136,12 +135,12 @@ class _Actor:
 
     def _live(self) -> None:
         try:
-            self._said.put(run_task(self._job.id, lambda: self._job.task, self._payload, self._context))
+            self._events.put(run_task(self._job.id, lambda: self._job.task, self._payload, self._context))
         except SimulatedDeath as death:
-            self._said.put(Failed(job_id=self._job.id, reason=str(death), died=True))
+            self._events.put(Failed(job_id=self._job.id, reason=str(death), died=True))
         except BaseException as error:
-            self._said.put(error)
+            self._events.put(error)
 
     def _exchange(self, event: Reported | Progressed) -> Verdict:
-        self._said.put(event)
+        self._events.put(event)
         return self._verdicts.get()

@@ -1,7 +1,4 @@
-"""The slots of a `ProcessRunner`: the process of the job that runs there, and the one that stands by for the next.
-
-Not responsible for deciding anything: the runner's event loop does.
-"""
+"""The slots of a `ProcessRunner`: the process of the job that runs there, and the one that stands by for the next."""
 
 from __future__ import annotations
 
@@ -19,48 +16,48 @@ class Attempt:
     """A job in its process.
 
     Attributes:
-        last_sign_s: when it was last heard, by the monotonic clock.
+        last_event_s: when its last event came, by the monotonic clock.
         deadline_s: when it is killed if it still lives.
         begun: whether its task was about to be called.
-        stop_asked: whether it was told to stop; from then on only its end is of interest.
-        offence: why the runner had to kill it, if it had to.
-        last_word: the end that it told; passed on when its process is gone, with its memory and its locks.
+        stop_requested: whether it was requested to stop; from then on only its end is of interest.
+        kill_reason: why the runner had to kill it, if it had to.
+        final_event: the last event that it sent; passed on when its process is gone, with its memory and its locks.
     """
 
     job_id: str
     child: Child
-    last_sign_s: float
+    last_event_s: float
     deadline_s: float = inf
     begun: bool = False
-    stop_asked: bool = False
-    offence: str | None = None
-    last_word: Finished | Stopped | Failed | None = None
+    stop_requested: bool = False
+    kill_reason: str | None = None
+    final_event: Finished | Stopped | Failed | None = None
 
     @property
     def is_ending(self) -> bool:
-        return self.last_word is not None or self.child.silenced or self.child.killed
+        return self.final_event is not None or self.child.disconnected or self.child.killed
 
-    def ask_to_stop(self, deadline_s: float) -> None:
-        if not self.stop_asked:
-            self.stop_asked = True
+    def request_stop(self, deadline_s: float) -> None:
+        if not self.stop_requested:
+            self.stop_requested = True
             self.deadline_s = min(self.deadline_s, deadline_s)
-            self.answer(Verdict.STOP)
+            self.send_verdict(Verdict.STOP)
 
-    def answer(self, verdict: Verdict) -> None:
+    def send_verdict(self, verdict: Verdict) -> None:
         self.child.send(encode({"verdict": verdict.value}))
 
-    def punish(self, offence: str) -> None:
-        self.offence = offence
+    def kill_for(self, kill_reason: str) -> None:
+        self.kill_reason = kill_reason
         self.child.kill()
 
     def end(self) -> Finished | Stopped | Failed:
-        """The job's end, once its process has exited."""
-        if self.last_word is not None:
-            return self.last_word
-        if self.stop_asked:
+        """Return the job's last event, once its process has exited."""
+        if self.final_event is not None:
+            return self.final_event
+        if self.stop_requested:
             return Stopped(job_id=self.job_id)
-        reason = self.offence or self.child.cause_of_end()
-        return Failed(job_id=self.job_id, reason=reason, died=True, log=self.child.log_tail())
+        reason = self.kill_reason or self.child.describe_end()
+        return Failed(job_id=self.job_id, reason=reason, died=True, log=self.child.read_log_tail())
 
 
 @dataclass(kw_only=True)

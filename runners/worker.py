@@ -42,16 +42,16 @@ def main(arguments: Sequence[str]) -> None:
 
 
 class DriverLink:
-    """The driver as its worker sees it; a thread reads what it says, and ends the process when it is gone.
+    """The driver as its worker sees it; a thread reads its messages, and ends the process when it is gone.
 
     Attributes:
-        stop_asked: whether the driver has said STOP.
+        stop_requested: whether the driver's verdict was STOP.
         terminated: whether a SIGTERM came, from wherever.
     """
 
     def __init__(self, command_fd: int, event_fd: int) -> None:
         os.set_inheritable(event_fd, False)
-        self.stop_asked = False
+        self.stop_requested = False
         self.terminated = False
         self._command_fd = command_fd
         self._event_fd = event_fd
@@ -61,16 +61,16 @@ class DriverLink:
         self._writable.register(event_fd, select.POLLOUT)
         threading.Thread(target=self._read, name="driver-link", daemon=True).start()
 
-    def tell(self, event: Event) -> Verdict:
-        """Tell an event; only a report waits for its verdict, and a beat is dropped rather than wait for the driver."""
+    def request_verdict(self, event: Event) -> Verdict:
+        """Send an event; only a report waits for its verdict, and a beat is dropped rather than wait for the driver."""
         if isinstance(event, Progressed):
             if self._writable.poll(0):
-                self.say(event)
+                self.send(event)
             return Verdict.CONTINUE
-        self.say(event)
+        self.send(event)
         return Verdict(self.next_message()["verdict"])
 
-    def say(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         line = memoryview(encode_event(event))
         with self._write_lock:
             while line:
@@ -82,7 +82,7 @@ class DriverLink:
     def next_message(self) -> JSON:
         return self._messages.get()
 
-    def note_sigterm(self, number: int, frame: FrameType | None) -> None:
+    def record_sigterm(self, number: int, frame: FrameType | None) -> None:
         """Stop at the next report or beat."""
         self.terminated = True
 
@@ -91,28 +91,28 @@ class DriverLink:
         lines = LineBuffer()
         while chunk := os.read(self._command_fd, 65536):
             for message in lines.feed(chunk):
-                self.stop_asked |= message == _STOP
+                self.stop_requested |= message == _STOP
                 self._messages.put(message)
         os._exit(DRIVER_GONE)
 
 
 def _work(driver: DriverLink, *, job_id: str, task: str, payload: JSON, device: str, n_threads: int) -> None:
-    signal.signal(signal.SIGTERM, driver.note_sigterm)
-    os.register_at_fork(after_in_child=_heed_sigterm)  # else whoever forks helpers could not terminate them
+    signal.signal(signal.SIGTERM, driver.record_sigterm)
+    os.register_at_fork(after_in_child=_restore_sigterm)  # else whoever forks helpers could not terminate them
     context = JobContext(
         job_id,
-        driver.tell,
+        driver.request_verdict,
         device=device,
         n_threads=n_threads,
-        stop_asked=lambda: driver.stop_asked or driver.terminated,
+        stop_requested=lambda: driver.stop_requested or driver.terminated,
     )
-    driver.say(Started(job_id=job_id, device=device))
+    driver.send(Started(job_id=job_id, device=device))
     end = run_task(job_id, lambda: load_task(task), payload, context)
-    if isinstance(end, Stopped) and driver.terminated and not driver.stop_asked:
-        # No verdict ended it but somebody's SIGTERM; Stopped would tell the supervisor of a decision it never took.
-        _heed_sigterm()
+    if isinstance(end, Stopped) and driver.terminated and not driver.stop_requested:
+        # No verdict ended it but somebody's SIGTERM; Stopped would report to the supervisor a decision it never took.
+        _restore_sigterm()
         os.kill(os.getpid(), signal.SIGTERM)
-    driver.say(end)
+    driver.send(end)
     _leave()
 
 
@@ -124,7 +124,7 @@ def _leave() -> None:
     os._exit(0)
 
 
-def _heed_sigterm() -> None:
+def _restore_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -46,9 +46,9 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
-    from runners.ray_session import OBJECT_STORE_BYTES, quiet
+    from runners.ray_session import OBJECT_STORE_BYTES, mute_ray
 
-    with quiet():
+    with mute_ray():
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:

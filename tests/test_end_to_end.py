@@ -112,7 +112,7 @@ def test_epochs_before_the_kill_were_not_trained_again(
 ) -> None:
     files = StudyFiles(folder / "automl_runs" / "digits")
     for number, before in killed.items():
-        with files.trial(number).history.open() as file:
+        with files.get_trial_files(number).history.open() as file:
             scores = {int(row["epoch"]): float(row["score"]) for row in csv.DictReader(file)}
         assert len(scores) == EPOCHS
         assert {step: scores[step] for step in before} == pytest.approx(before)
@@ -154,7 +154,7 @@ def test_flips_of_digits_are_refused(resumed: object, folder: Path) -> None:
 def test_status_shows_the_best_trials_and_the_states(resumed: object, folder: Path) -> None:
     finished = automl(folder, "status")
     assert "3 complete" in finished.stdout
-    assert "nobody works on it" in finished.stdout
+    assert "it is idle" in finished.stdout
     assert "lr" in finished.stdout
 
 

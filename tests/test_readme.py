@@ -25,8 +25,8 @@ from automl.config import (
     POOLINGS,
     SCHEDULES,
 )
-from automl.metrics.registry import METRICS, metric_named
-from automl.readers.settings import Asked, asked_here
+from automl.metrics.registry import METRICS, get_metric
+from automl.readers.settings import CompetitionSettings, load_settings
 from automl.space import describe, load_space
 from tests.conftest import automl_here
 
@@ -163,13 +163,13 @@ def test_the_metric_of_the_readme_scores(folder: Path, tmp_path: Path) -> None:
     finished = automl_here(tmp_path, "inspect", str(folder), "--names-only", "--metric", "my_metric.py:score")
     assert finished.exit_code == 0, finished.stderr
     targets = np.array([0, 1, 1, 2])
-    assert metric_named(f"{tmp_path}/my_metric.py:score")(targets, np.eye(3)[targets]) == 1.0
+    assert get_metric(f"{tmp_path}/my_metric.py:score")(targets, np.eye(3)[targets]) == 1.0
 
 
 def test_the_settings_of_the_readme_are_understood(tmp_path: Path) -> None:
     (text,) = re.findall(r"```toml\n(.+?)```", README, flags=re.DOTALL)
     (tmp_path / "automl.toml").write_text(text)
-    said = asked_here(Asked(), tmp_path)
+    said = load_settings(CompetitionSettings(), tmp_path)
     assert (said.metric, said.group, said.flips) == ("weighted_log_loss", "PatientID", False)
     assert said.metric_weights == (("any", 2.0),)
 

@@ -1,7 +1,6 @@
-"""The command line: the application and its commands.
+"""Assemble the command line of its commands.
 
-Everything heavy is imported inside the commands, so that `automl --help` answers at once. Not responsible for: what a
-command does (automl.commands).
+Everything heavy is imported inside the commands, so that `automl --help` answers at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Where a command prints: a terminal, a file, or nowhere.
-
-Not responsible for: what a search shows (automl.search.progress).
-"""
+"""Print a command's lines, progress and errors, to a terminal, a file, or nowhere."""
 
 from __future__ import annotations
 
@@ -13,59 +10,58 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 
-from automl.errors import AutomlError, UnfitEnvironmentError, printable
+from automl.errors import AutomlError, Notify, UnfitEnvironmentError, escape_control_characters
 
 if TYPE_CHECKING:
-    from automl.search.progress import Screen
+    from automl.search.progress import Display
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def open_console() -> Any:
-    """Standard output, with lines as long as they are where it is no terminal."""
+    """Return standard output, with lines as long as they are where it is no terminal."""
     from rich.console import Console
 
     return Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=160)
 
 
 @contextmanager
-def open_screen(*, quiet: bool) -> Iterator[Screen]:
-    """What a search is shown on."""
-    from automl.search.progress import LiveScreen, PlainScreen, QuietScreen
+def open_display(*, quiet: bool) -> Iterator[Display]:
+    """Open the display of a search's or a refit's progress."""
+    from automl.search.progress import LiveDisplay, PlainDisplay, QuietDisplay
 
     console = open_console()
     if quiet:
-        yield QuietScreen()
+        yield QuietDisplay()
         return
     if not console.is_terminal:
-        yield PlainScreen(console)
+        yield PlainDisplay(console)
         return
     from rich.live import Live
 
     with Live(console=console, refresh_per_second=4) as live:
-        yield LiveScreen(live)
+        yield LiveDisplay(live)
 
 
-def say_line(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line, which may hold names of the folder's files: they command no terminal."""
-    typer.echo(printable(text))
+    typer.echo(escape_control_characters(text))
 
 
-def say_nothing(text: str) -> None:
-    """What `--quiet` does with a line."""
+def ignore_line(text: str) -> None:
+    """Print nothing, as `--quiet` wants it."""
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """The command, ending in one line with a hint and the exit code of its kind where an AutomlError escapes."""
+def report_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Have the command end in one line with a hint and the error's exit code where an AutomlError escapes."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except AutomlError as error:
-            typer.echo(printable(f"Error: {error.problem}\n  hint: {error.hint}"), err=True)
+            typer.echo(escape_control_characters(f"Error: {error.problem}\n  hint: {error.hint}"), err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(130) from error
@@ -74,11 +70,11 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def runner_outcomes(say: Callable[[str], None], *, interrupted: str) -> Iterator[None]:
-    """While a runner runs: what it raises becomes an AutomlError, or the exit code of a signal.
+def convert_runner_errors(notify: Notify, *, interrupted: str) -> Iterator[None]:
+    """Convert what a runner raises to an AutomlError, or to the exit code of a signal.
 
     Args:
-        interrupted: what to say after a signal.
+        interrupted: the line to print after a signal.
     """
     from runners.base import Interrupted, NoPlaceError
 
@@ -88,5 +84,5 @@ def runner_outcomes(say: Callable[[str], None], *, interrupted: str) -> Iterator
         hint = "check --ray-address, --gpus-per-trial and --cpus-per-trial"
         raise UnfitEnvironmentError(str(error), hint=hint) from error
     except Interrupted as signal:
-        say(interrupted)
+        notify(interrupted)
         raise typer.Exit(128 + signal.signal_number) from signal

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from automl.cli.console import reported, say_line
+from automl.cli.console import print_line, report_errors
 
 
-@reported
+@report_errors
 def download(
     competition: Annotated[str, typer.Argument(metavar="SLUG", help="Kaggle's name of the competition.")],
     into: Annotated[Path | None, typer.Option(help="The folder to make.", show_default="SLUG, here")] = None,
@@ -22,9 +22,9 @@ def download(
     """
     from automl.kaggle.client import sign_in
     from automl.kaggle.downloading import download_competition
-    from automl.kaggle.slugs import slug_of
+    from automl.kaggle.slugs import parse_slug
 
-    slug = slug_of(competition)
+    slug = parse_slug(competition)
     folder = into or Path(slug)
-    download_competition(slug, folder, lambda: sign_in(slug), note=say_line)
-    say_line(f"next: cd {shlex.quote(str(folder))}; automl inspect")
+    download_competition(slug, folder, lambda: sign_in(slug), notify=print_line)
+    print_line(f"next: cd {shlex.quote(str(folder))}; automl inspect")

@@ -1,16 +1,17 @@
-"""`automl ensemble`: the best trials' blend and the submission."""
+"""`automl ensemble`: blend the best trials, write the submission, and print what it is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automl.cli.console import open_console, reported, say_line
-from automl.cli.options import DEFAULT_WORKDIR, TTA, Device, StudyName, Top, Workdir, known_device
-from automl.deadline import duration
+from automl.cli.console import open_console, print_line, report_errors
+from automl.cli.options import DEFAULT_WORKDIR, TTA, Device, StudyName, Top, Workdir, choose_device
+from automl.deadline import format_duration
+from automl.errors import Notify
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from automl.ensemble.ensemble_result import EnsembleResult
 
 DEFAULT_POOL = 15
+TEXTS = ("trial", "network", "view")  # columns whose cells begin at the left
+VIEWS_ABREAST = 4
 
 
-@reported
+@report_errors
 def ensemble(
     top: Top = 5,
     pool: Annotated[int, typer.Option(min=1, help="Of how many of the best trials these are chosen.")] = DEFAULT_POOL,
@@ -46,80 +49,76 @@ def ensemble(
     The same command again asks no model twice.
     """
     from automl.errors import UsageError
-    from automl.workdir import existing_study
+    from automl.workdir import find_study
 
     if max_minutes == 0.0:
         raise UsageError("--max-minutes 0 leaves no time to predict in", hint="give the minutes that there are")
     if images is not None and max_minutes is None:
         raise UsageError(f"--images {images} says nothing without --max-minutes", hint="give --max-minutes as well")
     write_ensemble(
-        existing_study(workdir, study),
+        find_study(workdir, study),
         top=top,
         pool=pool,
         tta=tta,
-        device=known_device(device),
+        device=choose_device(device),
         out=out,
         max_minutes=max_minutes,
         n_images=images,
     )
 
 
-def write_ensemble(
-    files: StudyFiles, *, out: Path | None, note: Callable[[str], None] = say_line, **asked: Any
-) -> None:
+def write_ensemble(files: StudyFiles, *, out: Path | None, notify: Notify = print_line, **options: Any) -> None:
     """Ensemble, write the submission, and print what it is made of.
 
     Args:
-        asked: what else `automl.search.run_search.run_ensemble` takes.
+        options: other attributes of `automl.ensemble.ensemble_result.EnsembleRequest`.
 
     Raises:
         AutomlError: the study, its files or its trials do not suffice.
     """
-    from automl.cli.ensemble import ensemble_lines
+    from automl.ensemble.ensemble_result import EnsembleRequest
     from automl.search.run_search import run_ensemble
-    from automl.workdir import shown
+    from automl.workdir import format_path
+    from runners.devices import count_cpus
 
-    result = run_ensemble(files, out=out or files.submission, note=note, **asked)
+    request = EnsembleRequest(out=out or files.submission, n_threads=count_cpus(), **options)
+    result = run_ensemble(files, request, notify=notify)
     console = open_console()
-    for part in ensemble_lines(result):
+    for part in render_ensemble(result):
         console.print(part, highlight=False, markup=False)
-    typer.echo(f"wrote {shown(result.submission)}")
+    typer.echo(f"wrote {format_path(result.submission)}")
 
 
-TEXTS = ("trial", "network", "view")  # columns whose cells begin at the left
-VIEWS_ABREAST = 4
-
-
-def ensemble_lines(result: EnsembleResult) -> Iterator[str | Table]:
-    """Tables of members and views, how alike members err, and what all of it scores."""
+def render_ensemble(result: EnsembleResult) -> Iterator[str | Table]:
+    """Yield tables of members and views, how alike members err, and what all of it scores."""
     better = "greater" if result.greater_is_better else "smaller"
     yield ""
     yield f"{result.metric}, {better} is better; what something adds is positive where it helps"
     yield ""
-    yield _members(result)
-    if result.view_adds:
+    yield _render_members(result)
+    if result.view_gains:
         yield ""
-        yield _views(result)
+        yield _render_views(result)
     if len(result.members) > 1:
         yield ""
         yield "how alike members err (1 in the same way, 0 with nothing in common):"
-        yield _correlations(result)
+        yield _render_correlations(result)
     yield ""
-    yield from _scores(result)
-    yield result.decided
-    yield from _time(result)
+    yield from _format_scores(result)
+    yield result.rule_words
+    yield from _format_time(result)
 
 
-def _members(result: EnsembleResult) -> Table:
-    table = _table("trial", "weight", "own score", "adds", "ms/image", "network", "px", "folds", "views")
+def _render_members(result: EnsembleResult) -> Table:
+    table = _build_table("trial", "weight", "own score", "adds", "ms/image", "network", "px", "folds", "views")
     for member in result.members:
         table.add_row(
             member.name,
             f"{member.weight:.3f}",
-            f"{member.score:.4f}",
-            _added(member.adds),
-            f"{1000.0 * member.seconds_per_image:.1f}",
-            member.backbone,
+            f"{result.member_scores[member.name]:.4f}",
+            _format_gain(result.member_gains[member.name]),
+            f"{1000.0 * member.cost:.1f}",
+            member.config.model.backbone,
             str(member.image_size),
             str(len(member.folds)),
             str(len(member.views)),
@@ -127,49 +126,49 @@ def _members(result: EnsembleResult) -> Table:
     return table
 
 
-def _views(result: EnsembleResult) -> Table:
-    """As many side by side as fit."""
-    table = _table(*["view", "adds"] * min(VIEWS_ABREAST, len(result.view_adds)))
-    cells = [cell for view, adds in result.view_adds.items() for cell in (view, _added(adds))]
+def _render_views(result: EnsembleResult) -> Table:
+    """Return the table of views, as many side by side as fit."""
+    table = _build_table(*["view", "adds"] * min(VIEWS_ABREAST, len(result.view_gains)))
+    cells = [cell for view, gain in result.view_gains.items() for cell in (view, _format_gain(gain))]
     for start in range(0, len(cells), 2 * VIEWS_ABREAST):
         table.add_row(*cells[start : start + 2 * VIEWS_ABREAST])
     return table
 
 
-def _correlations(result: EnsembleResult) -> Table:
-    """The upper half of the square, without what is 1 by itself."""
+def _render_correlations(result: EnsembleResult) -> Table:
+    """Return the upper half of the square, without what is 1 by itself."""
     names = [member.name for member in result.members]
-    table = _table("trial", *names[1:])
+    table = _build_table("trial", *names[1:])
     for row, name in enumerate(names[:-1]):
         correlations = result.error_correlations[row]
         table.add_row(name, *[f"{correlations[at]:.2f}" if at > row else "" for at in range(1, len(names))])
     return table
 
 
-def _scores(result: EnsembleResult) -> Iterator[str]:
+def _format_scores(result: EnsembleResult) -> Iterator[str]:
     n_rows = f"{result.n_rows} image{'' if result.n_rows == 1 else 's'}"
-    told = "which also told what to leave out" if result.is_trimmed else "each with choices made without it"
-    source = f"on {n_rows} out of fold, {told}"
+    choices = "which also told what to leave out" if result.is_trimmed else "each with choices made without it"
+    source = f"on {n_rows} out of fold, {choices}"
     yield f"ensemble           {result.score:.4f} +- {result.score_error:.4f}, {source}"
-    if result.view_adds:
+    if result.view_gains:
         yield f"  without views    {result.score_without_tta:.4f}"
-    yield f"best single trial  {result.best_single_score:.4f}, {_luck(result)}"
+    yield f"best single trial  {result.best_single_score:.4f}, {_describe_optimism(result)}"
 
 
-def _luck(result: EnsembleResult) -> str:
+def _describe_optimism(result: EnsembleResult) -> str:
     if result.n_trials < 2:
         return f"trial {result.best_single_number}, the only one"
-    flattered = f"which flatters it by about {result.luck:.4f}"
+    flattered = f"which flatters it by about {result.optimism:.4f}"
     return f"trial {result.best_single_number}: the best of {result.n_trials} by this score, {flattered}"
 
 
-def _time(result: EnsembleResult) -> Iterator[str]:
-    per_image = result.seconds_per_image
+def _format_time(result: EnsembleResult) -> Iterator[str]:
+    per_image = result.recipe.cost
     if per_image > 0:
-        yield f"{1000.0 * per_image:.1f} ms an image in all: {duration(1000.0 * per_image)} for 1000 test images"
+        yield f"{1000.0 * per_image:.1f} ms an image in all: {format_duration(1000.0 * per_image)} for 1000 test images"
 
 
-def _table(*columns: str) -> Table:
+def _build_table(*columns: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
@@ -178,5 +177,5 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _added(adds: float | None) -> str:
-    return "-" if adds is None else f"{adds:+.4f}"
+def _format_gain(gain: float | None) -> str:
+    return "-" if gain is None else f"{gain:+.4f}"

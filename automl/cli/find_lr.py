@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automl.cli.console import reported, runner_outcomes, say_line
+from automl.cli.console import convert_runner_errors, print_line, report_errors
 from automl.cli.options import (
+    COMPETITION_FLAGS,
     DEFAULT_WORKDIR,
     HERE,
-    NOTHING,
     Choices,
     Device,
-    Epochs,
     Fix,
     Folder,
     InitFrom,
-    Pretrained,
     SpaceFlags,
     SpaceName,
     StudyName,
     Weights,
     Workdir,
-    asking,
-    existing_folder,
-    known_device,
+    choose_device,
+    expand_flags,
+    override_flags,
+    resolve_weights_folder,
 )
-from automl.readers.settings import Asked
+from automl.errors import Notify
+from automl.readers.settings import CompetitionSettings
 
 if TYPE_CHECKING:
     from automl.lr_finder.lr_finder import LrFinding
@@ -36,19 +35,24 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted; nothing was kept of the test"
 
 
-@reported
-@asking
+@report_errors
+@expand_flags(
+    settings=COMPETITION_FLAGS,
+    model_overrides=override_flags(of_model=True, steps_only=True),
+    overrides=override_flags(of_model=False, steps_only=True),
+)
 def find_lr(
+    *,
     folder: Folder = HERE,
-    asked: Asked = NOTHING,
+    settings: CompetitionSettings,
     space: SpaceName = "default",
     fix: Fix = [],  # noqa: B006
     choices: Choices = [],  # noqa: B006
     device: Device = None,
-    pretrained: Pretrained = True,
+    model_overrides: dict[str, Any],
     weights: Weights = None,
     init_from: InitFrom = None,
-    epochs: Epochs = None,
+    overrides: dict[str, Any],
     seed: Annotated[int, typer.Option(help="Of folds and training.")] = 0,
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
@@ -60,34 +64,35 @@ def find_lr(
     """
     from automl.lr_finder.lr_finder import LrRequest
     from automl.lr_finder.lr_finder import find_lr as find
-    from automl.workdir import shown, study_files
-    from runners.devices import cpu_count
+    from automl.workdir import format_path, get_study_files
+    from runners.devices import count_cpus
     from runners.inline import InlineRunner
 
-    wanted = SpaceFlags(name=space, fix=fix, choices=choices, init_from=init_from, epochs=epochs, pretrained=pretrained)
+    overrides |= model_overrides
+    space_flags = SpaceFlags(name=space, fix=fix, choices=choices, init_from=init_from, overrides=overrides)
     request = LrRequest(
         folder=folder.resolve(),
-        files=study_files(workdir, study or folder.resolve().name),
-        space=wanted.space(),
-        asked=asked,
-        n_threads=cpu_count(),
-        weights_dir=existing_folder(weights),
+        files=get_study_files(workdir, study or folder.resolve().name),
+        space=space_flags.load_space(),
+        settings=settings,
+        n_threads=count_cpus(),
+        weights_dir=resolve_weights_folder(weights),
         seed=seed,
     )
-    runner = InlineRunner(known_device(device), n_threads=cpu_count())
-    with runner_outcomes(say_line, interrupted=INTERRUPTED):
-        finding = find(request, runner, note=say_line)
+    runner = InlineRunner(choose_device(device), n_threads=count_cpus())
+    with convert_runner_errors(print_line, interrupted=INTERRUPTED):
+        finding = find(request, runner, notify=print_line)
     print_finding(finding)
-    typer.echo(f"wrote {shown(request.files.find_lr_page)} and {shown(request.files.find_lr)}")
+    typer.echo(f"wrote {format_path(request.files.find_lr_page)} and {format_path(request.files.find_lr)}")
 
 
-def print_finding(finding: LrFinding, say: Callable[[str], None] = typer.echo) -> None:
-    """Print what a range test came to."""
+def print_finding(finding: LrFinding, notify: Notify = typer.echo) -> None:
+    """Print the result of a range test."""
     lowest, highest = finding.lrs[0], finding.lrs[-1]
     steps = f"{len(finding.lrs)} steps of {finding.batch_size} images of {finding.image_size} px"
     if finding.suggestion is None or finding.falling is None:
-        say(f"no suggestion: from {lowest:.0e} to {highest:.0e} the loss does not clearly fall, in {steps}")
-        say("  noise hides the fall, or little is left to learn: read the plot, or --fix a larger batch_size")
+        notify(f"no suggestion: from {lowest:.0e} to {highest:.0e} the loss does not clearly fall, in {steps}")
+        notify("  noise hides the fall, or little is left to learn: read the plot, or --fix a larger batch_size")
         return
-    say(f"suggestion: lr {finding.suggestion:.1e}, where the loss falls most steeply, in {steps}")
-    say(f"  it falls from {finding.falling[0]:.1e} on and is lowest at {finding.falling[1]:.1e}")
+    notify(f"suggestion: lr {finding.suggestion:.1e}, where the loss falls most steeply, in {steps}")
+    notify(f"  it falls from {finding.falling[0]:.1e} on and is lowest at {finding.falling[1]:.1e}")

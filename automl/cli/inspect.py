@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.cli.console import reported, say_line
-from automl.cli.options import DEFAULT_WORKDIR, HERE, NOTHING, Folder, StudyName, Workdir, asking
+from automl.cli.console import print_line, report_errors
+from automl.cli.options import COMPETITION_FLAGS, DEFAULT_WORKDIR, HERE, Folder, StudyName, Workdir, expand_flags
 from automl.errors import DataError, StorageError
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 
 if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
 
 
-@reported
-@asking
+@report_errors
+@expand_flags(settings=COMPETITION_FLAGS)
 def inspect(
+    *,
     folder: Folder = HERE,
-    asked: Asked = NOTHING,
+    settings: CompetitionSettings,
     names_only: Annotated[
         bool, typer.Option("--names-only", help="Do not open the images; answers within seconds.")
     ] = False,
@@ -30,56 +31,59 @@ def inspect(
 ) -> None:
     """Show what a competition's folder was understood to be, from what, and what follows for a search."""
     from automl.readers.read import read_competition
-    from automl.workdir import study_files
+    from automl.workdir import get_study_files
 
     if names_only:
-        for line in read_competition(folder, asked).evidence:
-            say_line(line)
+        for line in read_competition(folder, settings).evidence:
+            print_line(line)
         return
-    _look(folder, asked, study_files(workdir, study or folder.resolve().name), html=html)
+    _look(folder, settings, get_study_files(workdir, study or folder.resolve().name), html=html)
 
 
-def _look(folder: Path, asked: Asked, files: StudyFiles, *, html: bool) -> None:
-    from automl.data.cleaning import refined
+def _look(folder: Path, settings: CompetitionSettings, files: StudyFiles, *, html: bool) -> None:
+    from automl.data.cleaning import clean_competition
     from automl.data.duplicates import find_duplicates
-    from automl.inspection.inspection import described, inspect_competition
-    from automl.inspection.prepare import look_at
-    from automl.inspection.recommendations import suggestions_of
+    from automl.inspection.inspection import describe_inspection, inspect_competition
+    from automl.inspection.prepare import survey_competition
+    from automl.inspection.recommendations import recommend
     from automl.reports.inspection_page import write_inspection
-    from automl.workdir import shown
-    from runners.devices import cpu_count
+    from automl.workdir import format_path
+    from runners.devices import count_cpus
 
-    competition, survey = look_at(folder, asked, cache=files.cache, n_threads=cpu_count(), note=say_line)
+    competition, survey = survey_competition(
+        folder, settings, cache=files.cache, n_threads=count_cpus(), notify=print_line
+    )
     duplicates = find_duplicates(survey)
-    usable = refined(competition, survey, duplicates, skip_broken=True)
+    usable = clean_competition(competition, survey, duplicates, skip_broken=True)
     inspection = inspect_competition(competition, survey, duplicates)
-    for line in [*usable.evidence[len(competition.evidence) :], *described(inspection)]:
-        say_line(line)
-    for what, why in suggestions_of(inspection):
-        say_line(f"suggestion: {what} ({why})")
+    for line in [*usable.evidence[len(competition.evidence) :], *describe_inspection(inspection)]:
+        print_line(line)
+    for what, why in recommend(inspection):
+        print_line(f"suggestion: {what} ({why})")
     if html:
         write_inspection(inspection, files.inspection)
-        typer.echo(f"wrote {shown(files.inspection)}")
+        typer.echo(f"wrote {format_path(files.inspection)}")
 
 
-@reported
-@asking
+@report_errors
+@expand_flags(settings=COMPETITION_FLAGS)
 def check(
+    *,
     file: Annotated[Path, typer.Argument(help="The submission.")],
     folder: Folder = HERE,
-    asked: Asked = NOTHING,
+    settings: CompetitionSettings,
 ) -> None:
     """Say what the competition would refuse in a submission, whoever wrote it, before the competition does."""
     from automl.readers.read import read_competition
-    from automl.submission.validate import problems, remarks
+    from automl.submission.validate import find_problems, find_warnings
 
-    competition = read_competition(folder, asked)
+    competition = read_competition(folder, settings)
     content = _content(file)
-    found = problems(competition, content)
-    for line in remarks(competition, content) if not found else []:
-        say_line(f"remark: {line}")
+    found = find_problems(competition, content)
+    for line in find_warnings(competition, content) if not found else []:
+        print_line(f"remark: {line}")
     for line in found[1:]:
-        say_line(f"problem: {line}")
+        print_line(f"problem: {line}")
     if found:
         raise DataError(f"{file} would be refused: {found[0]}", hint="compare it with the sample submission")
     typer.echo(f"{file} would be accepted: {len(competition.submission.ids)} rows")

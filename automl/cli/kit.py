@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.cli.console import reported, say_line
-from automl.cli.options import DEFAULT_WORKDIR, Device, StudyName, Workdir, known_device
+from automl.cli.console import print_line, report_errors
+from automl.cli.options import DEFAULT_WORKDIR, Device, StudyName, Workdir, choose_device
 
 if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
 
 
-@reported
+@report_errors
 def kit(
     out: Annotated[Path | None, typer.Option(help="The kit's folder, instead of the study's own.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store weights as float16, in half the bytes.")] = False,
@@ -30,29 +30,29 @@ def kit(
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Write the ensemble as a folder for a Kaggle notebook without internet: weights, code, script and notebook."""
-    from automl.workdir import existing_study
+    from automl.workdir import find_study
 
-    files = existing_study(workdir, study)
+    files = find_study(workdir, study)
     _build(files, out or files.kit, half=half, wheels=wheels, slug=slug, device=device)
 
 
 def _build(files: StudyFiles, out: Path, *, half: bool, wheels: bool, slug: str | None, device: str | None) -> None:
-    from automl.artifacts import bytes_below, require_plain_name
+    from automl.artifacts import count_bytes_below, require_plain_name
     from automl.data.competition import load_competition
     from automl.kit.building import KitRequest, build_kit
-    from automl.workdir import shown
+    from automl.workdir import format_path
 
     folder = load_competition(files.competition).root
     name = _slug_of(folder.name) if slug is None else require_plain_name(slug, "competition")
     request = KitRequest(slug=name, out=out.absolute(), half=half, wheels=wheels)
-    built = build_kit(files, request, device=known_device(device), say=say_line)
-    say_line(f"wrote {shown(built.root)}: {bytes_below(built.root) / 1e6:.1f} MB, for {name}")
-    say_line(f"try it: python {shown(built.script)} --input {shown(folder)} --out submission.csv")
+    built = build_kit(files, request, device=choose_device(device), notify=print_line)
+    print_line(f"wrote {format_path(built.root)}: {count_bytes_below(built.root) / 1e6:.1f} MB, for {name}")
+    print_line(f"try it: python {format_path(built.script)} --input {format_path(folder)} --out submission.csv")
 
 
 def _slug_of(folder: str) -> str:
     """Kaggle's name of the competition in a folder of that name, as far as that tells."""
-    from automl.readers.known_competitions import known_folder
+    from automl.readers.known_competitions import find_known_competition
 
-    known = known_folder(folder)
+    known = find_known_competition(folder)
     return known.slug if known is not None else re.sub(r"[^A-Za-z0-9_.-]+", "-", folder).strip("-.") or "competition"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.cli.console import reported, say_line
-from automl.cli.options import DEFAULT_WORKDIR, Device, StudyName, Workdir, known_device
+from automl.cli.console import print_line, report_errors
+from automl.cli.options import DEFAULT_WORKDIR, Device, StudyName, Workdir, choose_device
 from automl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ALL_VIEWS, NO_VIEWS = "auto", "none"
 
 
-@reported
+@report_errors
 def predict(
     images: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images, or a single image.")],
     out: Annotated[Path, typer.Option(help="The table: image, a column for each class, label.")] = Path(
@@ -43,29 +43,29 @@ def predict(
     if tta not in (ALL_VIEWS, NO_VIEWS):
         raise UsageError(f"--tta {tta} is not {ALL_VIEWS} or {NO_VIEWS}", hint="the ensemble has chosen its views")
     from automl.ensemble.predict_images import PredictRequest, predict_images
-    from automl.workdir import shown
+    from automl.workdir import format_path
 
     ensemble = _ensemble(kit, study, workdir)
     request = PredictRequest(
         images=images,
         out=out.absolute(),
-        device=known_device(device),
+        device=choose_device(device),
         views=tta == ALL_VIEWS,
         max_minutes=max_minutes,
         overwrite=overwrite,
         started=started,
     )
-    n_images = predict_images(ensemble, request, note=say_line)
-    say_line(f"wrote {shown(request.out)}: {n_images} {'image' if n_images == 1 else 'images'}")
+    n_images = predict_images(ensemble, request, notify=print_line)
+    print_line(f"wrote {format_path(request.out)}: {n_images} {'image' if n_images == 1 else 'images'}")
 
 
 def _ensemble(kit: Path | None, study: str | None, workdir: Path) -> TrainedEnsemble:
-    from automl.ensemble.predict_images import ensemble_of_study
-    from automl.kit.running import ensemble_of_kit
-    from automl.workdir import existing_study
+    from automl.ensemble.predict_images import load_ensemble
+    from automl.kit.running import load_kit_ensemble
+    from automl.workdir import find_study
 
     if kit is None:
-        return ensemble_of_study(existing_study(workdir, study))
+        return load_ensemble(find_study(workdir, study))
     if study is not None:
         raise UsageError("--kit and --study were both given", hint="leave one of them out")
-    return ensemble_of_kit(kit.absolute())
+    return load_kit_ensemble(kit.absolute())

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automl.cli.console import open_screen, reported, runner_outcomes, say_line, say_nothing
+from automl.cli.console import convert_runner_errors, ignore_line, open_display, print_line, report_errors
 from automl.cli.ensemble import write_ensemble
 from automl.cli.find_lr import INTERRUPTED, print_finding
 from automl.cli.options import (
+    COMPETITION_FLAGS,
     DEFAULT_WORKDIR,
     HERE,
-    NOTHING,
     TTA,
     Choices,
-    Epochs,
     Fix,
     Folder,
     InitFrom,
-    Pretrained,
     SpaceFlags,
     SpaceName,
     StudyName,
     Top,
     Weights,
     Workdir,
-    asking,
-    existing_folder,
-    first_device,
-    learning_rate,
-    number_of_folds,
-    number_to_keep,
+    build_deadline,
+    build_placement,
+    expand_flags,
+    get_first_device,
+    override_flags,
+    parse_keep_checkpoints,
+    parse_learning_rate,
+    parse_train_folds,
+    resolve_weights_folder,
+    resource_flags,
+    runner_flags,
 )
-from automl.errors import UsageError
-from automl.readers.settings import Asked
+from automl.errors import Notify, UsageError
+from automl.readers.settings import CompetitionSettings
 
 if TYPE_CHECKING:
     from automl.search.placement import Placement
@@ -45,11 +47,18 @@ if TYPE_CHECKING:
     from runners.base import Runner
 
 
-@reported
-@asking
+@report_errors
+@expand_flags(
+    settings=COMPETITION_FLAGS,
+    resources=resource_flags("trial"),
+    model_overrides=override_flags(of_model=True),
+    overrides=override_flags(of_model=False),
+    workers=runner_flags("trial"),
+)
 def search(
+    *,
     folder: Folder = HERE,
-    asked: Asked = NOTHING,
+    settings: CompetitionSettings,
     trials: Annotated[
         int, typer.Option(min=1, help="How many trials the study shall have, earlier runs included.")
     ] = 50,
@@ -59,41 +68,21 @@ def search(
     center_lr: Annotated[
         str | None, typer.Option(help="Search lr within a decade of this; auto is what find-lr suggests.")
     ] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to use; all that are visible by default.")] = None,
-    trials_per_gpu: Annotated[int, typer.Option(min=1, help="Trials at once that share each GPU.")] = 1,
-    gpus_per_trial: Annotated[int | None, typer.Option(min=1, help="GPUs on which each trial is trained.")] = None,
-    cpu_slots: Annotated[int | None, typer.Option(min=1, help="Trials at once where no GPU is used.")] = None,
-    timeout: Annotated[str | None, typer.Option(help="Be done by then, submission included: 8h, 90m.")] = None,
-    trial_timeout: Annotated[str, typer.Option(help="Silence after which a trial is killed.")] = "10m",
+    resources: dict[str, Any],
     keep_checkpoints: Annotated[str, typer.Option(help="Of how many best trials to keep the weights, or all.")] = "15",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the result alone.")] = False,
     top: Top = 5,
     tta: TTA = "auto",
     ensemble: Annotated[bool, typer.Option(help="End with an ensemble and a submission.")] = True,
-    pretrained: Pretrained = True,
+    model_overrides: dict[str, Any],
     weights: Weights = None,
     init_from: InitFrom = None,
-    epochs: Epochs = None,
-    epoch_choice: Annotated[
-        str | None,
-        typer.Option(help="Whose weights predict: last, or best by the validation score, which flatters that score."),
-    ] = None,
-    patience: Annotated[
-        int | None, typer.Option(min=1, help="Epochs without a better score after which a trial ends.")
-    ] = None,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile each network first, which takes minutes.")
-    ] = False,
+    overrides: dict[str, Any],
     train_folds: Annotated[str, typer.Option(help="Folds to train of each trial: 1 to 5, or all.")] = "1",
     sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="rank, median, percentile, hyperband or none.")] = "rank",
     seed: Annotated[int, typer.Option(help="Of folds, sampler and training.")] = 0,
-    runner: Annotated[
-        str, typer.Option(help="process (each trial in its own), ray, or inline (to debug).")
-    ] = "process",
-    ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; with --runner ray.")] = None,
-    slots: Annotated[int | None, typer.Option(min=1, help="Trials at once on the Ray cluster.")] = None,
-    cpus_per_trial: Annotated[int | None, typer.Option(min=1, help="Cores for each trial, instead of a share.")] = None,
+    workers: dict[str, Any],
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
@@ -101,117 +90,96 @@ def search(
 
     The same command again goes on where the last one ended, up to the number of trials.
     """
-    from automl.artifacts import bytes_below
-    from automl.deadline import Deadline, parse_duration
-    from automl.search.placement import Placement, counted
+    from automl.artifacts import count_bytes_below
+    from automl.search.placement import describe_devices
     from automl.search.run_search import SearchRequest
-    from automl.workdir import shown, study_files
-    from runners.devices import cpu_count
+    from automl.workdir import format_path, get_study_files
+    from runners.devices import count_cpus
 
-    deadline = Deadline.after(parse_duration(timeout)) if timeout else Deadline()
-    files = study_files(workdir, study or folder.resolve().name)
-    placement = Placement(
-        runner=runner,
-        gpus=gpus,
-        trials_per_gpu=trials_per_gpu,
-        gpus_per_trial=gpus_per_trial,
-        cpu_slots=cpu_slots,
-        ray_address=ray_address,
-        slots=slots,
-        cpus_per_trial=cpus_per_trial,
-        silence_timeout_s=parse_duration(trial_timeout),
-        storage=files.runner,
-    )
-    devices = placement.devices()
-    chosen = placement.build_runner()
-    wanted = SpaceFlags(
-        name=space,
-        fix=fix,
-        choices=choices,
-        init_from=init_from,
-        epochs=epochs,
-        pretrained=pretrained,
-        epoch_choice=epoch_choice,
-        patience=patience,
-        compile=compile,
-    )
+    deadline = build_deadline(resources)
+    files = get_study_files(workdir, study or folder.resolve().name)
+    placement = build_placement(resources, workers, storage=files.runner)
+    devices = placement.list_devices()
+    trial_runner = placement.build_runner()
+    overrides |= model_overrides
+    space_flags = SpaceFlags(name=space, fix=fix, choices=choices, init_from=init_from, overrides=overrides)
     request = SearchRequest(
         folder=folder.resolve(),
         files=files,
-        space=wanted.space(),
+        space=space_flags.load_space(),
         n_trials=trials,
         top=top,
-        asked=asked,
-        weights_dir=existing_folder(weights),
-        train_folds=number_of_folds(train_folds),
+        settings=settings,
+        weights_dir=resolve_weights_folder(weights),
+        train_folds=parse_train_folds(train_folds),
         seed=seed,
         sampler=sampler,
         pruner=pruner,
-        n_threads=cpu_count(),
+        n_threads=count_cpus(),
         deadline=deadline,
-        keep_weights=number_to_keep(keep_checkpoints, top),
+        keep_weights=parse_keep_checkpoints(keep_checkpoints, top),
     )
-    say = say_nothing if quiet else say_line
-    say(f"study '{files.root.name}' in {shown(files.root)}, trials on {counted(devices)}")
+    notify = ignore_line if quiet else print_line
+    notify(f"study '{files.root.name}' in {format_path(files.root)}, trials on {describe_devices(devices)}")
     if center_lr is not None:
-        request = replace(request, space=_centred(request, center_lr, placement, say))
-    _search(request, chosen, quiet=quiet)
+        request = replace(request, space=_center_space(request, center_lr, placement, notify))
+    _search(request, trial_runner, quiet=quiet)
     if ensemble:
-        device = "cpu" if gpus == 0 else first_device()
-        write_ensemble(files, top=top, tta=tta, device=device, out=None, note=say)
-    say(f"the study takes {bytes_below(files.root) / 1e6:.0f} MB")
+        device = "cpu" if resources["gpus"] == 0 else get_first_device()
+        write_ensemble(files, top=top, tta=tta, device=device, out=None, notify=notify)
+    notify(f"the study takes {count_bytes_below(files.root) / 1e6:.0f} MB")
 
 
 def _search(request: SearchRequest, runner: Runner, *, quiet: bool) -> None:
-    from automl.search.progress import Watched
+    from automl.search.progress import SearchMonitor
     from automl.search.run_search import run_search
     from automl.training.entry_points import run_trial
 
     interrupted = "interrupted; running trials keep their last epoch, the same command goes on with them"
-    with open_screen(quiet=quiet) as screen, runner_outcomes(screen.line, interrupted=interrupted):
+    with open_display(quiet=quiet) as display, convert_runner_errors(display.print_line, interrupted=interrupted):
         run_search(
             request,
             run_trial,
             runner,
-            watch=lambda loop, study: Watched(loop, study, screen, n_trials=request.n_trials),
-            note=screen.line,
+            build_monitor=lambda loop, study: SearchMonitor(loop, study, display, n_trials=request.n_trials),
+            notify=display.print_line,
         )
 
 
-def _centred(request: SearchRequest, center: str, placement: Placement, say: Callable[[str], None]) -> Space:
-    """The space with lr about the number that was given, or about the one that a range test suggests."""
-    from automl.space import centred
+def _center_space(request: SearchRequest, center: str, placement: Placement, notify: Notify) -> Space:
+    """Center lr on the number that was given, or on the one that a range test suggests."""
+    from automl.space import center_learning_rate
 
     if center != "auto":
-        return centred(request.space, learning_rate(center))
-    centred(request.space, 1.0)  # before a test is made in vain
-    return centred(request.space, _suggested_lr(request, placement, say))
+        return center_learning_rate(request.space, parse_learning_rate(center))
+    center_learning_rate(request.space, 1.0)  # before a test is made in vain
+    return center_learning_rate(request.space, _find_suggested_lr(request, placement, notify))
 
 
-def _suggested_lr(request: SearchRequest, placement: Placement, say: Callable[[str], None]) -> float:
-    """The suggestion that is kept in the study's folder, or that of a test made now, where the trials run."""
-    from automl.lr_finder.lr_finder import LrRequest, find_lr, kept_finding
-    from automl.workdir import shown
+def _find_suggested_lr(request: SearchRequest, placement: Placement, notify: Notify) -> float:
+    """Return the suggestion that is kept in the study's folder, or that of a test made now, where the trials run."""
+    from automl.lr_finder.lr_finder import LrRequest, find_lr, read_finding
+    from automl.workdir import format_path
 
     wanted = LrRequest(
         folder=request.folder,
         files=request.files,
         space=request.space,
-        asked=request.asked,
+        settings=request.settings,
         weights_dir=request.weights_dir,
         seed=request.seed,
         n_threads=request.n_threads,
     )
-    finding = kept_finding(wanted)
+    finding = read_finding(wanted)
     if finding is None:
-        say(f"{shown(request.files.find_lr)} holds no test of the first trial's configuration: making it now")
-        with runner_outcomes(say, interrupted=INTERRUPTED):
-            finding = find_lr(wanted, placement.build_runner(), note=say)
-        print_finding(finding, say)
+        notify(f"{format_path(request.files.find_lr)} holds no test of the first trial's configuration: making it now")
+        with convert_runner_errors(notify, interrupted=INTERRUPTED):
+            finding = find_lr(wanted, placement.build_runner(), notify=notify)
+        print_finding(finding, notify)
     if finding.suggestion is None:
         raise UsageError(
             "--center-lr auto found no learning rate: the loss did not clearly fall",
-            hint=f"read {shown(request.files.find_lr_page)} and give a number, or leave --center-lr out",
+            hint=f"read {format_path(request.files.find_lr_page)} and give a number, or leave --center-lr out",
         )
-    say(f"lr is searched within a decade of {finding.suggestion:.1e}, from {shown(request.files.find_lr)}")
+    notify(f"lr is searched within a decade of {finding.suggestion:.1e}, from {format_path(request.files.find_lr)}")
     return finding.suggestion

@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.cli.console import reported
-from automl.cli.options import Choices, Fix, learning_rate
+from automl.cli.console import report_errors
+from automl.cli.options import Choices, Fix, parse_learning_rate
+from automl.config import list_shared_settings
 
 if TYPE_CHECKING:
     from automl.dimensions import Dimension
     from automl.space import Space
 
-# What every trial of a study has in common, and the flag of a search that changes it.
-COMMON = {"epochs": "--epochs", "epoch_choice": "--epoch-choice", "patience": "--patience", "compile": "--compile"}
 
-
-@reported
+@report_errors
 def spaces(
     name: Annotated[str | None, typer.Argument(help="A search space, or the path of your own .py file.")] = None,
     fix: Fix = [],  # noqa: B006
@@ -25,36 +23,36 @@ def spaces(
     center_lr: Annotated[str | None, typer.Option(help="Ask lr within a decade of this, as a search would.")] = None,
 ) -> None:
     """List the search spaces, or print one at a glance."""
-    from automl.space import centred, describe, load_space, narrowed, space_names
+    from automl.space import center_learning_rate, describe, list_spaces, load_space, narrow_space
 
     if name is None:
-        for each in space_names():
+        for each in list_spaces():
             typer.echo(f"{each:14}{load_space(each).summary}")
         return
-    space = narrowed(load_space(name), fix=fix, choices=choices)
+    space = narrow_space(load_space(name), fix=fix, choices=choices)
     if center_lr is not None:
-        space = centred(space, learning_rate(center_lr))
+        space = center_learning_rate(space, parse_learning_rate(center_lr))
     dimensions = describe(space)
-    typer.echo(f"{space.name}: {space.summary}\n{_common_line(space, dimensions)}\n")
+    typer.echo(f"{space.name}: {space.summary}\n{_format_common_line(space, dimensions)}\n")
     width = 2 + max(len(dimension.name) for dimension in dimensions)
     for dimension in dimensions:
         condition = f"   [if {dimension.condition}]" if dimension.condition else ""
         typer.echo(f"{dimension.name:{width}}{dimension.domain}{condition}")
-    for proposal in space.proposals():
-        typer.echo("first trial: " + ", ".join(f"{key}={_word(value)}" for key, value in proposal.items()))
+    for proposal in space.list_proposals():
+        typer.echo("first trial: " + ", ".join(f"{key}={_format_value(value)}" for key, value in proposal.items()))
 
 
-def _common_line(space: Space, dimensions: list[Dimension]) -> str:
-    """ "epochs: 12 (--epochs), patience: none (--patience)": without what the space itself asks for."""
-    config, asked = space.first_config(), {dimension.name for dimension in dimensions}
+def _format_common_line(space: Space, dimensions: list[Dimension]) -> str:
+    """ "epochs: 12 (--epochs), patience: none (--patience)": without the space's own parameters."""
+    config, questions = space.build_first_config(), {dimension.name for dimension in dimensions}
     return ", ".join(
-        f"{name.replace('_', ' ')}: {_word(getattr(config, name))} ({flag})"
-        for name, flag in COMMON.items()
-        if name not in asked
+        f"{setting.name.replace('_', ' ')}: {_format_value(getattr(config, setting.name))} ({setting.flag})"
+        for setting in list_shared_settings()
+        if not setting.group and setting.name not in questions
     )
 
 
-def _word(value: object) -> str:
-    from automl.suggest import word_of
+def _format_value(value: object) -> str:
+    from automl.suggest import format_choice
 
-    return word_of(value)
+    return format_choice(value)

@@ -7,29 +7,29 @@ from typing import Annotated
 
 import typer
 
-from automl.cli.console import open_console, reported
+from automl.cli.console import open_console, report_errors
 from automl.cli.options import DEFAULT_WORKDIR, StudyName, Workdir
 
 
-@reported
+@report_errors
 def status(
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
 ) -> None:
     """Show a study: its best trials, their states, the time they took, and what is running."""
-    from automl.reports.study_status import status_lines
-    from automl.study.lock import driver_of
+    from automl.reports.study_status import render_status
+    from automl.study.lock import find_driver
     from automl.study.study import read_study
-    from automl.workdir import existing_study
+    from automl.workdir import find_study
 
-    files = existing_study(workdir, study)
+    files = find_study(workdir, study)
     console = open_console()
-    for part in status_lines(read_study(files), files, driver=driver_of(files), top=top):
+    for part in render_status(read_study(files), files, driver=find_driver(files), top=top):
         console.print(part, highlight=False, markup=False)
 
 
-@reported
+@report_errors
 def dashboard(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
     study: StudyName = None,
@@ -38,9 +38,9 @@ def dashboard(
     """Show a study in the Optuna dashboard, on this machine only and without changing it."""
     from automl.reports.dashboard import serve_dashboard
     from automl.study.study import read_study
-    from automl.workdir import existing_study
+    from automl.workdir import find_study
 
-    files = existing_study(workdir, study)
+    files = find_study(workdir, study)
     read_study(files)
     server = serve_dashboard(files, port=port)
     typer.echo(f"dashboard of study '{files.root.name}': http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)")
@@ -48,13 +48,13 @@ def dashboard(
     server.serve_forever()
 
 
-@reported
+@report_errors
 def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
     """Write a study as one HTML page that needs no network: scores, learning curves, parameters, the ensemble."""
     from automl.reports.study_page import write_report
     from automl.study.study import read_study
-    from automl.workdir import existing_study, shown
+    from automl.workdir import find_study, format_path
 
-    files = existing_study(workdir, study)
+    files = find_study(workdir, study)
     write_report(read_study(files), files.report, ensemble=files.ensemble)
-    typer.echo(f"wrote {shown(files.report)}")
+    typer.echo(f"wrote {format_path(files.report)}")

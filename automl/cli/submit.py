@@ -1,4 +1,4 @@
-"""`automl submit`: a submission checked, handed in at Kaggle, waited for, and its score kept with the study."""
+"""`automl submit`: check a submission, submit it to Kaggle, wait for its score, and keep that with the study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.cli.console import reported, say_line, say_nothing
+from automl.cli.console import ignore_line, print_line, report_errors
 from automl.cli.options import DEFAULT_WORKDIR, StudyName, Workdir
 from automl.errors import DataError, StorageError, UsageError
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
     from automl.data.competition import Competition
     from automl.kaggle.client import Kaggle
-    from automl.kaggle.records import Record
-    from automl.kaggle.submitting import Parcel
+    from automl.kaggle.records import SubmissionRecord
+    from automl.kaggle.submitting import SubmissionRequest
 
 FILE_TIMEOUT, NOTEBOOK_TIMEOUT = "30m", "12h"  # a notebook may run for twelve hours before it is scored
 OUTPUT = Path("submission.csv")  # the name that code competitions ask for
 
 
-@reported
+@report_errors
 def submit(
     file: Annotated[Path | None, typer.Argument(help="The submission.", show_default="the study's own")] = None,
     competition: Annotated[
@@ -36,52 +36,52 @@ def submit(
     timeout: Annotated[
         str | None, typer.Option(help=f"How long to wait; {FILE_TIMEOUT}, and {NOTEBOOK_TIMEOUT} for a notebook.")
     ] = None,
-    wait_for: Annotated[int | None, typer.Option(min=1, help="Hand in nothing; wait for this submission.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Hand it in although it was handed in before.")] = False,
+    wait_for: Annotated[int | None, typer.Option(min=1, help="Submit nothing; wait for this submission.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Submit it although it was submitted before.")] = False,
     kernel: Annotated[
-        str | None, typer.Option(help="Hand in what this notebook has written: owner/notebook; with --version.")
+        str | None, typer.Option(help="Submit what this notebook has written: owner/notebook; with --version.")
     ] = None,
     version: Annotated[int | None, typer.Option(min=1, help="The version of the notebook.")] = None,
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """Hand in a submission at Kaggle, if it would be accepted, and record its score in the study.
+    """Submit to Kaggle, if it would be accepted, and record its score in the study.
 
-    Needs Kaggle's own client: pip install 'automl[kaggle]'. The same file is not handed in twice: the same command
+    Needs Kaggle's own client: pip install 'automl[kaggle]'. The same file is not submitted twice: the same command
     again asks for its score.
     """
     from automl.data.competition import load_competition
     from automl.deadline import parse_duration
     from automl.kaggle.client import sign_in
-    from automl.kaggle.records import handing_in
+    from automl.kaggle.records import lock_submissions
     from automl.study.study import read_study
-    from automl.workdir import existing_study
+    from automl.workdir import find_study
 
-    _require_whole(kernel, version)
+    _require_notebook_version(kernel, version)
     timeout_s = parse_duration(timeout or (NOTEBOOK_TIMEOUT if kernel else FILE_TIMEOUT))
-    files = existing_study(workdir, study)
+    files = find_study(workdir, study)
     read_study(files)
     understood = load_competition(files.competition)
-    slug = _slug(understood, competition)
+    slug = _find_slug(understood, competition)
     if wait_for is not None:
-        record = _known_record(files, slug, wait_for)
+        record = _find_record(files, slug, wait_for)
         _wait(files, record, sign_in(record.slug), timeout_s=timeout_s)
         return
     if kernel is not None and version is not None:
-        parcel = _of_notebook(slug, kernel, version, output=file or OUTPUT)
+        request = _build_notebook_request(slug, kernel, version, output=file or OUTPUT)
     else:
-        parcel = _of_file(files, understood, slug, file or files.submission)
-    parcel = replace(parcel, message=parcel.message if message is None else message)
+        request = _build_file_request(files, understood, slug, file or files.submission)
+    request = replace(request, message=request.message if message is None else message)
     kaggle = sign_in(slug)
-    with handing_in(files):
-        record = _handed_in(files, parcel, kaggle, again=again, waits=wait)
+    with lock_submissions(files):
+        record = _submit_once(files, request, kaggle, again=again, waits=wait)
     if wait:
         _wait(files, record, kaggle, timeout_s=timeout_s)
     else:
-        _tell_later(record)
+        _print_status(record)
 
 
-def _require_whole(kernel: str | None, version: int | None) -> None:
+def _require_notebook_version(kernel: str | None, version: int | None) -> None:
     if (kernel is None) != (version is None):
         raise UsageError(
             "--kernel and --version belong together: "
@@ -93,37 +93,37 @@ def _require_whole(kernel: str | None, version: int | None) -> None:
         raise UsageError(f"--kernel {kernel} is no notebook", hint="give it as OWNER/NOTEBOOK, as in its address")
 
 
-def _slug(competition: Competition, given: str | None) -> str:
-    from automl.kaggle.slugs import slug_of_study
-    from automl.readers.settings import Asked, asked_here
+def _find_slug(competition: Competition, given: str | None) -> str:
+    from automl.kaggle.slugs import resolve_slug
+    from automl.readers.settings import CompetitionSettings, load_settings
 
-    asked = asked_here(Asked(competition=given), Path()).competition
-    slug, source = slug_of_study(competition.root, competition.evidence, asked)
-    say_line(f"competition: {slug}, {source}")
+    flag = load_settings(CompetitionSettings(competition=given), Path()).competition
+    slug, source = resolve_slug(competition.root, competition.evidence, flag)
+    print_line(f"competition: {slug}, {source}")
     return slug
 
 
-def _known_record(files: StudyFiles, slug: str, ref: int) -> Record:
-    """The record of that number, or a new one of a submission that was handed in elsewhere."""
+def _find_record(files: StudyFiles, slug: str, ref: int) -> SubmissionRecord:
+    """Return the record of that number, or a new one of a submission that was submitted elsewhere."""
     from datetime import UTC, datetime
 
-    from automl.kaggle.records import Record, read_records
+    from automl.kaggle.records import SubmissionRecord, read_records
 
     known = [record for record in read_records(files) if record.ref == ref]
     begun = datetime.now(UTC).isoformat()
-    return known[0] if known else Record(begun=begun, slug=slug, content="", file="", message="", ref=ref)
+    return known[0] if known else SubmissionRecord(begun=begun, slug=slug, content="", file="", message="", ref=ref)
 
 
-def _of_notebook(slug: str, kernel: str, version: int, *, output: Path) -> Parcel:
-    from automl.kaggle.submitting import Parcel
+def _build_notebook_request(slug: str, kernel: str, version: int, *, output: Path) -> SubmissionRequest:
+    from automl.kaggle.submitting import SubmissionRequest
 
     content = f"{kernel} version {version}"
     message = f"automl: {output.name} of {content}"
-    return Parcel(slug=slug, path=output, content=content, message=message, kernel=kernel, version=version)
+    return SubmissionRequest(slug=slug, path=output, content=content, message=message, kernel=kernel, version=version)
 
 
-def _of_file(files: StudyFiles, competition: Competition, slug: str, path: Path) -> Parcel:
-    """A file that would be accepted; what is odd about it is said.
+def _build_file_request(files: StudyFiles, competition: Competition, slug: str, path: Path) -> SubmissionRequest:
+    """Build the request for a file that would be accepted; what is odd about it is printed.
 
     Raises:
         StorageError: it cannot be read.
@@ -131,28 +131,28 @@ def _of_file(files: StudyFiles, competition: Competition, slug: str, path: Path)
     """
     import hashlib
 
-    from automl.kaggle.records import ensemble_behind
-    from automl.kaggle.submitting import Parcel, default_message
-    from automl.submission.validate import problems, remarks
+    from automl.kaggle.records import summarize_ensemble
+    from automl.kaggle.submitting import SubmissionRequest, build_message
+    from automl.submission.validate import find_problems, find_warnings
 
-    content = _content(path)
-    found = problems(competition, content)
+    content = _read_content(path)
+    found = find_problems(competition, content)
     for line in found[1:]:
-        say_line(f"problem: {line}")
+        print_line(f"problem: {line}")
     if found:
         raise DataError(
-            f"{path} would be refused, so nothing was handed in: {found[0]}",
+            f"{path} would be refused, so nothing was submitted: {found[0]}",
             hint="compare it with the sample submission",
         )
-    for line in remarks(competition, content):
-        say_line(f"remark: {line}")
+    for line in find_warnings(competition, content):
+        print_line(f"remark: {line}")
     digest = hashlib.sha256(content).hexdigest()
-    ensemble = ensemble_behind(files, path, content)
-    message = default_message(path.name, digest, ensemble)
-    return Parcel(slug=slug, path=path.resolve(), content=digest, message=message, ensemble=ensemble)
+    ensemble = summarize_ensemble(files, path, content)
+    message = build_message(path.name, digest, ensemble)
+    return SubmissionRequest(slug=slug, path=path.resolve(), content=digest, message=message, ensemble=ensemble)
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -160,56 +160,60 @@ def _content(path: Path) -> bytes:
         raise StorageError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
 
 
-def _handed_in(files: StudyFiles, parcel: Parcel, kaggle: Kaggle, *, again: bool, waits: bool) -> Record:
-    """The record of this content: of the earlier submission where there is one, else of a new one.
+def _submit_once(
+    files: StudyFiles, request: SubmissionRequest, kaggle: Kaggle, *, again: bool, waits: bool
+) -> SubmissionRecord:
+    """Return the record of this content: of the earlier submission where there is one, else of a new one.
 
     Raises:
         AutomlError: Kaggle refuses it, or could not score it before.
     """
     from automl.kaggle.client import ERROR
-    from automl.kaggle.records import SENDING, keep_in_study
-    from automl.kaggle.submitting import earlier_record, find_again, hand_in, scoring_error
+    from automl.kaggle.records import SENDING, save_in_study
+    from automl.kaggle.submitting import find_earlier_record, find_sent_record, make_scoring_error, submit_and_record
 
-    earlier = earlier_record(files, parcel.slug, parcel.content)
+    earlier = find_earlier_record(files, request.slug, request.content)
     while earlier is not None and earlier.status == SENDING:  # one that never arrived may hide one that did
-        earlier = find_again(files, earlier, kaggle) or earlier_record(files, parcel.slug, parcel.content)
+        earlier = find_sent_record(files, earlier, kaggle) or find_earlier_record(files, request.slug, request.content)
     if earlier is not None and not again:
         day = earlier.begun[:16].replace("T", " ")
-        say_line(f"{parcel.path.name} was handed in before, at {day} UTC, as submission {earlier.ref}; --again repeats")
+        print_line(
+            f"{request.path.name} was submitted before, at {day} UTC, as submission {earlier.ref}; --again repeats"
+        )
         if earlier.status == ERROR:
-            raise scoring_error(earlier)
+            raise make_scoring_error(earlier)
         return earlier
-    record = hand_in(files, parcel, kaggle, note=say_line)
-    say_line(f"handed in {parcel.path.name} to {parcel.slug}: submission {record.ref}, '{record.message}'")
-    keep_in_study(files, say_nothing if waits else say_line)
+    record = submit_and_record(files, request, kaggle, notify=print_line)
+    print_line(f"submitted {request.path.name} to {request.slug}: submission {record.ref}, '{record.message}'")
+    save_in_study(files, ignore_line if waits else print_line)
     return record
 
 
-def _wait(files: StudyFiles, record: Record, kaggle: Kaggle, *, timeout_s: float) -> None:
-    from automl.kaggle.submitting import await_score, score_lines
+def _wait(files: StudyFiles, record: SubmissionRecord, kaggle: Kaggle, *, timeout_s: float) -> None:
+    from automl.kaggle.submitting import format_scores, wait_for_score
 
-    with _resumable(record):
-        say_line(f"waiting for the score of submission {record.ref}; Ctrl-C ends the waiting alone")
-        scored = await_score(files, record, kaggle, timeout_s=timeout_s, note=say_line)
-    for line in score_lines(scored):
-        say_line(line)
+    with _explain_interruption(record):
+        print_line(f"waiting for the score of submission {record.ref}; Ctrl-C ends the waiting alone")
+        scored = wait_for_score(files, record, kaggle, timeout_s=timeout_s, notify=print_line)
+    for line in format_scores(scored):
+        print_line(line)
 
 
-def _tell_later(record: Record) -> None:
+def _print_status(record: SubmissionRecord) -> None:
     from automl.kaggle.client import COMPLETE
-    from automl.kaggle.submitting import score_lines
+    from automl.kaggle.submitting import format_scores
 
-    for line in score_lines(record) if record.status == COMPLETE else []:
-        say_line(line)
+    for line in format_scores(record) if record.status == COMPLETE else []:
+        print_line(line)
     if record.status != COMPLETE:
-        say_line(f"not waiting; automl submit --wait-for {record.ref} asks for its score")
+        print_line(f"not waiting; automl submit --wait-for {record.ref} asks for its score")
 
 
 @contextmanager
-def _resumable(record: Record) -> Iterator[None]:
-    """Say how to go on where the waiting is interrupted."""
+def _explain_interruption(record: SubmissionRecord) -> Iterator[None]:
+    """Print how to go on where the waiting is interrupted."""
     try:
         yield
     except KeyboardInterrupt:
-        say_line(f"submission {record.ref} goes on being scored; automl submit --wait-for {record.ref} asks again")
+        print_line(f"submission {record.ref} goes on being scored; automl submit --wait-for {record.ref} asks again")
         raise

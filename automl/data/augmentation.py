@@ -1,4 +1,4 @@
-"""Augmentation policies: what may happen to one training image, as albumentations steps.
+"""Augmentation policies: albumentations steps that vary one training image.
 
 policy       what it holds                                                  when to use
 none         a resize                                                       images that are alike; to compare with
@@ -18,7 +18,7 @@ change of ratio after a rotation adds.
 A strength below 1 narrows each range towards doing nothing, or lowers the probability of a step that has no range.
 Mirrors and the symmetries of the square are not weakened: they take nothing from an image.
 
-Not responsible for: seeds and batches (automl.data.transforms), or mixing images with one another (automl.training).
+See also: automl.data.transforms applies them to batches.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ GRAY = 128
 WEAKEST_STAGE = 0.5
 
 
-def steps_of(augment: AugmentConfig, *, image_size: int, flips: bool, strength: float = 1.0) -> list[Step]:
-    """The steps of a policy, which bring a square image to image_size; none for an image that is only resized.
+def build_augmentation_steps(
+    augment: AugmentConfig, *, image_size: int, flips: bool, strength: float = 1.0
+) -> list[Step]:
+    """Return the steps of a policy, which resize a square image to image_size; none for a plain resize.
 
     All that is random in them comes from the generators that `set_random_state` gives them. Gaussian noise comes from
     OpenCV's generator, which is one per thread and which albumentations seeds from ours before each use.
@@ -55,12 +57,12 @@ def steps_of(augment: AugmentConfig, *, image_size: int, flips: bool, strength: 
         flips: whether a mirrored image keeps its label.
         strength: in (0, 1], 1 is the whole policy.
     """
-    request = Request(image_size=image_size, flips=flips, strength=strength, magnitude=augment.magnitude or 0.0)
+    request = PolicyRequest(image_size=image_size, flips=flips, strength=strength, magnitude=augment.magnitude or 0.0)
     return POLICIES[augment.policy](request)
 
 
-def strength_of_stage(stage: int, n_stages: int, *, scale_augment: bool) -> float:
-    """The strength of a stage of a resize schedule: 0.5 in the first, 1 in the last, linear between; 1 when off.
+def compute_stage_strength(stage: int, n_stages: int, *, scale_augment: bool) -> float:
+    """Return the strength of a stage of a resize schedule: 0.5 in the first, 1 in the last, linear between; 1 when off.
 
     Source: Tan and Le 2021, EfficientNetV2, section 4.2: smaller images want weaker regularisation; table 6 raises
     RandAugment's magnitude from 5 to 15 and more.
@@ -71,8 +73,8 @@ def strength_of_stage(stage: int, n_stages: int, *, scale_augment: bool) -> floa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is asked of a policy.
+class PolicyRequest:
+    """Parameters of a policy.
 
     Attributes:
         magnitude: of policy rand, from 0 to 10.
@@ -85,26 +87,26 @@ class Request:
 
     @property
     def border(self) -> int:
-        """What fills a corner that a step leaves free."""
+        """OpenCV border mode that fills corners left free by a step."""
         border: int = cv2.BORDER_REFLECT_101 if self.flips else cv2.BORDER_REPLICATE
         return border
 
-    def around_one(self, low: float, high: float) -> tuple[float, float]:
-        """A range of factors, narrowed."""
+    def scale_factor_range(self, low: float, high: float) -> tuple[float, float]:
+        """Return a range of factors, narrowed towards 1 by the strength."""
         rest = 1.0 - self.strength
         return low * self.strength + rest, high * self.strength + rest
 
-    def around_zero(self, limit: float) -> tuple[float, float]:
-        """A range of shifts, narrowed."""
+    def scale_shift_range(self, limit: float) -> tuple[float, float]:
+        """Return a range of shifts, narrowed towards 0 by the strength."""
         return -limit * self.strength, limit * self.strength
 
 
-def _none(request: Request) -> list[Step]:
+def _none(request: PolicyRequest) -> list[Step]:
     """Nothing random."""
     return []
 
 
-def _light(request: Request) -> list[Step]:
+def _light(request: PolicyRequest) -> list[Step]:
     """A crop and a mirror.
 
     Source: Szegedy et al. 2015, GoogLeNet, section 6 (crops of 8 to 100 % of the area for training from scratch; a
@@ -113,13 +115,13 @@ def _light(request: Request) -> list[Step]:
     return [_crop(request, scale=CROP_SCALE, ratio=CROP_RATIO), *_mirror(request)]
 
 
-def _medium(request: Request) -> list[Step]:
+def _medium(request: PolicyRequest) -> list[Step]:
     """Rotation, a crop, a mirror, colour and small erased patches.
 
     Source: Zhong et al. 2020, Random Erasing, section 3; Howard 2013, arXiv 1312.5402 (colour).
     """
     return [
-        A.Rotate(limit=request.around_zero(MAX_ROTATION), border_mode=request.border, p=0.5),
+        A.Rotate(limit=request.scale_shift_range(MAX_ROTATION), border_mode=request.border, p=0.5),
         *_light(request),
         _colour(request, limit=0.2, hue=0.05, p=0.5),
         A.CoarseDropout(
@@ -132,7 +134,7 @@ def _medium(request: Request) -> list[Step]:
     ]
 
 
-def _heavy(request: Request) -> list[Step]:
+def _heavy(request: PolicyRequest) -> list[Step]:
     """Most of what changes a photo and not its label, on the whole image.
 
     Source: Ha, Liu and Liu 2020, first place of SIIM-ISIC Melanoma Classification, arXiv 2010.05351, and its
@@ -141,22 +143,24 @@ def _heavy(request: Request) -> list[Step]:
     animal is known by its head and a mole by its whole; nothing is filled with black; geometry first and noise last,
     as in a camera, where CLAHE would magnify it.
     """
-    shift = request.around_zero(0.1)
+    shift = request.scale_shift_range(0.1)
     return [
         _whole(request),
         *_mirror(request),
         A.Affine(
             translate_percent={"x": shift, "y": shift},
-            scale=request.around_one(0.9, 1.1),
+            scale=request.scale_factor_range(0.9, 1.1),
             keep_ratio=True,
-            rotate=request.around_zero(MAX_ROTATION),
+            rotate=request.scale_shift_range(MAX_ROTATION),
             border_mode=request.border,
             p=0.85,
         ),
         _distortion(request, p=0.5 * request.strength),  # even the slightest shifts by half a pixel
         A.CLAHE(clip_limit=(1.0, 4.0), tile_grid_size=_tiles(request), p=0.5 * request.strength),
-        A.RandomBrightnessContrast(request.around_zero(0.2), request.around_zero(0.2), p=0.75),
-        A.HueSaturationValue(request.around_zero(10.0), request.around_zero(20.0), request.around_zero(10.0), p=0.5),
+        A.RandomBrightnessContrast(request.scale_shift_range(0.2), request.scale_shift_range(0.2), p=0.75),
+        A.HueSaturationValue(
+            request.scale_shift_range(10.0), request.scale_shift_range(20.0), request.scale_shift_range(10.0), p=0.5
+        ),
         A.OneOf([*_blurs(request), _noise(request)], p=0.6 * request.strength),
         A.CoarseDropout(
             num_holes_range=(1, 1),
@@ -168,7 +172,7 @@ def _heavy(request: Request) -> list[Step]:
     ]
 
 
-def _dihedral(request: Request) -> list[Step]:
+def _dihedral(request: PolicyRequest) -> list[Step]:
     """One of the eight symmetries of the square, a mild crop and mild colour; light where flips are off.
 
     Source: Cohen and Welling 2016, Group Equivariant Convolutional Networks, section 4 (the group p4m);
@@ -183,7 +187,7 @@ def _dihedral(request: Request) -> list[Step]:
     ]
 
 
-def _rand(request: Request) -> list[Step]:
+def _rand(request: PolicyRequest) -> list[Step]:
     """Light, then two different operations in any order; at magnitude 0 exactly light.
 
     An operation's strength is drawn evenly up to the magnitude. One that has none, or inverts white however weak it is
@@ -199,7 +203,7 @@ def _rand(request: Request) -> list[Step]:
     return [*_light(request), A.RandomOrder(_operations(request, level), n=2)]
 
 
-def _photometric(request: Request) -> list[Step]:
+def _photometric(request: PolicyRequest) -> list[Step]:
     """Colour and contrast, then one of blur, noise and compression.
 
     Source: Howard 2013, arXiv 1312.5402 (colour); Hendrycks and Dietterich 2019, ImageNet-C, section 4 (those of its
@@ -213,7 +217,7 @@ def _photometric(request: Request) -> list[Step]:
     ]
 
 
-POLICIES: dict[str, Callable[[Request], list[Step]]] = {
+POLICIES: dict[str, Callable[[PolicyRequest], list[Step]]] = {
     "none": _none,
     "light": _light,
     "medium": _medium,
@@ -224,43 +228,45 @@ POLICIES: dict[str, Callable[[Request], list[Step]]] = {
 }
 
 
-def _whole(request: Request) -> Step:
+def _whole(request: PolicyRequest) -> Step:
     """The whole image at its size, by the crops' interpolation, in a seventh of the time of averaging over areas."""
     return A.Resize(request.image_size, request.image_size, interpolation=cv2.INTER_LINEAR)
 
 
-def _crop(request: Request, *, scale: tuple[float, float], ratio: tuple[float, float]) -> Step:
+def _crop(request: PolicyRequest, *, scale: tuple[float, float], ratio: tuple[float, float]) -> Step:
     size = (request.image_size, request.image_size)
-    return A.RandomResizedCrop(size, scale=request.around_one(*scale), ratio=request.around_one(*ratio))
+    return A.RandomResizedCrop(size, scale=request.scale_factor_range(*scale), ratio=request.scale_factor_range(*ratio))
 
 
-def _mirror(request: Request) -> list[Step]:
+def _mirror(request: PolicyRequest) -> list[Step]:
     return [A.HorizontalFlip(p=0.5)] if request.flips else []
 
 
-def _colour(request: Request, *, limit: float, hue: float, p: float) -> Step:
-    factors = request.around_one(1.0 - limit, 1.0 + limit)
-    return A.ColorJitter(brightness=factors, contrast=factors, saturation=factors, hue=request.around_zero(hue), p=p)
+def _colour(request: PolicyRequest, *, limit: float, hue: float, p: float) -> Step:
+    factors = request.scale_factor_range(1.0 - limit, 1.0 + limit)
+    return A.ColorJitter(
+        brightness=factors, contrast=factors, saturation=factors, hue=request.scale_shift_range(hue), p=p
+    )
 
 
-def _distortion(request: Request, *, p: float) -> Step:
+def _distortion(request: PolicyRequest, *, p: float) -> Step:
     steps = max(2, min(5, request.image_size // 8))  # cells of 8 pixels at least
     border = request.border
     return A.OneOf(
         [
-            A.OpticalDistortion(request.around_zero(0.3), border_mode=border, p=1.0),
-            A.GridDistortion(steps, request.around_zero(0.3), border_mode=border, p=1.0),
+            A.OpticalDistortion(request.scale_shift_range(0.3), border_mode=border, p=1.0),
+            A.GridDistortion(steps, request.scale_shift_range(0.3), border_mode=border, p=1.0),
         ],
         p=p,
     )
 
 
-def _tiles(request: Request) -> tuple[int, int]:
+def _tiles(request: PolicyRequest) -> tuple[int, int]:
     tiles = max(1, min(8, request.image_size // 16))  # a tile's histogram wants 256 pixels
     return tiles, tiles
 
 
-def _blurs(request: Request) -> list[Step]:
+def _blurs(request: PolicyRequest) -> list[Step]:
     """Along a line, by median and gaussian; for a thumbnail the last alone, as 3 pixels are much of it."""
     gaussian = _gaussian_blur(request)
     if request.image_size < 64:
@@ -270,17 +276,17 @@ def _blurs(request: Request) -> list[Step]:
     return [motion, A.MedianBlur(widths, p=1.0), gaussian]
 
 
-def _gaussian_blur(request: Request) -> Step:
+def _gaussian_blur(request: PolicyRequest) -> Step:
     widest = min(2.0, max(0.5, request.image_size / 150))
     return A.GaussianBlur(blur_limit=0, sigma_limit=(0.2, widest), p=1.0)
 
 
-def _noise(request: Request) -> Step:
+def _noise(request: PolicyRequest) -> Step:
     """The same noise in all channels, as much of a camera's is, for half the time."""
     return A.GaussNoise(std_range=(0.01, 0.04), per_channel=False, p=1.0)
 
 
-def _operations(request: Request, level: float) -> list[Step]:
+def _operations(request: PolicyRequest, level: float) -> list[Step]:
     """RandAugment's operations; ranges end at level, from 0 to 1."""
     border = request.border
     turn, shift = (-MAX_ROTATION * level, MAX_ROTATION * level), (-0.2 * level, 0.2 * level)

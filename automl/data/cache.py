@@ -1,7 +1,7 @@
-"""Every image decoded once per size, in a file that all trials and processes map into memory.
+"""Cache decoded pixels: every image once per size, in a file that all trials and processes map into memory.
 
-The files may be deleted at any time; they are then built again. Not responsible for: how a file is decoded
-(automl.files.decoding) or varied in training (automl.data.transforms).
+The files may be deleted at any time; they are then built again.
+See also: automl.files.decoding decodes a file.
 """
 
 from __future__ import annotations
@@ -23,55 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl.artifacts import digest_of
+from automl.artifacts import compute_digest
 from automl.data.competition import Competition
-from automl.errors import DataError, StorageError, listed
-from automl.files.addresses import files_behind
-from automl.files.decoding import decode, size_of
-
-
-def fingerprint_of(root: Path, paths: Sequence[Path | None], *, rules: str) -> str:
-    """Of names, sizes and times of change: a changed image, archive or table has another one.
-
-    Args:
-        root: above all paths.
-        paths: addresses; None for images that nobody can read.
-        rules: of what is made of the images.
-
-    Raises:
-        DataError: images are gone; it names some.
-    """
-    parts, missing = [rules], []
-    start = len((root / "x").as_posix()) - 1  # a slice, as Path.relative_to takes seconds for many images
-    stamps: dict[Path, str | None] = {}
-    for path in paths:
-        if path is None:
-            parts.append("")
-            continue
-        files = files_behind(path)
-        for file in files:
-            if file not in stamps:
-                stamps[file] = _stamp(file)
-        stamped = [stamp for file in files if (stamp := stamps[file]) is not None]
-        if len(stamped) < len(files):
-            missing.append(path)
-        parts.append(" ".join([path.as_posix()[start:], *stamped]))
-    if missing:
-        names = [path.as_posix()[start:] for path in missing]
-        raise DataError(
-            f"{len(missing)} of {len(paths)} images are gone: {listed(names)}",
-            hint="restore them, or begin another study with --study",
-        )
-    return digest_of(parts)
-
-
-def _stamp(file: Path) -> str | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return f"{status.st_size} {status.st_mtime_ns}"
-
+from automl.errors import DataError, StorageError, join_names
+from automl.files.addresses import list_source_files
+from automl.files.decoding import decode_image, read_size
 
 Split = Literal["train", "test"]
 Progress = Callable[[int, int], None]
@@ -84,7 +40,7 @@ LOCK_POLL_S = 0.2
 
 
 class PixelCache:
-    """The pixels of a competition's images, decoded on first use.
+    """Pixels of a competition's images, decoded on first use.
 
     Args:
         folder: where the files are kept; made on first use.
@@ -98,13 +54,13 @@ class PixelCache:
 
     @property
     def short_side(self) -> float:
-        """The median of the training images' short sides in pixels; measured once."""
+        """Median short side of the training images in pixels; measured once."""
         if self._short_side is None:
-            self._short_side = _median_short_side(self._competition.image_paths)
+            self._short_side = _compute_median_short_side(self._competition.image_paths)
         return self._short_side
 
-    def side(self, image_size: int) -> int:
-        """The side C of the cached squares that serve models of that image size.
+    def get_cached_side(self, image_size: int) -> int:
+        """Return the side C of the cached squares that serve models of that image size.
 
         It leaves room for random crops, unless the images have no more pixels than the model asks for.
         """
@@ -112,12 +68,12 @@ class PixelCache:
             return image_size
         return math.ceil(HEADROOM * image_size / 8) * 8
 
-    def pixels(
+    def load_pixels(
         self, split: Split, image_size: int, *, n_threads: int = 1, on_progress: Progress | None = None
     ) -> NDArray[np.uint8]:
-        """(n, C, C, 3) read-only pixels in the competition's order, mapped from the file.
+        """Return read-only pixels (n, C, C, 3) in the competition's order, memory-mapped from the file.
 
-        One process builds the file; others wait for it. Test images that nobody can read are zeros.
+        One process builds the file; others wait for it. Unreadable test images are zeros.
 
         Args:
             on_progress: called from this thread with (images done, images), now and then; while another process builds,
@@ -127,32 +83,32 @@ class PixelCache:
             DataError: images are missing or unreadable; it names all of them at once.
             StorageError: the cache cannot be written.
         """
-        paths, side = self._paths(split), self.side(image_size)
-        target = self.folder / f"{split}-{side}-{self.fingerprint(split)}.npy"
+        paths, side = self._list_paths(split), self.get_cached_side(image_size)
+        target = self.folder / f"{split}-{side}-{self.compute_fingerprint(split)}.npy"
         report = on_progress or (lambda done, total: None)
         shape = (len(paths), side, side, 3)
-        mapped = _mapped(target, shape)
-        if mapped is not None:
-            return mapped
-        with _storage_errors(target), _locked(target, lambda: report(0, len(paths))):
-            mapped = _mapped(target, shape)
-            if mapped is None:
+        memmap = _load_memmap(target, shape)
+        if memmap is not None:
+            return memmap
+        with _raise_storage_errors(target), _hold_lock(target, lambda: report(0, len(paths))):
+            memmap = _load_memmap(target, shape)
+            if memmap is None:
                 _build(target, paths, side, n_threads=n_threads, report=report)
-                mapped = _mapped(target, shape)
-        if mapped is None:
+                memmap = _load_memmap(target, shape)
+        if memmap is None:
             raise StorageError(f"{target} cannot be read back", hint="delete the cache folder and run again")
-        return mapped
+        return memmap
 
-    def fingerprint(self, split: Split) -> str:
-        """Of the images' names, sizes and times of change.
+    def compute_fingerprint(self, split: Split) -> str:
+        """Return the fingerprint of the images' names, sizes and modification times.
 
         Raises:
             DataError: images are missing.
         """
-        return fingerprint_of(self._competition.root, self._paths(split), rules=RULES)
+        return compute_images_fingerprint(self._competition.root, self._list_paths(split), rules=RULES)
 
-    def _paths(self, split: Split) -> list[Path | None]:
-        """Of each image; None for test images that nobody can read."""
+    def _list_paths(self, split: Split) -> list[Path | None]:
+        """Return the path of each image; None for unreadable test images."""
         competition = self._competition
         paths: list[Path | None] = list(competition.image_paths if split == "train" else competition.test_paths)
         for row in competition.unreadable_test if split == "test" else ():
@@ -160,17 +116,60 @@ class PixelCache:
         return paths
 
 
-def _median_short_side(paths: Sequence[Path]) -> float:
-    """Of some of the images, evenly spaced; unreadable ones are named when they are decoded."""
+def compute_images_fingerprint(root: Path, paths: Sequence[Path | None], *, rules: str) -> str:
+    """Return a fingerprint of names, sizes and modification times: a changed image, archive or table has another one.
+
+    Args:
+        root: above all paths.
+        paths: addresses; None for unreadable images.
+        rules: version of what is computed from the images.
+
+    Raises:
+        DataError: images are gone; it names some.
+    """
+    parts, missing = [rules], []
+    start = len((root / "x").as_posix()) - 1  # a slice, as Path.relative_to takes seconds for many images
+    stamps: dict[Path, str | None] = {}
+    for path in paths:
+        if path is None:
+            parts.append("")
+            continue
+        files = list_source_files(path)
+        for file in files:
+            if file not in stamps:
+                stamps[file] = _stamp(file)
+        stamped = [stamp for file in files if (stamp := stamps[file]) is not None]
+        if len(stamped) < len(files):
+            missing.append(path)
+        parts.append(" ".join([path.as_posix()[start:], *stamped]))
+    if missing:
+        names = [path.as_posix()[start:] for path in missing]
+        raise DataError(
+            f"{len(missing)} of {len(paths)} images are gone: {join_names(names)}",
+            hint="restore them, or begin another study with --study",
+        )
+    return compute_digest(parts)
+
+
+def _stamp(file: Path) -> str | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _compute_median_short_side(paths: Sequence[Path]) -> float:
+    """Return the median of an evenly spaced sample; unreadable images are reported when they are decoded."""
     sides = []
     for path in paths[:: max(1, len(paths) // SAMPLED_SIZES)]:
         with suppress(DataError):
-            sides.append(min(size_of(path)))
+            sides.append(min(read_size(path)))
     return statistics.median(sides) if sides else 0.0
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The file's array, or None where it is absent or not what it should be."""
+def _load_memmap(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Return the file's array, or None where it is absent or not what it should be."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -179,8 +178,8 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 
 @contextmanager
-def _locked(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Holds the target's lock, which the kernel frees when its holder dies."""
+def _hold_lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the target's lock, which the kernel frees when its holder dies."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_suffix(".lock").open("wb") as file:
         while True:
@@ -194,13 +193,13 @@ def _locked(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _storage_errors(target: Path) -> Iterator[None]:
+def _raise_storage_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StorageError(
             f"{target} cannot be written: {error.strerror or error}",
-            hint="free some space or mend the permissions, then run the same command again",
+            hint="free some space or fix the permissions, then run the same command again",
         ) from error
 
 
@@ -240,7 +239,7 @@ def _decode_all(
             if path is None:  # the file is zeros where nothing is written
                 continue
             try:
-                square = _square(path, side)
+                square = _decode_square(path, side)
             except DataError as error:
                 problems.append((path, error))
                 continue
@@ -259,8 +258,8 @@ def _decode_all(
     _require_all_readable(unreadable, len(paths))
 
 
-def _square(path: Path, side: int) -> Image.Image:
-    image = decode(path, min_side=side)
+def _decode_square(path: Path, side: int) -> Image.Image:
+    image = decode_image(path, min_side=side)
     if image.size == (side, side):
         return image
     # Pillow's resize averages over the pixels that it leaves out, unlike OpenCV's linear one.
@@ -273,7 +272,7 @@ def _require_all_readable(problems: list[tuple[Path, DataError]], n_images: int)
     if problems:
         names = [f"{path.parent.name}/{path.name}" for path, _ in problems]
         raise DataError(
-            f"{len(problems)} of {n_images} images cannot be decoded: {listed(names)}",
+            f"{len(problems)} of {n_images} images cannot be decoded: {join_names(names)}",
             hint="replace these images by whole ones, or remove them and their labels",
         )
 

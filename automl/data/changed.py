@@ -1,7 +1,7 @@
-"""Which images are no longer those that a search has seen, going by the sizes of the files behind them.
+"""Detect changes since a study was begun: of image files by their sizes, and of the competition by its contents.
 
-Sizes alone, as unpacking an archive again changes times but no image. Not responsible for: images that are gone
-(automl.data.cache names them) or what a change means (automl.ensemble.build, automl.refit.plan).
+Sizes alone, as unpacking an archive again changes times but no image.
+See also: automl.data.cache reports missing images.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 from automl.artifacts import read_json, write_json
 from automl.data.competition import Competition
 from automl.errors import StorageError
-from automl.files.addresses import files_behind
+from automl.files.addresses import list_source_files
 
 Split = Literal["train", "test"]
 
 
-def note_sizes(competition: Competition, split: Split, path: Path) -> None:
+def record_file_sizes(competition: Competition, split: Split, path: Path) -> None:
     """Write the sizes of the images' files at path, atomically, unless an earlier run of the search has."""
     if not path.exists():
-        write_json(path, _sizes(competition, split))
+        write_json(path, _get_sizes(competition, split))
 
 
-def changed_images(competition: Competition, split: Split, path: Path) -> list[str]:
-    """Names, below the competition's folder, of images whose files have another size than was written at path.
+def find_changed_images(competition: Competition, split: Split, path: Path) -> list[str]:
+    """Return names, below the competition's folder, of images whose files have another size than was written at path.
 
-    Images that are gone are left to those who decode them. None where the sizes were not written, as by an older
+    Missing images are reported by the decoder. Empty where the sizes were not written, as by an older
     search, or cannot be read.
     """
     try:
@@ -37,74 +37,74 @@ def changed_images(competition: Competition, split: Split, path: Path) -> list[s
         return []
     if not isinstance(before, dict):
         return []
-    now = _sizes(competition, split)
-    return [name for name, size in now.items() if size is not None and before.get(name, size) != size]
+    current = _get_sizes(competition, split)
+    return [name for name, size in current.items() if size is not None and before.get(name, size) != size]
 
 
-def _sizes(competition: Competition, split: Split) -> dict[str, int | None]:
-    """By name of an image that could be read, the bytes of the files behind it; None where one is gone."""
+def _get_sizes(competition: Competition, split: Split) -> dict[str, int | None]:
+    """Return name -> bytes of the files of each readable image; None where one is missing."""
     paths = competition.image_paths if split == "train" else competition.test_paths
     unreadable = set(competition.unreadable_test) if split == "test" else set()
     start = len((competition.root / "x").as_posix()) - 1  # a slice, as in automl.data.cache
-    known: dict[Path, int | None] = {}
+    known_sizes: dict[Path, int | None] = {}
     sizes: dict[str, int | None] = {}
     for row, path in enumerate(paths):
         if row in unreadable:
             continue
         total: int | None = 0
-        for file in files_behind(path):
-            if file not in known:
-                known[file] = _size(file)
-            size = known[file]
+        for file in list_source_files(path):
+            if file not in known_sizes:
+                known_sizes[file] = _get_file_size(file)
+            size = known_sizes[file]
             total = None if size is None or total is None else total + size
         sizes[path.as_posix()[start:]] = total
     return sizes
 
 
-def _size(file: Path) -> int | None:
+def _get_file_size(file: Path) -> int | None:
     try:
         return file.stat().st_size
     except OSError:
         return None
 
 
-def change_since(begun: Competition, now: Competition) -> str | None:
-    """The first difference that a study's trials would notice, as "metric: rmse, not mae"; None where there is none."""
+def describe_change(original: Competition, current: Competition) -> str | None:
+    """Return the first difference for a study's trials, as "metric: rmse, not mae"; None where there is none."""
     settings = (
-        ("task", begun.task.value, now.task.value),
-        ("metric", begun.metric.name, now.metric.name),
-        ("set of metric weights", _weights(begun), _weights(now)),
-        ("origin of groups", begun.grouped_by or "none", now.grouped_by or "none"),
-        ("rule of flips", _flips(begun), _flips(now)),
+        ("task", original.task.value, current.task.value),
+        ("metric", original.metric.name, current.metric.name),
+        ("set of metric weights", _format_weights(original), _format_weights(current)),
+        ("origin of groups", original.grouped_by or "none", current.grouped_by or "none"),
+        ("rule of flips", _format_flips(original), _format_flips(current)),
     )
     for what, before, after in settings:
         if before != after:
             return f"{what}: {before}, not {after}"
-    change = _change_of_content(begun, now)
+    change = _describe_content_change(original, current)
     return None if change is None else f"competition folder: {change}"
 
 
-def _change_of_content(begun: Competition, now: Competition) -> str | None:
+def _describe_content_change(original: Competition, current: Competition) -> str | None:
     counts = (
-        ("classes", begun.n_classes, now.n_classes),
-        ("training images", len(begun.image_ids), len(now.image_ids)),
-        ("test images", len(begun.test_ids), len(now.test_ids)),
-        ("test images that cannot be read", len(begun.unreadable_test), len(now.unreadable_test)),
+        ("classes", original.n_classes, current.n_classes),
+        ("training images", len(original.image_ids), len(current.image_ids)),
+        ("test images", len(original.test_ids), len(current.test_ids)),
+        ("test images that cannot be read", len(original.unreadable_test), len(current.unreadable_test)),
     )
     for what, before, after in counts:
         if before != after:
             return f"{before} {what}, not {after}"
-    if begun.image_ids != now.image_ids or begun.test_ids != now.test_ids:
+    if original.image_ids != current.image_ids or original.test_ids != current.test_ids:
         return "its images have other ids"
-    if begun.classes != now.classes or not np.array_equal(begun.targets, now.targets):
+    if original.classes != current.classes or not np.array_equal(original.targets, current.targets):
         return "its images have other labels"
-    return None if begun.fingerprint == now.fingerprint else "its images have other names"
+    return None if original.fingerprint == current.fingerprint else "its images have other names"
 
 
-def _weights(competition: Competition) -> str:
+def _format_weights(competition: Competition) -> str:
     weights = competition.metric.weights
     return "none" if weights is None else ", ".join(f"{weight:g}" for weight in weights)
 
 
-def _flips(competition: Competition) -> str:
+def _format_flips(competition: Competition) -> str:
     return "on" if competition.flips else "off"

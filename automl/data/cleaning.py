@@ -1,6 +1,6 @@
-"""A competition after its images have been looked at: broken ones left out, duplicates held together.
+"""Clean a competition after the survey of its images: drop broken images, group duplicates.
 
-Not responsible for: the look itself (automl.data.survey) or what counts as a copy (automl.data.duplicates).
+See also: automl.data.survey, automl.data.duplicates.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from scipy.sparse.csgraph import connected_components
 from automl.data.competition import GROUPED_BY, Competition
 from automl.data.duplicates import Duplicates, find_duplicates
 from automl.data.survey import Survey
-from automl.errors import DataError, listed
-from automl.files.tables import counted
-from automl.tasks import Task
+from automl.errors import DataError, join_names
+from automl.files.tables import format_count
+
+Clusters = tuple[tuple[int, ...], ...]
 
 N_NAMED = 10  # broken images in one line
 LARGEST_GROUP = 0.2  # of the images: what fits into one of five folds
 
 
-def refined(
+def clean_competition(
     competition: Competition, survey: Survey, duplicates: Duplicates | None = None, *, skip_broken: bool = False
 ) -> Competition:
-    """The competition with copies in one group each and, with skip_broken, without what cannot be decoded.
+    """Return the competition with copies in one group each and, with skip_broken, without what cannot be decoded.
 
     Broken training images are left out; broken test images become unreadable_test. Without copies and broken images
     it is the competition itself.
@@ -43,11 +44,11 @@ def refined(
             them out leaves a class without any image.
     """
     if (survey.train.problems or survey.test.problems) and not skip_broken:
-        raise _broken(competition, survey)
-    return _without_broken(_held_together(competition, duplicates or find_duplicates(survey)), survey)
+        raise _build_broken_images_error(competition, survey)
+    return _drop_broken_images(_group_duplicates(competition, duplicates or find_duplicates(survey)), survey)
 
 
-def _broken(competition: Competition, survey: Survey) -> DataError:
+def _build_broken_images_error(competition: Competition, survey: Survey) -> DataError:
     train, test = survey.train.problems, survey.test.problems
     counts = [
         f"{len(problems)} of {n} {split} images"
@@ -58,49 +59,46 @@ def _broken(competition: Competition, survey: Survey) -> DataError:
         if problems
     ]
     return DataError(
-        f"{' and '.join(counts)} cannot be decoded: {_reasons([*train.values(), *test.values()])}",
+        f"{' and '.join(counts)} cannot be decoded: {_join_problems([*train.values(), *test.values()])}",
         hint="replace them by whole ones, or pass --skip-broken to leave training images out and give test images "
         "the prior",
     )
 
 
-def _reasons(problems: Iterable[str]) -> str:
+def _join_problems(problems: Iterable[str]) -> str:
     lines = list(problems)
     more = [f"{len(lines) - N_NAMED} more"] if len(lines) > N_NAMED else []
     return "; ".join([*lines[:N_NAMED], *more])
 
 
-def _held_together(competition: Competition, duplicates: Duplicates) -> Competition:
-    """The competition with every cluster in one group; unchanged where there is none, or where groups hold them all."""
+def _group_duplicates(competition: Competition, duplicates: Duplicates) -> Competition:
+    """Return the competition with every cluster in one group; unchanged where groups hold them all."""
     if not (duplicates.clusters or duplicates.shared or duplicates.n_chained):
         return competition
     n, before = len(competition.image_ids), competition.groups
     groups = np.arange(n) if before is None else before
-    clusters = _that_fit(duplicates.clusters, groups)
-    joined = _joined(groups, clusters)
-    evidence = (*competition.evidence, *_evidence(competition, duplicates, clusters))
-    if len(np.unique(joined)) == len(np.unique(groups)):
+    clusters = _select_fitting_clusters(duplicates.clusters, groups)
+    merged = _merge_groups(groups, clusters)
+    evidence = (*competition.evidence, *_describe_duplicates(competition, duplicates, clusters))
+    if len(np.unique(merged)) == len(np.unique(groups)):
         return replace(competition, evidence=evidence)
     origins = [name for name in (competition.grouped_by, GROUPED_BY) if name is not None]
-    return replace(competition, groups=joined, grouped_by=", ".join(origins), evidence=evidence)
+    return replace(competition, groups=merged, grouped_by=", ".join(origins), evidence=evidence)
 
 
-Clusters = tuple[tuple[int, ...], ...]
-
-
-def _that_fit(clusters: Clusters, groups: NDArray[np.int64]) -> Clusters:
-    """The clusters that do not make a group which is too large for a fold."""
-    joined = _joined(groups, clusters)
-    sizes = np.bincount(joined)
+def _select_fitting_clusters(clusters: Clusters, groups: NDArray[np.int64]) -> Clusters:
+    """Return the clusters that make no group too large for a fold."""
+    merged = _merge_groups(groups, clusters)
+    sizes = np.bincount(merged)
     return tuple(
         cluster
         for cluster in clusters
-        if sizes[joined[cluster[0]]] <= max(LARGEST_GROUP * len(groups), (groups == groups[cluster[0]]).sum())
+        if sizes[merged[cluster[0]]] <= max(LARGEST_GROUP * len(groups), (groups == groups[cluster[0]]).sum())
     )
 
 
-def _joined(groups: NDArray[np.int64], clusters: Clusters) -> NDArray[np.int64]:
-    """(n,) numbers that are equal for images of one group or cluster, and for all that hang together so."""
+def _merge_groups(groups: NDArray[np.int64], clusters: Clusters) -> NDArray[np.int64]:
+    """Return group numbers (n,): the connected components of groups and clusters."""
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     links = [np.stack([np.arange(len(groups)), first[group]], axis=1)]
     links += [np.array([(cluster[0], row) for row in cluster[1:]]) for cluster in clusters]
@@ -109,67 +107,71 @@ def _joined(groups: NDArray[np.int64], clusters: Clusters) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _evidence(competition: Competition, duplicates: Duplicates, held: Clusters) -> list[str]:
+def _describe_duplicates(competition: Competition, duplicates: Duplicates, grouped: Clusters) -> list[str]:
     lines = []
-    train, test = _names(competition, competition.image_paths), _names(competition, competition.test_paths)
+    train, test = _list_names(competition, competition.image_paths), _list_names(competition, competition.test_paths)
     if duplicates.clusters:
-        repeated = counted(duplicates.n_copies, "repeated training image")
+        repeated = format_count(duplicates.n_copies, "repeated training image")
         lines.append(f"duplicates: {repeated} ({duplicates.n_exact} exact); copies stay in one fold")
-    if free := sum(len(cluster) for cluster in duplicates.clusters) - sum(len(cluster) for cluster in held):
+    if n_free := sum(len(cluster) for cluster in duplicates.clusters) - sum(len(cluster) for cluster in grouped):
         lines.append(
-            f"duplicates: {free} of these would fill more than a fold with their groups, and are not held together"
+            f"duplicates: {n_free} of these would fill more than a fold with their groups, and are not held together"
         )
-    if conflicting := duplicates.conflicting(competition.targets):
-        labelled = listed([train[row] for row in conflicting])
-        lines.append(f"duplicates: {len(conflicting)} copies carry different labels: {labelled}")
+    if conflicting := duplicates.find_label_conflicts(competition.targets):
+        names = join_names([train[row] for row in conflicting])
+        lines.append(f"duplicates: {len(conflicting)} copies carry different labels: {names}")
     if duplicates.shared:
-        pairs = listed([f"{test[test_row]} is {train[row]}" for row, test_row in duplicates.shared])
+        pairs = join_names([f"{test[test_row]} is {train[row]}" for row, test_row in duplicates.shared])
         exact = f"({duplicates.n_exact_shared} exact)"
-        lines.append(f"duplicates: {counted(len(duplicates.shared), 'test image')} seen in training {exact}: {pairs}")
+        lines.append(
+            f"duplicates: {format_count(len(duplicates.shared), 'test image')} seen in training {exact}: {pairs}"
+        )
     if duplicates.n_chained:
         chained = f"{duplicates.n_chained} training images look alike in long chains"
         lines.append(f"duplicates: {chained}; only exact copies among them stay in one fold")
     return lines
 
 
-def _names(competition: Competition, paths: Sequence[Path]) -> list[str]:
+def _list_names(competition: Competition, paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(competition.root).as_posix() for path in paths]
 
 
-def _without_broken(competition: Competition, survey: Survey) -> Competition:
+def _drop_broken_images(competition: Competition, survey: Survey) -> Competition:
     train, test = survey.train.problems, survey.test.problems
     if not train and not test:
         return competition
-    kept = np.array([row for row in range(len(competition.image_ids)) if row not in train], dtype=np.int64)
-    _require_classes_left(competition, kept)
+    kept_rows = np.array([row for row in range(len(competition.image_ids)) if row not in train], dtype=np.int64)
+    _require_classes_left(competition, kept_rows)
     evidence = list(competition.evidence)
     if train:
-        evidence.append(f"broken: {counted(len(train), 'training image')} left out: {_reasons(train.values())}")
+        evidence.append(
+            f"broken: {format_count(len(train), 'training image')} left out: {_join_problems(train.values())}"
+        )
     if test:
-        evidence.append(f"broken: {counted(len(test), 'test image')} given the prior: {_reasons(test.values())}")
+        evidence.append(
+            f"broken: {format_count(len(test), 'test image')} given the prior: {_join_problems(test.values())}"
+        )
     return replace(
         competition,
-        image_ids=tuple(competition.image_ids[row] for row in kept),
-        image_paths=tuple(competition.image_paths[row] for row in kept),
-        targets=competition.targets[kept],
-        groups=None if competition.groups is None else competition.groups[kept],
+        image_ids=tuple(competition.image_ids[row] for row in kept_rows),
+        image_paths=tuple(competition.image_paths[row] for row in kept_rows),
+        targets=competition.targets[kept_rows],
+        groups=None if competition.groups is None else competition.groups[kept_rows],
         unreadable_test=tuple(sorted({*competition.unreadable_test, *test})),
         evidence=tuple(evidence),
     )
 
 
-def _require_classes_left(competition: Competition, kept: NDArray[np.int64]) -> None:
-    lost = _present(competition, competition.targets) & ~_present(competition, competition.targets[kept])
+def _require_classes_left(competition: Competition, kept_rows: NDArray[np.int64]) -> None:
+    lost = _find_present_classes(competition, competition.targets) & ~_find_present_classes(
+        competition, competition.targets[kept_rows]
+    )
     if names := [competition.classes[row] for row in np.flatnonzero(lost)]:
         raise DataError(
-            f"all images of {listed(names)} are broken", hint="replace them by whole ones, or remove their labels"
+            f"all images of {join_names(names)} are broken", hint="replace them by whole ones, or remove their labels"
         )
 
 
-def _present(competition: Competition, targets: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n_classes,) whether there is an image of the class; any at all with REGRESSION."""
-    if competition.task.one_class_each:
-        return np.bincount(targets, minlength=competition.n_classes) > 0
-    if competition.task is Task.MULTILABEL:
-        return np.asarray(targets.any(axis=0), dtype=np.bool_)
-    return np.full(competition.n_classes, len(targets) > 0)
+def _find_present_classes(competition: Competition, targets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (n_classes,) whether there is an image of the class; any at all with REGRESSION."""
+    return competition.task.target_kind.count_images(targets, n_classes=competition.n_classes) > 0

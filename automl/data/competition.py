@@ -1,6 +1,6 @@
-"""A competition as the rest of the product sees it: paths, labels and the submission's form, never pixels.
+"""Competition: image paths, targets, metric and the submission's template, never pixels.
 
-Not responsible for: finding out what a folder means (automl.readers.read) or decoding images (automl.data.cache).
+See also: automl.readers.read infers one from a folder, automl.data.cache decodes its images.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.artifacts import digest_of, read_json, write_json
+from automl.artifacts import compute_digest, read_json, write_json
 from automl.decisions.choose import Scorer
-from automl.decisions.rules import Facts
+from automl.decisions.rules import DecisionContext
 from automl.metrics.metric import Metric
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 
 GROUPED_BY = "duplicates"  # what `grouped_by` says of groups that hold copies together
@@ -51,7 +51,7 @@ class SubmissionTemplate:
 
     header: tuple[str, ...]
     id_column: int
-    kind: SubmissionKind
+    submission_kind: SubmissionKind
     ids: tuple[str, ...]
     n_ranked: int = 0
     cells: tuple[tuple[int, int], ...] | None = None
@@ -59,7 +59,7 @@ class SubmissionTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Competition:
-    """What was understood of a competition's folder.
+    """A competition as inferred from its folder.
 
     Attributes:
         classes: (n_classes,) in the column order of the sample submission; with two classes the second is the one
@@ -103,58 +103,48 @@ class Competition:
         return len(self.classes)
 
     @property
-    def shares(self) -> NDArray[np.float32]:
-        """(n, n_classes) what a perfect model would put out as probs: one-hot, multi-hot, or places on the scales."""
-        if self.task is Task.REGRESSION:
-            assert self.scales is not None
-            low, high = np.asarray(self.scales, dtype=np.float64).T
-            places = (self.targets - low) / np.where(high > low, high - low, 1.0)
-            return np.asarray(places, dtype=np.float32)
-        if self.task is Task.MULTILABEL:
-            return self.targets.astype(np.float32)
-        one_hot: NDArray[np.float32] = np.eye(self.n_classes, dtype=np.float32)[self.targets]
-        return one_hot
+    def soft_targets(self) -> NDArray[np.float32]:
+        """Soft targets (n, n_classes), the probs of a perfect model: one-hot, multi-hot, or scaled targets."""
+        return self.task.target_kind.compute_soft_targets(self.targets, n_classes=self.n_classes, scales=self.scales)
 
     @property
     def training_targets(self) -> NDArray[Any]:
-        """What losses take: (n,) class indices where an image has one class, else (n, n_classes) shares."""
-        return self.targets if self.task.one_class_each else self.shares
+        """Targets for losses: (n,) class indices where an image has one class, else soft targets (n, n_classes)."""
+        return self.targets if self.task.target_kind.is_single_class else self.soft_targets
 
     @property
     def prior(self) -> NDArray[np.float64]:
-        """(n_classes,) the mean share over the training images: what is said of an image that nobody can see."""
-        if self.task.one_class_each:
-            counts: NDArray[np.int64] = np.bincount(self.targets, minlength=self.n_classes)
-            return counts / max(1, len(self.targets))
-        mean: NDArray[np.float64] = self.shares.mean(axis=0, dtype=np.float64)
-        return mean
+        """Prior (n_classes,): mean soft target of the training images, predicted for unreadable images."""
+        return self.task.target_kind.compute_prior(self.targets, n_classes=self.n_classes, scales=self.scales)
 
     @property
     def strata(self) -> NDArray[np.int64]:
-        """(n,) a number for each image, equal for images that sampling and splitting hold to be alike.
+        """Stratum (n,) of each image, by which sampling and splitting stratify.
 
-        The class; the rarest label with MULTILABEL, n_classes where there is none; tenths of the mean place on the
-        scales with REGRESSION.
+        The class; the rarest label with MULTILABEL, n_classes where there is none; deciles of the mean scaled
+        target with REGRESSION.
         """
-        return _strata(self)
+        return self.task.target_kind.compute_strata(self.targets, scales=self.scales)
 
     @property
     def scorer(self) -> Scorer:
-        """The metric, with decisions taken as this competition's frequencies demand."""
-        always_labelled = self.task is not Task.MULTILABEL or bool((self.targets.sum(axis=1) > 0).all())
-        facts = Facts(
-            task=self.task, prior=tuple(self.prior.tolist()), always_labelled=always_labelled, scales=self.scales
+        """The metric with decision rules matched to this competition's prior."""
+        context = DecisionContext(
+            task=self.task,
+            prior=tuple(self.prior.tolist()),
+            always_labelled=self.task.target_kind.is_always_labelled(self.targets),
+            scales=self.scales,
         )
-        return Scorer(self.metric, facts)
+        return Scorer(self.metric, context)
 
     @property
     def fingerprint(self) -> str:
-        """Of ids, labels, file names, task, metric, groups' origin and flips; a study is bound to it."""
+        """Fingerprint of ids, labels, file names, task, metric, groups' origin and flips; a study is bound to it."""
         names = [path.relative_to(self.root).as_posix() for path in (*self.image_paths, *self.test_paths)]
         labels = [hashlib.blake2b(np.ascontiguousarray(self.targets).tobytes(), digest_size=16).hexdigest()]
         rest = [self.task.value, self.metric.identity, str(self.metric.weights), str(self.flips), str(self.grouped_by)]
         missing = [str(row) for row in self.unreadable_test]
-        return digest_of([*self.classes, *self.image_ids, *labels, *self.test_ids, *names, *rest, *missing])
+        return compute_digest([*self.classes, *self.image_ids, *labels, *self.test_ids, *names, *rest, *missing])
 
 
 def save_competition(competition: Competition, path: Path) -> None:
@@ -176,14 +166,14 @@ def save_competition(competition: Competition, path: Path) -> None:
         "submission": {
             "header": list(template.header),
             "id_column": template.id_column,
-            "kind": template.kind.value,
+            "kind": template.submission_kind.value,
             "ids": list(template.ids),
             "n_ranked": template.n_ranked,
             "cells": template.cells,
         },
         "image_ids": list(competition.image_ids),
         "image_paths": relative,
-        "targets": _written_targets(competition),
+        "targets": _serialize_targets(competition),
         "groups": None if competition.groups is None else competition.groups.tolist(),
         "test_ids": list(competition.test_ids),
         "test_paths": test_relative,
@@ -193,7 +183,7 @@ def save_competition(competition: Competition, path: Path) -> None:
 
 
 def load_competition(path: Path) -> Competition:
-    """The competition that `save_competition` wrote.
+    """Return the competition that `save_competition` wrote.
 
     Raises:
         StorageError: the file is missing or damaged.
@@ -207,13 +197,13 @@ def load_competition(path: Path) -> Competition:
         classes=tuple(document["classes"]),
         image_ids=tuple(document["image_ids"]),
         image_paths=tuple(root / name for name in document["image_paths"]),
-        targets=_read_targets(document["targets"], task, n_classes=len(document["classes"])),
+        targets=_parse_targets(document["targets"], task, n_classes=len(document["classes"])),
         groups=None if groups is None else np.asarray(groups, dtype=np.int64),
         test_ids=tuple(document["test_ids"]),
         test_paths=tuple(root / name for name in document["test_paths"]),
-        metric=metric_named(document["metric"], weights=None if weights is None else tuple(weights)),
+        metric=get_metric(document["metric"], weights=None if weights is None else tuple(weights)),
         metric_given=document["metric_given"],
-        submission=_template(document["submission"]),
+        submission=_parse_template(document["submission"]),
         flips=document["flips"],
         scales=None if scales is None else tuple((low, high) for low, high in scales),
         grouped_by=document["grouped_by"],
@@ -222,43 +212,30 @@ def load_competition(path: Path) -> Competition:
     )
 
 
-def _written_targets(competition: Competition) -> list[Any]:
-    """Class numbers or values; of many labels those that an image has, as most have few of thousands."""
+def _serialize_targets(competition: Competition) -> list[Any]:
+    """Return class numbers or values; of multi-label targets the indices of each image's labels, as most have few."""
     if competition.task is Task.MULTILABEL:
         return [np.flatnonzero(row).tolist() for row in competition.targets]
-    written: list[Any] = competition.targets.tolist()
-    return written
+    serialized: list[Any] = competition.targets.tolist()
+    return serialized
 
 
-def _read_targets(written: Sequence[Any], task: Task, *, n_classes: int) -> NDArray[Any]:
+def _parse_targets(serialized: Sequence[Any], task: Task, *, n_classes: int) -> NDArray[Any]:
     if task is not Task.MULTILABEL:
-        return np.asarray(written, dtype=np.float64 if task is Task.REGRESSION else np.int64)
-    targets = np.zeros((len(written), n_classes), dtype=np.int8)  # of thousands of labels, int64 would be gigabytes
-    for row, labels in enumerate(written):
+        return np.asarray(serialized, dtype=np.float64 if task is Task.REGRESSION else np.int64)
+    targets = np.zeros((len(serialized), n_classes), dtype=np.int8)  # of thousands of labels, int64 would be gigabytes
+    for row, labels in enumerate(serialized):
         targets[row, labels] = 1
     return targets
 
 
-def _template(document: Mapping[str, Any]) -> SubmissionTemplate:
+def _parse_template(document: Mapping[str, Any]) -> SubmissionTemplate:
     cells = document["cells"]
     return SubmissionTemplate(
         header=tuple(document["header"]),
         id_column=document["id_column"],
-        kind=SubmissionKind(document["kind"]),
+        submission_kind=SubmissionKind(document["kind"]),
         ids=tuple(document["ids"]),
         n_ranked=document["n_ranked"],
         cells=None if cells is None else tuple((image, column) for image, column in cells),
     )
-
-
-def _strata(competition: Competition) -> NDArray[np.int64]:
-    if competition.task.one_class_each:
-        return competition.targets
-    if competition.task is Task.MULTILABEL:
-        counts = competition.targets.sum(axis=0)
-        rarity = np.where(competition.targets > 0, counts, np.iinfo(np.int64).max)
-        strata: NDArray[np.int64] = np.where(competition.targets.any(axis=1), rarity.argmin(axis=1), len(counts))
-        return strata
-    places = competition.shares.mean(axis=1, dtype=np.float64)
-    tenths: NDArray[np.int64] = np.searchsorted(np.quantile(places, np.arange(0.1, 0.95, 0.1)), places)
-    return tenths

@@ -1,7 +1,4 @@
-"""Pixels of training and test images as one array, without a copy of either.
-
-Not responsible for: where the pixels come from (automl.data.cache).
-"""
+"""Concatenate pixels of training and test images, without a copy of either."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ from numpy.typing import NDArray
 
 
 class Pixels(Protocol):
-    """(n, C, C, 3) pixels that give those of some rows: an array, or two of them joined."""
+    """Pixels (n, C, C, 3) indexed by rows: an array, or two concatenated."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
-class JoinedPixels:
+class ConcatenatedPixels:
     """Two arrays of pixels, perhaps mapped from files; the rows of the second follow those of the first.
 
     Raises:
@@ -35,10 +32,10 @@ class JoinedPixels:
         return len(self._first) + len(self._second)
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """(len(rows), C, C, 3) a copy of these rows, in their order."""
+        """Return (len(rows), C, C, 3) a copy of these rows, in their order."""
         n = len(self._first)
         is_second = rows >= n
-        asked = np.empty((len(rows), *self._first.shape[1:]), dtype=np.uint8)
-        asked[~is_second] = self._first[rows[~is_second]]
-        asked[is_second] = self._second[rows[is_second] - n]
-        return asked
+        pixels = np.empty((len(rows), *self._first.shape[1:]), dtype=np.uint8)
+        pixels[~is_second] = self._first[rows[~is_second]]
+        pixels[is_second] = self._second[rows[is_second] - n]
+        return pixels

@@ -1,7 +1,7 @@
-"""Images brought to the size that a model takes, as validation and test see them: uint8 in, uint8 out.
+"""Resize images to a model's input size for validation and test: uint8 in, uint8 out.
 
-Needs nothing that only training needs, as it leaves the house in a kit. Not responsible for: images varied at random
-(automl.data.transforms) or decoded (automl.data.cache).
+Imports nothing that only training needs, as it is part of a kit.
+See also: automl.data.transforms augments training images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Images = NDArray[np.uint8]  # (b, height, width, 3)
 
 
 def resize_batch(images: Images, image_size: int) -> Images:
-    """(b, S, S, 3) the images themselves at that size; exact where they have it."""
+    """Return the images (b, S, S, 3) at that size; exact where they have it."""
     if images.shape[1:3] == (image_size, image_size):
         return np.ascontiguousarray(images)
     resized = np.empty((len(images), image_size, image_size, 3), dtype=np.uint8)

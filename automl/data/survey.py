@@ -1,7 +1,7 @@
-"""One look at every image: whether it can be decoded, its size, its colours, and marks to tell duplicates by.
+"""Survey every image once: whether it can be decoded, its size, a thumbnail, and a digest for finding duplicates.
 
-Made once and kept in a file. Not responsible for: what follows from it (automl.data.cleaning,
-automl.inspection.inspection).
+Cached in a file.
+See also: automl.data.cleaning, automl.inspection.inspection.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl.artifacts import Arrays, digest_of, read_arrays, write_bytes
+from automl.artifacts import Arrays, compute_digest, read_arrays, write_bytes
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError
-from automl.files.addresses import files_behind
-from automl.files.decoding import look
+from automl.files.addresses import list_source_files
+from automl.files.decoding import inspect_image
 
 Progress = Callable[[int, int], None]
 
-RULES = "1"  # raise it when decoding or what is noted changes, so that old files are made again
+RULES = "1"  # raise it when decoding or what is recorded changes, so that old files are made again
 THUMBNAIL_SIDE = 32
 DECODED_SIDE = 64  # JPEG is reduced no further, so that thumbnails of a photo in two sizes agree
 CHUNK = 32  # images per task of a thread
@@ -36,7 +36,7 @@ CHUNK = 32  # images per task of a thread
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageFacts:
-    """Of the images of one split, in the competition's order; zeros where an image cannot be decoded.
+    """Facts of the images of one split, in the competition's order; zeros where an image cannot be decoded.
 
     Attributes:
         widths, heights: (n,) pixels, int32, upright.
@@ -58,7 +58,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Survey:
-    """What was seen of all images."""
+    """Facts of all images, training and test."""
 
     train: ImageFacts
     test: ImageFacts
@@ -67,13 +67,13 @@ class Survey:
 def survey_images(
     competition: Competition, folder: Path, *, n_threads: int = 1, on_progress: Progress | None = None
 ) -> Survey:
-    """What one pass over all images of a competition sees; read from its file in the folder the second time.
+    """Survey all images of a competition in one pass; read from its file in the folder the second time.
 
     Images that are known to be unreadable (competition.unreadable_test) are not opened, and have no problem.
 
     Args:
-        folder: where the file is kept; it may be deleted at any time. A changed image makes another file.
-        on_progress: called from this thread with (images done, images), now and then; not at all for a kept survey.
+        folder: where the file is cached; it may be deleted at any time. A changed image makes another file.
+        on_progress: called from this thread with (images done, images), now and then; not at all for a cached survey.
 
     Raises:
         StorageError: the file cannot be written.
@@ -81,43 +81,43 @@ def survey_images(
     known_unreadable = frozenset(competition.unreadable_test)
     train: list[Path | None] = list(competition.image_paths)
     test = [None if row in known_unreadable else path for row, path in enumerate(competition.test_paths)]
-    target = folder / f"survey-{_fingerprint(competition.root, [*train, *test])}.npz"
-    kept = _kept(target, len(train), len(test))
-    if kept is not None:
-        return kept
-    survey = _surveyed(train, test, competition.root, n_threads=n_threads, report=on_progress or _silent)
-    _keep(survey, target)
+    target = folder / f"survey-{_compute_fingerprint(competition.root, [*train, *test])}.npz"
+    cached = _read_survey(target, len(train), len(test))
+    if cached is not None:
+        return cached
+    survey = _survey_paths(train, test, competition.root, n_threads=n_threads, report=on_progress or _ignore_progress)
+    _write_survey(survey, target)
     return survey
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is known of one image; kind is empty where it could not be decoded, or was not opened."""
+class _SurveyedImage:
+    """Facts of one image; image_format is empty where it could not be decoded, or was not opened."""
 
     size: tuple[int, int] = (0, 0)
     n_bytes: int = 0
     content: str = ""
-    kind: str = ""
+    image_format: str = ""
     problem: str = ""
 
 
-def _silent(done: int, total: int) -> None:
+def _ignore_progress(done: int, total: int) -> None:
     pass
 
 
-def _fingerprint(root: Path, paths: Sequence[Path | None]) -> str:
-    """Of names, sizes and times of change, as the pixel cache's; a file that is gone has neither size nor time."""
+def _compute_fingerprint(root: Path, paths: Sequence[Path | None]) -> str:
+    """Return a fingerprint of names, sizes and modification times; a missing file has neither size nor time."""
     parts, stamps = [RULES], dict[Path, str]()
     for path in paths:
         if path is None:
             parts.append("")
             continue
         parts.append(str(path)[len(str(root)) :])
-        for file in files_behind(path):
+        for file in list_source_files(path):
             if file not in stamps:
                 stamps[file] = _stamp(file)
             parts.append(stamps[file])
-    return digest_of(parts)
+    return compute_digest(parts)
 
 
 def _stamp(file: Path) -> str:
@@ -128,44 +128,44 @@ def _stamp(file: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _surveyed(
+def _survey_paths(
     train: Sequence[Path | None], test: Sequence[Path | None], root: Path, *, n_threads: int, report: Progress
 ) -> Survey:
     paths = [*train, *test]
     thumbnails = np.zeros((len(paths), THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), dtype=np.uint8)
 
-    def look_at_chunk(start: int) -> list[_Seen]:
+    def survey_chunk(start: int) -> list[_SurveyedImage]:
         rows = range(start, min(start + CHUNK, len(paths)))
-        return [_look_at(paths[row], root, thumbnails[row]) for row in rows]
+        return [_survey_image(paths[row], root, thumbnails[row]) for row in rows]
 
-    seen: list[_Seen] = []
+    surveyed: list[_SurveyedImage] = []
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="survey")
     try:
-        for chunk in pool.map(look_at_chunk, range(0, len(paths), CHUNK)):
-            seen += chunk
-            report(len(seen), len(paths))
+        for chunk in pool.map(survey_chunk, range(0, len(paths), CHUNK)):
+            surveyed += chunk
+            report(len(surveyed), len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
     return Survey(
-        train=_facts(seen[: len(train)], thumbnails[: len(train)]),
-        test=_facts(seen[len(train) :], thumbnails[len(train) :]),
+        train=_collect_facts(surveyed[: len(train)], thumbnails[: len(train)]),
+        test=_collect_facts(surveyed[len(train) :], thumbnails[len(train) :]),
     )
 
 
-def _look_at(path: Path | None, root: Path, thumbnail: NDArray[np.uint8]) -> _Seen:
-    """What is seen of an image, whose thumbnail is put into the array."""
+def _survey_image(path: Path | None, root: Path, thumbnail: NDArray[np.uint8]) -> _SurveyedImage:
+    """Return the facts of an image; its thumbnail is written into the array."""
     if path is None:
-        return _Seen()
+        return _SurveyedImage()
     try:
-        looked = look(path, min_side=DECODED_SIDE)
+        looked = inspect_image(path, min_side=DECODED_SIDE)
     except DataError as error:
-        return _Seen(problem=error.problem.replace(f"{root}/", ""))
-    thumbnail[:] = _thumbnail(looked.image, looked.size)
-    return _Seen(looked.size, looked.n_bytes, looked.digest, looked.kind)
+        return _SurveyedImage(problem=error.problem.replace(f"{root}/", ""))
+    thumbnail[:] = _make_thumbnail(looked.image, looked.size)
+    return _SurveyedImage(looked.size, looked.n_bytes, looked.digest, looked.format_name)
 
 
-def _thumbnail(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image, which may be decoded at a fraction of its size, squeezed into a square."""
+def _make_thumbnail(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the image, which may be decoded at a fraction of its size, squeezed into a square."""
     box = (0.0, 0.0, float(image.width), float(image.height))
     reduction = max(1, round(size[0] / image.width))
     if image.size == tuple(math.ceil(side / reduction) for side in size):
@@ -175,20 +175,20 @@ def _thumbnail(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, box=box))
 
 
-def _facts(seen: Sequence[_Seen], thumbnails: NDArray[np.uint8]) -> ImageFacts:
-    sizes = np.array([image.size for image in seen], dtype=np.int32).reshape(-1, 2)
+def _collect_facts(surveyed: Sequence[_SurveyedImage], thumbnails: NDArray[np.uint8]) -> ImageFacts:
+    sizes = np.array([image.size for image in surveyed], dtype=np.int32).reshape(-1, 2)
     return ImageFacts(
         widths=sizes[:, 0],
         heights=sizes[:, 1],
-        n_bytes=np.array([image.n_bytes for image in seen], dtype=np.int64),
+        n_bytes=np.array([image.n_bytes for image in surveyed], dtype=np.int64),
         thumbnails=thumbnails,
-        content=tuple(image.content for image in seen),
-        problems={row: image.problem for row, image in enumerate(seen) if image.problem},
-        formats=dict(Counter(image.kind for image in seen if image.kind).most_common()),
+        content=tuple(image.content for image in surveyed),
+        problems={row: image.problem for row, image in enumerate(surveyed) if image.problem},
+        formats=dict(Counter(image.image_format for image in surveyed if image.image_format).most_common()),
     )
 
 
-def _keep(survey: Survey, target: Path) -> None:
+def _write_survey(survey: Survey, target: Path) -> None:
     """Write the survey; not compressed, as reading it should take no time and thumbnails hardly shrink."""
     arrays: Arrays = {}
     for split, facts in (("train", survey.train), ("test", survey.test)):
@@ -205,18 +205,18 @@ def _keep(survey: Survey, target: Path) -> None:
     write_bytes(target, content.getvalue())
 
 
-def _kept(target: Path, n_train: int, n_test: int) -> Survey | None:
-    """The survey in the file, or None where it is absent or not what it should be."""
+def _read_survey(target: Path, n_train: int, n_test: int) -> Survey | None:
+    """Return the survey in the file, or None where it is absent or not what it should be."""
     try:
         arrays = read_arrays(target)
-        survey = Survey(train=_facts_of(arrays, "train"), test=_facts_of(arrays, "test"))
+        survey = Survey(train=_parse_facts(arrays, "train"), test=_parse_facts(arrays, "test"))
     except (StorageError, KeyError, ValueError, TypeError):
         return None
     whole = len(survey.train.content) == n_train and len(survey.test.content) == n_test
     return survey if whole else None
 
 
-def _facts_of(arrays: Arrays, split: str) -> ImageFacts:
+def _parse_facts(arrays: Arrays, split: str) -> ImageFacts:
     texts: dict[str, Any] = json.loads(arrays[f"{split}_texts"].tobytes())
     return ImageFacts(
         widths=arrays[f"{split}_widths"],
@@ -225,5 +225,5 @@ def _facts_of(arrays: Arrays, split: str) -> ImageFacts:
         thumbnails=arrays[f"{split}_thumbnails"],
         content=tuple(texts["content"]),
         problems={int(row): problem for row, problem in texts["problems"]},
-        formats={kind: int(count) for kind, count in texts["formats"].items()},
+        formats={name: int(count) for name, count in texts["formats"].items()},
     )

@@ -1,7 +1,6 @@
-"""Training images varied at random: uint8 in, uint8 out.
+"""Augment training images in batches: uint8 in, uint8 out.
 
-Not responsible for: what varies (automl.data.augmentation), images that are only brought to a size
-(automl.data.resize), normalisation, which happens on the device (automl.training), or mixing images with one another.
+See also: automl.data.augmentation defines the policies; normalization happens on the device (automl.training).
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.config import AugmentConfig
-from automl.data.augmentation import Step, steps_of
+from automl.data.augmentation import Step, build_augmentation_steps
 from automl.data.pixels import Pixels
 from automl.data.resize import Images, resize_batch
 
 Rows = NDArray[np.int64]
 Batch = tuple[Images, Rows]
-Share = Callable[[int], slice]  # images in a batch -> those of them that are wanted
+BatchSlice = Callable[[int], slice]  # images in a batch -> those of them that are wanted
 
 STREAM_DISTANCE = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 2**128 / golden ratio; source: numpy.random.PCG64.jumped
 
 
 class Transform:
-    """Varies a batch of images and brings it to image_size; the same images and seed give the same result.
+    """Augment a batch of images and resize it to image_size; the same images and seed give the same result.
 
     What happens to an image depends on the seed and on its place in the batch alone, so that several processes can
-    vary a batch in parts.
+    augment a batch in parts.
 
     Args:
         steps: the last of them that changes the size leads to image_size; without any, images are resized alone.
@@ -48,7 +47,7 @@ class Transform:
         self._image_size = image_size
 
     def __call__(self, images: Images, *, seed: int, first: int = 0) -> Images:
-        """(b, S, S, 3) varied images from (b, C, C, 3); one instance serves one thread at a time.
+        """Return augmented images (b, S, S, 3) from (b, C, C, 3); one instance serves one thread at a time.
 
         Args:
             first: the place in its batch of the first of these images.
@@ -59,27 +58,27 @@ class Transform:
         bits, draws = np.random.PCG64(seed), random.Random()
         self._pipeline.set_random_state(np.random.Generator(bits), draws)
         origin = bits.state
-        varied = np.empty((len(images), self._image_size, self._image_size, 3), dtype=np.uint8)
+        augmented = np.empty((len(images), self._image_size, self._image_size, 3), dtype=np.uint8)
         for index, image in enumerate(images):
             bits.state = origin  # a fifth of the time that a new generator would take
             bits.advance((first + index) * STREAM_DISTANCE)
             draws.seed(seed + first + index)
-            varied[index] = self._pipeline(image=image)["image"]
-        return varied
+            augmented[index] = self._pipeline(image=image)["image"]
+        return augmented
 
 
 def build_transform(augment: AugmentConfig, *, image_size: int, flips: bool, strength: float = 1.0) -> Transform:
-    """The transform of an augmentation policy.
+    """Build the transform of an augmentation policy.
 
     Args:
         flips: whether a mirrored image keeps its label.
         strength: in (0, 1], 1 is the whole policy.
     """
-    steps = steps_of(augment, image_size=image_size, flips=flips, strength=strength)
+    steps = build_augmentation_steps(augment, image_size=image_size, flips=flips, strength=strength)
     return Transform(steps, image_size=image_size)
 
 
-def training_batches(
+def iterate_training_batches(
     pixels: Pixels,
     rows: Rows,
     *,
@@ -87,9 +86,9 @@ def training_batches(
     transform: Transform,
     seed: int,
     n_threads: int,
-    share: Share = slice,
+    share: BatchSlice = slice,
 ) -> Iterator[Batch]:
-    """Varied batches (b, S, S, 3) with their rows (b,), in the order of rows, prepared ahead by threads.
+    """Iterate over augmented batches (b, S, S, 3) with their rows (b,), in the order of rows, prefetched by threads.
 
     Batch i depends on (seed, i) alone, not on n_threads. A last batch of one image joins the batch before it, since
     batch norm cannot train on one.
@@ -108,14 +107,14 @@ def training_batches(
         wanted = share(len(batch_rows))
         first, _, _ = wanted.indices(len(batch_rows))
         try:
-            return own(pixels[batch_rows[wanted]], seed=_batch_seed(seed, number), first=first), batch_rows
+            return own(pixels[batch_rows[wanted]], seed=_derive_batch_seed(seed, number), first=first), batch_rows
         finally:
             transforms.put(own)
 
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="augment")
     ahead: deque[Future[Batch]] = deque()
     try:
-        for number, batch_rows in enumerate(parted(rows, batch_size)):
+        for number, batch_rows in enumerate(split_batches(rows, batch_size)):
             ahead.append(pool.submit(prepare, number, batch_rows))
             if len(ahead) > n_threads + 1:
                 yield ahead.popleft().result()
@@ -125,13 +124,13 @@ def training_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def parted(rows: Rows, batch_size: int) -> list[Rows]:
-    """The rows of each batch in their order; a last batch of one joins the one before it."""
+def split_batches(rows: Rows, batch_size: int) -> list[Rows]:
+    """Return the rows of each batch in their order; a last batch of one joins the one before it."""
     bounds = [*range(0, len(rows), batch_size), len(rows)]
     if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1:
         del bounds[-2]
     return [rows[start:end] for start, end in pairwise(bounds)]
 
 
-def _batch_seed(seed: int, number: int) -> int:
+def _derive_batch_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])

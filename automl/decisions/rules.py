@@ -1,8 +1,7 @@
-"""The rules that turn probabilities into what is handed in: labels, sets of labels, ranked lists, values.
+"""Apply decision rules: turn probabilities into submitted labels, sets of labels, ranked lists or values.
 
-A rule looks at each row by itself, so that an image gets the same label out of fold, in the test set, and alone. Its
-numbers are made elsewhere (automl.decisions.thresholds, cut_points, class_weights). Not responsible for: which rule is
-taken (automl.decisions.choose).
+A rule decides each row by itself, so that an image gets the same label out of fold, in the test set, and alone.
+See also: automl.decisions.fit fits the rules, automl.decisions.choose chooses one.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions.temperature import tempered
+from automl.decisions.temperature import apply_temperature
 from automl.errors import StorageError
-from automl.metrics.metric import Metric, plain_predictions
+from automl.metrics.metric import Metric, apply_plain_rule
 from automl.tasks import Task
 
 NEVER = 2.0  # a threshold that no probability reaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What deciding needs to know of a competition beside probabilities.
+class DecisionContext:
+    """What a decision rule needs to know of a competition besides probabilities.
 
     Attributes:
         prior: (n_classes,) the mean share of each class in training.
@@ -38,30 +37,32 @@ class Facts:
     scales: tuple[tuple[float, float], ...] | None = None
 
     @property
-    def shares(self) -> NDArray[np.float64]:
-        """(n_classes,) the prior as an array."""
+    def prior_array(self) -> NDArray[np.float64]:
+        """The prior (n_classes,) as an array."""
         return np.asarray(self.prior, dtype=np.float64)
 
 
 class Rule(Protocol):
-    """What decides: probs (n, n_classes) -> predictions in the form that the metric needs; each row by itself."""
+    """A decision rule: probs (n, n_classes) -> predictions in the form that the metric needs; each row by itself."""
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]: ...
 
     def to_json(self) -> dict[str, Any]:
-        """What the rule is, for ensemble.json."""
+        """Return the rule for ensemble.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainRule:
-    """The most probable class, the best k, the place on the scales, or the probabilities themselves."""
+    """Predict the most probable class, the best k, values on the scales, or the probabilities themselves."""
 
     metric: Metric
-    facts: Facts
+    context: DecisionContext
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        one_class_each = self.facts.task.one_class_each
-        return plain_predictions(self.metric, _double(probs), one_class_each=one_class_each, scales=self.facts.scales)
+        is_single_class = self.context.task.target_kind.is_single_class
+        return apply_plain_rule(
+            self.metric, _convert_to_double(probs), is_single_class=is_single_class, scales=self.context.scales
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {"rule": "plain"}
@@ -69,7 +70,7 @@ class PlainRule:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdsRule:
-    """Labels (n, n_classes) of 0 and 1: those whose probability reaches their class's threshold.
+    """Predict labels (n, n_classes) of 0 and 1: those whose probability reaches their class's threshold.
 
     Attributes:
         thresholds: (n_classes,) from 0, which all reach, to NEVER.
@@ -80,11 +81,11 @@ class ThresholdsRule:
     always_labelled: bool
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        probs, thresholds = _double(probs), np.asarray(self.thresholds)
+        probs, thresholds = _convert_to_double(probs), np.asarray(self.thresholds)
         labels = (probs >= thresholds).astype(np.int64)
         if self.always_labelled:
-            bare = np.flatnonzero(~labels.any(axis=1))  # where there are any, all thresholds are above 0
-            labels[bare, (probs[bare] / np.where(thresholds > 0, thresholds, 1.0)).argmax(axis=1)] = 1
+            unlabelled = np.flatnonzero(~labels.any(axis=1))  # where there are any, all thresholds are above 0
+            labels[unlabelled, (probs[unlabelled] / np.where(thresholds > 0, thresholds, 1.0)).argmax(axis=1)] = 1
         return labels
 
     def to_json(self) -> dict[str, Any]:
@@ -97,12 +98,12 @@ class ThresholdsRule:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
-    """The second of two classes (n,) where its probability reaches the threshold."""
+    """Predict the second of two classes (n,) where its probability reaches the threshold."""
 
     threshold: float
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        return (_double(probs)[:, 1] >= self.threshold).astype(np.int64)
+        return (_convert_to_double(probs)[:, 1] >= self.threshold).astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
         return {"rule": "threshold", "threshold": self.threshold}
@@ -110,12 +111,12 @@ class ThresholdRule:
 
 @dataclass(frozen=True, slots=True)
 class AllOrNothingRule:
-    """Probabilities (n, 2) of 0 and 1: the second class for certain where its probability reaches the threshold."""
+    """Predict probabilities (n, 2) of 0 and 1: the second class where its probability reaches the threshold."""
 
     threshold: float
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        reached = _double(probs)[:, 1] >= self.threshold
+        reached = _convert_to_double(probs)[:, 1] >= self.threshold
         return np.column_stack([~reached, reached]).astype(np.float64)
 
     def to_json(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class AllOrNothingRule:
 
 @dataclass(frozen=True, slots=True)
 class ClipRule:
-    """Probabilities (n, n_classes) with a temperature, then within [edge, 1 - edge].
+    """Scale probabilities (n, n_classes) by a temperature, then clip them to [edge, 1 - edge].
 
     Where an image has one class, rows are divided by their sums before and after.
 
@@ -138,9 +139,9 @@ class ClipRule:
     task: Task
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        shares = _shares(_double(probs)) if self.task.one_class_each else _double(probs)
-        clipped = np.clip(tempered(shares, self.temperature, self.task), self.edge, 1.0 - self.edge)
-        return _shares(clipped) if self.task.one_class_each else clipped
+        normalize = self.task.target_kind.normalize_rows
+        scaled = apply_temperature(normalize(_convert_to_double(probs)), self.temperature, self.task)
+        return normalize(np.clip(scaled, self.edge, 1.0 - self.edge))
 
     def to_json(self) -> dict[str, Any]:
         return {"rule": "clip", "temperature": self.temperature, "edge": self.edge}
@@ -148,7 +149,7 @@ class ClipRule:
 
 @dataclass(frozen=True, slots=True)
 class CutPointsRule:
-    """The number (n,) of cut points that the expected class number reaches.
+    """Predict the class (n,): the number of cut points that the expected class reaches.
 
     Attributes:
         cut_points: (n_classes - 1,) ascending.
@@ -157,7 +158,7 @@ class CutPointsRule:
     cut_points: tuple[float, ...]
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        labels: NDArray[np.int64] = np.searchsorted(self.cut_points, expected_numbers(probs), side="right")
+        labels: NDArray[np.int64] = np.searchsorted(self.cut_points, compute_expected_classes(probs), side="right")
         return labels
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +167,7 @@ class CutPointsRule:
 
 @dataclass(frozen=True, slots=True)
 class ClassWeightsRule:
-    """The class (n,) whose probability times its weight is greatest.
+    """Predict the class (n,) whose probability times its weight is greatest.
 
     Attributes:
         weights: (n_classes,) from 0 on; 0 for a class that is never given.
@@ -176,37 +177,37 @@ class ClassWeightsRule:
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
         weights = np.asarray(self.weights)
-        labels: NDArray[np.int64] = np.where(weights > 0, _double(probs) * weights, -1.0).argmax(axis=1)
+        labels: NDArray[np.int64] = np.where(weights > 0, _convert_to_double(probs) * weights, -1.0).argmax(axis=1)
         return labels
 
     def to_json(self) -> dict[str, Any]:
         return {"rule": "class weights", "weights": list(self.weights)}
 
 
-def expected_numbers(probs: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,) the mean class number under the probabilities (n, n_classes).
+def compute_expected_classes(probs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the expected class (n,) under the probabilities (n, n_classes), as a real number.
 
     Column after column, because a matrix product rounds a row differently alone and among others.
     """
-    probs = _double(probs)
-    weighted, total = np.zeros(len(probs)), np.zeros(len(probs))
+    probs = _convert_to_double(probs)
+    weighted_sum, total = np.zeros(len(probs)), np.zeros(len(probs))
     for number, column in enumerate(probs.T):
-        weighted += number * column
+        weighted_sum += number * column
         total += column
     middle = np.full(len(probs), (probs.shape[1] - 1) / 2.0)
-    numbers: NDArray[np.float64] = np.divide(weighted, total, out=middle, where=total > 0)
-    return numbers
+    expected: NDArray[np.float64] = np.divide(weighted_sum, total, out=middle, where=total > 0)
+    return expected
 
 
-def plain_rule(metric: Metric, facts: Facts) -> Rule:
-    """The rule without any fitting; with labels of 0 and 1 at least one for each image, if training shows that."""
-    if metric.needs == "labels" and facts.task is Task.MULTILABEL:
-        return ThresholdsRule((0.5,) * len(facts.prior), facts.always_labelled)
-    return PlainRule(metric, facts)
+def build_plain_rule(metric: Metric, context: DecisionContext) -> Rule:
+    """Return the rule without any fitting; with labels of 0 and 1 at least one per image, if training has that."""
+    if metric.needs == "labels" and context.task.target_kind.is_multi_label:
+        return ThresholdsRule((0.5,) * len(context.prior), context.always_labelled)
+    return PlainRule(metric, context)
 
 
-def rule_from_json(document: Mapping[str, Any], metric: Metric, facts: Facts) -> Rule:
-    """The rule that `to_json` described.
+def parse_rule(document: Mapping[str, Any], metric: Metric, context: DecisionContext) -> Rule:
+    """Return the rule that `to_json` described.
 
     Raises:
         StorageError: it describes none.
@@ -214,49 +215,37 @@ def rule_from_json(document: Mapping[str, Any], metric: Metric, facts: Facts) ->
     try:
         match document["rule"]:
             case "plain":
-                return plain_rule(metric, facts)
+                return build_plain_rule(metric, context)
             case "thresholds":
-                return ThresholdsRule(_numbers(document["thresholds"]), bool(document["always_labelled"]))
+                return ThresholdsRule(_parse_floats(document["thresholds"]), bool(document["always_labelled"]))
             case "threshold":
                 return ThresholdRule(float(document["threshold"]))
             case "all or nothing":
                 return AllOrNothingRule(float(document["threshold"]))
             case "clip":
-                return _clip_rule(float(document["temperature"]), float(document["edge"]), facts.task)
+                return _build_clip_rule(float(document["temperature"]), float(document["edge"]), context.task)
             case "cut points":
-                return CutPointsRule(_numbers(document["cut_points"]))
+                return CutPointsRule(_parse_floats(document["cut_points"]))
             case "class weights":
-                return ClassWeightsRule(_numbers(document["weights"]))
+                return ClassWeightsRule(_parse_floats(document["weights"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise _no_rule(document) from error
-    raise _no_rule(document)
+        raise _build_unknown_rule_error(document) from error
+    raise _build_unknown_rule_error(document)
 
 
-def _double(probs: NDArray[Any]) -> NDArray[np.float64]:
+def _convert_to_double(probs: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(probs, dtype=np.float64)
 
 
-def _shares(probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows divided by their sums, uniform where that is 0, as the log loss takes them.
-
-    The rows lie one after the other: numpy adds up others in an order that depends on how many there are.
-    """
-    probs = np.ascontiguousarray(probs)
-    totals = probs.sum(axis=1, keepdims=True)
-    uniform = np.full_like(probs, 1.0 / probs.shape[1])
-    shares: NDArray[np.float64] = np.divide(probs, totals, out=uniform, where=totals > 0)
-    return shares
-
-
-def _clip_rule(temperature: float, edge: float, task: Task) -> ClipRule:
+def _build_clip_rule(temperature: float, edge: float, task: Task) -> ClipRule:
     if not (temperature > 0.0 and 0.0 <= edge < 0.5):
         raise ValueError(f"temperature {temperature}, edge {edge}")
     return ClipRule(temperature, edge, task)
 
 
-def _numbers(values: Any) -> tuple[float, ...]:
+def _parse_floats(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _no_rule(document: Mapping[str, Any]) -> StorageError:
+def _build_unknown_rule_error(document: Mapping[str, Any]) -> StorageError:
     return StorageError(f"{dict(document)!r} describes no rule", hint="make the ensemble again: automl ensemble")

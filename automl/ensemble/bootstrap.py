@@ -1,8 +1,6 @@
-"""How far a score is off by the luck of its rows: the score of rows drawn again with replacement.
+"""Bootstrap of scores: the standard error of a score, and the expected optimism of the best of several.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapters 6 (standard errors) and 17 (optimism).
-
-Not responsible for: which blends are scored (automl.ensemble.blending).
 """
 
 from __future__ import annotations
@@ -13,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.decisions.choose import Scorer, matched_rule
-from automl.resampling import N_RESAMPLES, resamples, some_units
+from automl.decisions.choose import Scorer, fit_matched_rule
+from automl.resampling import N_RESAMPLES, draw_resamples, sample_rows
 
 Floats = NDArray[np.float64]
 
@@ -33,16 +31,16 @@ def bootstrap_scores(
     groups: NDArray[Any] | None = None,
     seed: int = 0,
 ) -> Floats:
-    """Scores (n_resamples, n_blends) of some blends (n, n_classes), each time on the same rows drawn for all.
+    """Bootstrap scores (n_resamples, n_blends) of some blends (n, n_classes), each time on the same rows drawn for all.
 
     Decisions are taken once, from all rows. Of large tables some rows are drawn from, less often, and the scores are
     drawn together around their mean by as much as scores of all rows spread less. Groups are drawn whole.
     """
-    scores, shrunk = _resampled(blended, targets, scorer, groups, seed=seed, max_cells=MAX_CELLS_IN_ALL)
-    return _as_of_all_rows(scores, shrunk)
+    scores, shrunk = _resample(blended, targets, scorer, groups, seed=seed, max_cells=MAX_CELLS_IN_ALL)
+    return _rescale_spread(scores, shrunk)
 
 
-def luck_of_best(
+def estimate_optimism(
     oof_probs: Sequence[NDArray[Any]],
     targets: NDArray[Any],
     scorer: Scorer,
@@ -50,7 +48,7 @@ def luck_of_best(
     groups: NDArray[Any] | None = None,
     seed: int = 0,
 ) -> float:
-    """What picking the best of some trials on these rows is expected to add to its score by luck.
+    """Estimate what picking the best of some trials on these rows is expected to add to its score by luck.
 
     From 0 on, in the metric's units whatever its direction: the best one's score is expected to be that much better
     than what other rows would give it. 0 for one trial. Of several that are alike nearly all of their spread is luck;
@@ -72,23 +70,23 @@ def luck_of_best(
     sign = 1.0 if scorer.greater_is_better else -1.0
     scores = sign * np.array([scorer(targets, probs) for probs in oof_probs])
     max_cells = MAX_CELLS_IN_ALL // len(oof_probs) // (TIMES_SLOWER if scorer.needs == "order" else 1)
-    resampled, shrunk = _resampled(oof_probs, targets, scorer, groups, seed=seed, max_cells=max_cells)
+    resampled, shrunk = _resample(oof_probs, targets, scorer, groups, seed=seed, max_cells=max_cells)
     errors = sign * shrunk * (resampled - resampled.mean(axis=0))
-    once, twice = (_luck_at(scores, errors, k) / k for k in (1.0, 2.0))
+    once, twice = (_optimism_at(scores, errors, k) / k for k in (1.0, 2.0))
     if once <= 0.0 or twice <= 0.0:
         return max(0.0, once)
     steepest = 0.5 / once**2  # where all trials are alike the inverse square halves towards 0, and nowhere by more
     return float(1.0 / np.sqrt(max(2.0 / once**2 - 1.0 / twice**2, steepest)))
 
 
-def _luck_at(scores: Floats, errors: Floats, k: float) -> float:
+def _optimism_at(scores: Floats, errors: Floats, k: float) -> float:
     """The mean error of the trial that is picked by scores with errors of that many times the variance."""
     noise = np.sqrt(k) * np.concatenate([errors, -errors])
     picked = (scores + noise).argmax(axis=1)
     return float(noise[np.arange(len(noise)), picked].mean())
 
 
-def _resampled(
+def _resample(
     blended: Sequence[NDArray[Any]],
     targets: NDArray[Any],
     scorer: Scorer,
@@ -98,12 +96,12 @@ def _resampled(
     max_cells: int,
 ) -> tuple[Floats, float]:
     """Scores (n_resamples, n_blends) of rows drawn again, and by how much they spread too far, as some are left out."""
-    decided = [decided_by(scorer, probs) for probs in blended]
+    decided = [apply_matched_rule(scorer, probs) for probs in blended]
     n_columns = max(predictions[0].size for predictions in decided)
     n_rows = min(MAX_CELLS, max_cells // MIN_RESAMPLES) // n_columns
-    rows = some_units(len(targets), groups, n_rows=max(MIN_ROWS, n_rows), seed=seed)
+    rows = sample_rows(len(targets), groups, n_rows=max(MIN_ROWS, n_rows), seed=seed)
     truths, some = targets[rows], [predictions[rows] for predictions in decided]
-    drawn = resamples(
+    drawn = draw_resamples(
         len(rows),
         None if groups is None else groups[rows],
         seed=seed,
@@ -113,12 +111,12 @@ def _resampled(
     return scores, float(np.sqrt(len(rows) / len(targets)))
 
 
-def decided_by(scorer: Scorer, probs: NDArray[Any]) -> NDArray[Any]:
-    """What the scorer would score of probabilities (n, n_classes): predictions in the form of its metric."""
-    return matched_rule(scorer.metric, scorer.facts, probs)(np.asarray(probs, dtype=np.float64))
+def apply_matched_rule(scorer: Scorer, probs: NDArray[Any]) -> NDArray[Any]:
+    """Apply the rule that matches training frequencies to (n, n_classes): predictions in the form of the metric."""
+    return fit_matched_rule(scorer.metric, scorer.context, probs)(np.asarray(probs, dtype=np.float64))
 
 
-def _as_of_all_rows(scores: Floats, shrunk: float) -> Floats:
+def _rescale_spread(scores: Floats, shrunk: float) -> Floats:
     if shrunk == 1.0:
         return scores
     centre = scores.mean(axis=0)

@@ -1,8 +1,7 @@
-"""A temperature for each member, so that none is heard more in the mean than it deserves because it is surer.
+"""Temperature scaling of each member, so that an overconfident one does not dominate the mean.
 
-The mean of members that are each as sure as they may be is less sure than it may be, so a temperature of the blend
-itself follows in the rule that decides (automl.decisions.fit). Not responsible for: fitting one temperature
-(automl.decisions.temperature), or for what wins (automl.ensemble.blending).
+The mean of calibrated members is underconfident, so a temperature of the blend itself follows in the decision rule
+(automl.decisions.fit).
 
 Source: Rahaman and Thiery, "Uncertainty Quantification and Deep Ensembles", NeurIPS 2021: ensembles of calibrated
 members are underconfident, and pooled ones are to be calibrated again.
@@ -17,32 +16,34 @@ from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer
 from automl.decisions.fit import LOG_LOSSES
-from automl.decisions.temperature import fit_temperature, tempered
+from automl.decisions.temperature import apply_temperature, fit_temperature
 
 Floats = NDArray[np.float64]
 
 
-def is_calibrated(scorer: Scorer) -> bool:
-    """Whether the score depends on how sure probabilities are, and a temperature is therefore of use."""
+def needs_calibration(scorer: Scorer) -> bool:
+    """Whether the score depends on how confident probabilities are, and a temperature is therefore of use."""
     return scorer.name in LOG_LOSSES
 
 
-def member_temperatures(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer, rows: NDArray[np.int64]) -> Floats:
-    """(n_models,) the temperature of each member (n_models, n, n_classes) with the least log loss on the rows."""
-    return np.array([_temperature(own[rows], targets[rows], scorer) for own in probs])
+def fit_member_temperatures(
+    probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer, rows: NDArray[np.int64]
+) -> Floats:
+    """Fit (n_models,) the temperature of each member (n_models, n, n_classes) with the least log loss on the rows."""
+    return np.array([_fit_temperature(own[rows], targets[rows], scorer) for own in probs])
 
 
-def sharpened(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) -> NDArray[Any]:
-    """A blend (n, n_classes) as sure as it may be, where the score depends on that; otherwise the very same.
+def calibrate_blend(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) -> NDArray[Any]:
+    """Calibrate a blend (n, n_classes) where the score depends on its confidence; otherwise return the very same.
 
-    Roughly what the rule that decides will make of it, so that blends are to be compared like this: otherwise one of
-    well-tempered members would lose to one of members that are each too sure.
+    Roughly what the decision rule will make of it, so that blends are to be compared like this: otherwise one of
+    calibrated members would lose to one of members that are each overconfident.
     """
-    if not is_calibrated(scorer):
+    if not needs_calibration(scorer):
         return probs
-    return tempered(probs, _temperature(probs, targets, scorer), scorer.facts.task)
+    return apply_temperature(probs, _fit_temperature(probs, targets, scorer), scorer.context.task)
 
 
-def _temperature(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) -> float:
+def _fit_temperature(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) -> float:
     """The temperature at which probabilities (n, n_classes) score best."""
-    return fit_temperature(probs, targets, scorer.facts.task, column_weights=scorer.metric.weights)
+    return fit_temperature(probs, targets, scorer.context.task, column_weights=scorer.metric.weights)

@@ -1,7 +1,9 @@
-"""An ensemble as a recipe: all that is needed, beside its members' weights, to predict images that it has never seen.
+"""An ensemble as plain data: all that is needed, beside its networks' weights, to predict images.
 
-Plain data, so that it can stand in ensemble.json and leave the house in a kit. Not responsible for: how it was found
-(automl.ensemble.build), where the weights lie, or predicting (automl.ensemble.apply).
+It stands in ensemble.json and in a kit.
+
+Not responsible for: how it was found (automl.ensemble.build), where the weights lie, or predicting
+(automl.ensemble.apply).
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from automl.artifacts import read_json
 from automl.config import TrialConfig
 from automl.errors import StorageError, UsageError
 
-KINDS = ("search", "pseudo", "distilled")  # how a member was trained
-IDENTITY_NAME = "identity"  # of the view that every member has
-ROUNDING = 1e-6  # by which a sum of weights may miss 1
+SEARCH = "search"
+MEMBER_KINDS = (SEARCH, "pseudo", "distilled")  # how a member was trained
+IDENTITY_VIEW = "identity"  # of the view that every member has
+WEIGHT_TOLERANCE = 1e-6  # by which a sum of weights may miss 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +30,8 @@ class RecipeMember:
 
     Attributes:
         number: of the trial.
-        kind: "search" for the trial itself, with all folds that it has; "pseudo" and "distilled" for what a lesson
-            made of it.
+        member_kind: how it was trained: "search" for the trial itself, with all folds that it has; "pseudo" for one
+            trained with pseudo-labels, "distilled" for one trained with soft targets.
         weight: in the blend; the weights of all members sum to 1.
         temperature: by which its logits are divided, after views and folds are averaged; 1 leaves them.
         config: with the image sizes that it was trained at.
@@ -38,7 +41,7 @@ class RecipeMember:
     """
 
     number: int
-    kind: str
+    member_kind: str
     weight: float
     temperature: float
     config: TrialConfig
@@ -49,10 +52,11 @@ class RecipeMember:
     @property
     def name(self) -> str:
         """Unlike that of any other member: "17", or "17-pseudo"."""
-        return member_name(self.number, self.kind)
+        return format_member_name(self.number, self.member_kind)
 
     @property
     def image_size(self) -> int:
+        """The one it was trained with last."""
         return self.config.resize.image_sizes[-1]
 
     @property
@@ -60,9 +64,36 @@ class RecipeMember:
         """Seconds per image of all its views and folds."""
         return self.seconds_per_image * len(self.folds) * len(self.views)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `from_json` reads."""
+        return {
+            "number": self.number,
+            "kind": self.member_kind,
+            "weight": self.weight,
+            "temperature": self.temperature,
+            "config": self.config.to_json(),
+            "folds": list(self.folds),
+            "views": list(self.views),
+            "seconds_per_image": self.seconds_per_image,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RecipeMember:
+        """Return the member that `to_json` wrote."""
+        return cls(
+            number=int(document["number"]),
+            member_kind=str(document["kind"]),
+            weight=float(document["weight"]),
+            temperature=float(document["temperature"]),
+            config=TrialConfig.from_json(document["config"]),
+            folds=tuple(int(fold) for fold in document["folds"]),
+            views=tuple(str(view) for view in document["views"]),
+            seconds_per_image=float(document["seconds_per_image"]),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saving:
+class Drop:
     """What may be left out where time is short: a view, of all members that have it, or else a member."""
 
     view: str | None = None
@@ -71,14 +102,14 @@ class Saving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Members, how they are blended, and what decides.
+    """Members, how they are blended, and the decision rule.
 
     Attributes:
         members: the heaviest first.
         by_rank: whether ranks are averaged.
-        rule: as its to_json has it.
+        rule: the decision rule, as its to_json has it.
         short_side: the median short side of the training images in pixels, on which the size of cached pixels depends.
-        savings: what to leave out first, by gain per second: all views before any member.
+        drop_order: what to leave out first, by gain per second: all views before any member.
         n_threads: processor cores that the arithmetic was shared among; other numbers may change the last bits.
     """
 
@@ -86,7 +117,7 @@ class Recipe:
     by_rank: bool
     rule: Mapping[str, Any]
     short_side: float
-    savings: tuple[Saving, ...]
+    drop_order: tuple[Drop, ...]
     n_threads: int
 
     @property
@@ -95,23 +126,58 @@ class Recipe:
         return sum(member.cost for member in self.members)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the document that `parse_recipe` reads."""
         return {
-            "members": [_written(member) for member in self.members],
+            "members": [member.to_json() for member in self.members],
             "by_rank": self.by_rank,
             "rule": dict(self.rule),
             "short_side": self.short_side,
-            "savings": [{"view": saving.view, "member": saving.member} for saving in self.savings],
+            "savings": [{"view": drop.view, "member": drop.member} for drop in self.drop_order],
             "n_threads": self.n_threads,
         }
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that `to_json` wrote, unchecked."""
+        return cls(
+            members=tuple(RecipeMember.from_json(member) for member in document["members"]),
+            by_rank=bool(document["by_rank"]),
+            rule=dict(document["rule"]),
+            short_side=float(document["short_side"]),
+            drop_order=tuple(Drop(view=drop["view"], member=drop["member"]) for drop in document["savings"]),
+            n_threads=int(document["n_threads"]),
+        )
 
-def member_name(number: int, kind: str) -> str:
-    """A member's name, from its trial's number and how it was trained."""
-    return str(number) if kind == "search" else f"{number}-{kind}"
+    def require_valid(self) -> None:
+        """Require what every recipe has.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        names = [member.name for member in self.members]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"members {names}")
+        for member in self.members:
+            if member.member_kind not in MEMBER_KINDS or not member.folds or member.views[:1] != (IDENTITY_VIEW,):
+                raise ValueError(f"member {member.name}: folds {member.folds}, views {member.views}")
+            positive = (member.weight, member.temperature)
+            if not all(math.isfinite(number) and number > 0 for number in positive):
+                raise ValueError(f"member {member.name}: weight {member.weight}, temperature {member.temperature}")
+            if not 0 <= member.seconds_per_image < math.inf:
+                raise ValueError(f"member {member.name}: {member.seconds_per_image} seconds per image")
+        if abs(math.fsum(member.weight for member in self.members) - 1.0) > WEIGHT_TOLERANCE:
+            raise ValueError("the weights do not sum to 1")
+        if self.n_threads < 1:
+            raise ValueError(f"n_threads {self.n_threads}")
+
+
+def format_member_name(number: int, member_kind: str) -> str:
+    """Return a member's name, from its trial's number and how it was trained."""
+    return str(number) if member_kind == SEARCH else f"{number}-{member_kind}"
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in an ensemble.json.
+    """Read the recipe in an ensemble.json.
 
     Raises:
         UsageError: there is no such file, or it is of a version that kept no recipe.
@@ -122,79 +188,21 @@ def read_recipe(path: Path) -> Recipe:
     document = read_json(path)
     if not isinstance(document, Mapping) or "recipe" not in document:
         raise UsageError(f"{path} holds no recipe of an ensemble", hint="make it again: automl ensemble")
-    return recipe_from_json(document["recipe"])
+    return parse_recipe(document["recipe"])
 
 
-def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
-    """The recipe that `to_json` wrote.
+def parse_recipe(document: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `Recipe.to_json` wrote.
 
     Raises:
         StorageError: it is none, or of another version.
     """
     try:
-        recipe = _recipe(document)
-        _require_whole(recipe)
+        recipe = Recipe.from_json(document)
+        recipe.require_valid()
     except (KeyError, TypeError, ValueError, UsageError) as error:
         reason = error.problem if isinstance(error, UsageError) else repr(error)
         raise StorageError(
             f"the recipe of an ensemble cannot be understood: {reason}", hint="make it again: automl ensemble"
         ) from error
     return recipe
-
-
-def _recipe(document: Mapping[str, Any]) -> Recipe:
-    return Recipe(
-        members=tuple(_read(member) for member in document["members"]),
-        by_rank=bool(document["by_rank"]),
-        rule=dict(document["rule"]),
-        short_side=float(document["short_side"]),
-        savings=tuple(Saving(view=saving["view"], member=saving["member"]) for saving in document["savings"]),
-        n_threads=int(document["n_threads"]),
-    )
-
-
-def _require_whole(recipe: Recipe) -> None:
-    """Raises:
-    ValueError: what every recipe has is not there.
-    """
-    names = [member.name for member in recipe.members]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"members {names}")
-    for member in recipe.members:
-        if member.kind not in KINDS or not member.folds or member.views[:1] != (IDENTITY_NAME,):
-            raise ValueError(f"member {member.name}: folds {member.folds}, views {member.views}")
-        positive = (member.weight, member.temperature)
-        if not all(math.isfinite(number) and number > 0 for number in positive):
-            raise ValueError(f"member {member.name}: weight {member.weight}, temperature {member.temperature}")
-        if not 0 <= member.seconds_per_image < math.inf:
-            raise ValueError(f"member {member.name}: {member.seconds_per_image} seconds per image")
-    if abs(math.fsum(member.weight for member in recipe.members) - 1.0) > ROUNDING:
-        raise ValueError("the weights do not sum to 1")
-    if recipe.n_threads < 1:
-        raise ValueError(f"n_threads {recipe.n_threads}")
-
-
-def _written(member: RecipeMember) -> dict[str, Any]:
-    return {
-        "number": member.number,
-        "kind": member.kind,
-        "weight": member.weight,
-        "temperature": member.temperature,
-        "config": member.config.to_json(),
-        "folds": list(member.folds),
-        "views": list(member.views),
-        "seconds_per_image": member.seconds_per_image,
-    }
-
-
-def _read(document: Mapping[str, Any]) -> RecipeMember:
-    return RecipeMember(
-        number=int(document["number"]),
-        kind=str(document["kind"]),
-        weight=float(document["weight"]),
-        temperature=float(document["temperature"]),
-        config=TrialConfig.from_json(document["config"]),
-        folds=tuple(int(fold) for fold in document["folds"]),
-        views=tuple(str(view) for view in document["views"]),
-        seconds_per_image=float(document["seconds_per_image"]),
-    )

@@ -1,6 +1,6 @@
-"""Weights by bagged greedy selection: which members, and how often, make the best mean on some rows.
+"""Bagged greedy ensemble selection: which members, and how often, make the best mean on some rows.
 
-Not responsible for: whether those weights hold on other rows (automl.ensemble.blending asks that).
+Whether those weights hold on other rows is decided by automl.ensemble.blending.
 
 Source: Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of Models", ICML 2004: selection
 with replacement (2.1), sorted initialisation (2.2), bagged selection (2.3).
@@ -27,38 +27,65 @@ Objective = Callable[[NDArray[Any], NDArray[Any]], tuple[Floats, Scores]]  # mem
 MIN_ROWS_FOR_LABELS = 3_000  # below, greedy selection on a discrete score overfits its rows
 MAX_CLASSES_FOR_LABELS = 10  # above, scoring thousands of means class by class takes minutes
 MAX_CELLS = 40_000  # rows times columns of independent columns; keeps the time bounded
+N_PICKS = 25  # Source: AutoGluon's greedy ensemble: TabRepo saw no gain above 25
+N_FIRST = 5  # at most that many of the best begin a selection
+N_BAGS = 20
+BAG_FRACTION = 0.5  # of the pool; no bag is smaller than the ensemble that is wanted
+MAX_ROWS = 5_000  # weights in steps of 1/25 need no more; keeps the time bounded
 
 
-def objective_for(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
-    """The metric itself, or the log loss or the correlation that stands in for it.
+def select_greedy_weights(
+    probs: NDArray[Any],
+    targets: NDArray[Any],
+    objective: Objective,
+    *,
+    max_members: int,
+    seed: int,
+) -> Floats:
+    """Select weights (n_models,) of members (n_models, n, n_classes): sum 1, at most max_members above zero."""
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(targets))[:MAX_ROWS])
+    pool, score = objective(probs[:, rows], targets[rows])
+    best_first = np.argsort(-score(pool), kind="stable")
+    n_models = len(probs)
+    bag_size = max(math.ceil(BAG_FRACTION * n_models), min(max_members, n_models))
+    weights = np.zeros(n_models)
+    for _ in range(N_BAGS if bag_size < n_models else 1):
+        bag = best_first[np.sort(rng.permutation(n_models)[:bag_size])]
+        weights[bag] += _select(pool[bag], score)
+    return _drop_weakest(weights, pool, score, max_members)
+
+
+def get_objective(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
+    """Return the metric itself, or the log loss or the correlation that stands in for it.
 
     The log loss also stands in where thresholds or weights of classes would be fitted anew for each of thousands of
     means, at up to 30 ms each.
     """
-    task, needs = scorer.facts.task, scorer.needs
+    task, needs = scorer.context.task, scorer.needs
     if task is Task.REGRESSION:
-        return scored_by(scorer)
+        return use_metric(scorer)
     if task is Task.MULTILABEL and needs == "order":
-        return rank_correlation
-    log_likelihood = likelihood_of(scorer)
+        return score_rank_correlation
+    log_likelihood = get_log_likelihood(scorer)
     if scorer.name == "log_loss" or (task is Task.MULTILABEL and scorer.name in LOG_LOSSES):
         return log_likelihood
-    is_discrete = needs in ("label", "labels", "ranking") or is_fitted(scorer.metric, scorer.facts)
+    is_discrete = needs in ("label", "labels", "ranking") or is_fitted(scorer.metric, scorer.context)
     overfits = is_discrete and n_rows < MIN_ROWS_FOR_LABELS
     slow = n_classes > (2 if needs == "order" else MAX_CLASSES_FOR_LABELS)
     fitted_anew = scorer.metric.average == "macro" or (task is Task.MULTILABEL and needs == "labels")
-    return log_likelihood if overfits or slow or fitted_anew else scored_by(scorer)
+    return log_likelihood if overfits or slow or fitted_anew else use_metric(scorer)
 
 
-def likelihood_of(scorer: Scorer) -> Objective:
-    """The negative log loss in the form of the scorer's task."""
-    if scorer.facts.task is Task.MULTILABEL:
-        return partial(labels_log_likelihood, column_weights=scorer.metric.weights)
-    return class_log_likelihood
+def get_log_likelihood(scorer: Scorer) -> Objective:
+    """Return the negative log loss in the form of the scorer's task."""
+    if scorer.context.task is Task.MULTILABEL:
+        return partial(score_label_log_likelihood, column_weights=scorer.metric.weights)
+    return score_class_log_likelihood
 
 
-def scored_by(scorer: Scorer) -> Objective:
-    """The metric itself, decided as the scorer decides."""
+def use_metric(scorer: Scorer) -> Objective:
+    """Return the metric itself, on predictions that the scorer decides."""
     sign = 1.0 if scorer.greater_is_better else -1.0
 
     def objective(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
@@ -67,35 +94,37 @@ def scored_by(scorer: Scorer) -> Objective:
     return objective
 
 
-def class_log_likelihood(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
-    """Mean log probability of the one true class, from that probability alone: a hundred times faster than from all."""
+def score_class_log_likelihood(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
+    """Score by the mean log probability of the true class, from it alone: a hundred times faster than from all."""
     exact = probs.astype(np.float64)
-    return exact[:, np.arange(len(targets)), targets] / exact.sum(axis=2), _mean_log
+    return exact[:, np.arange(len(targets)), targets] / exact.sum(axis=2), _average_log
 
 
-def labels_log_likelihood(
+def score_label_log_likelihood(
     probs: NDArray[Any], targets: NDArray[Any], *, column_weights: tuple[float, ...] | None = None
 ) -> tuple[Floats, Scores]:
-    """Mean log probability of what is true of each image and label, columns weighted.
+    """Score by the mean log probability of what is true of each image and label, columns weighted.
 
     Of more than MAX_CELLS cells, labels that are there and labels that are not are drawn alike, each weighted by how
     many it stands for: among thousands of labels nearly all are not there.
     """
-    cells, weights = _drawn_cells(targets.ravel() > 0)
+    cells, weights = _draw_cells(targets.ravel() > 0)
     rows, columns = np.divmod(cells, targets.shape[1])
-    said = probs[:, rows, columns].astype(np.float64)
+    cells_probs = probs[:, rows, columns].astype(np.float64)
     if column_weights is not None:
         weights = weights * np.asarray(column_weights)[columns]
     weights = weights / weights.sum()
-    return np.where(targets[rows, columns] > 0, said, 1.0 - said), lambda means: _log(means) @ weights
+    return np.where(
+        targets[rows, columns] > 0, cells_probs, 1.0 - cells_probs
+    ), lambda means: _compute_log(means) @ weights
 
 
-def rank_correlation(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
-    """The mean over columns of how far positives lie above the rest, in standard deviations of the blend.
+def score_rank_correlation(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats, Scores]:
+    """Score by the mean over columns of how far positives lie above the rest, in standard deviations of the blend.
 
     Of a member that holds untied ranks it is (AUC - 1/2) times the square root of 12, whatever the column's
-    frequency; of a mean of members it stands in for the AUC, without sorting it. Columns without both kinds of rows
-    are left out, and of too many a random part is looked at.
+    frequency; of a mean of members it stands in for the AUC, without sorting it. Columns without
+    positives or negatives are left out, and of too many a random part is used.
 
     Source: Mann-Whitney U as a covariance with ranks (Hanley and McNeil 1982).
     """
@@ -105,83 +134,16 @@ def rank_correlation(probs: NDArray[Any], targets: NDArray[Any]) -> tuple[Floats
     columns = np.sort(np.random.default_rng(0).permutation(columns)[:n_columns])
     exact = probs[:, :, columns].astype(np.float64)
     truths = (targets[:, columns] - present[columns]) / (present[columns] * (1.0 - present[columns]))
-    return exact - exact.mean(axis=1, keepdims=True), partial(_mean_correlation, truths=truths / max(1, len(targets)))
+    return exact - exact.mean(axis=1, keepdims=True), partial(
+        _average_correlation, truths=truths / max(1, len(targets))
+    )
 
 
-def _mean_correlation(means: Floats, *, truths: Floats) -> Floats:
-    if not truths.size:
-        return np.zeros(len(means))
-    above = np.einsum("mnc,nc->mc", means, truths)
-    spread = np.sqrt(np.einsum("mnc,mnc->mc", means, means) / means.shape[1])
-    correlations: Floats = np.divide(above, spread, out=np.zeros_like(above), where=spread > 0).mean(axis=1)
-    return correlations
-
-
-def _mean_log(true_probs: Floats) -> Floats:
-    logs: Floats = _log(true_probs).mean(axis=1)
-    return logs
-
-
-def _log(probs: Floats) -> Floats:
-    logs: Floats = np.log(np.clip(probs, 1e-15, 1.0))
-    return logs
-
-
-def _drawn_cells(is_there: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
-    """Positions in the flat table of labels, and how many cells each of them stands for."""
-    if len(is_there) <= MAX_CELLS:
-        return np.arange(len(is_there)), np.ones(len(is_there))
-    rng = np.random.default_rng(0)
-    drawn = [
-        rng.choice(kind, size=min(len(kind), MAX_CELLS // 2), replace=False)
-        for kind in (np.flatnonzero(is_there), np.flatnonzero(~is_there))
-    ]
-    n_there = int(is_there.sum())
-    totals = (n_there, len(is_there) - n_there)
-    weights = [np.full(len(cells), total / max(1, len(cells))) for cells, total in zip(drawn, totals, strict=True)]
-    return np.concatenate(drawn), np.concatenate(weights)
-
-
-N_PICKS = 25  # Source: AutoGluon's greedy ensemble: TabRepo saw no gain above 25
-N_FIRST = 5  # at most that many of the best begin a selection
-N_BAGS = 20
-BAG_FRACTION = 0.5  # of the pool; no bag is smaller than the ensemble that is wanted
-MAX_ROWS = 5_000  # weights in steps of 1/25 need no more; keeps the time bounded
-
-
-def greedy_weights(
-    probs: NDArray[Any],
-    targets: NDArray[Any],
-    objective: Objective,
-    *,
-    max_members: int,
-    seed: int,
-    fit_rows: NDArray[np.int64] | None = None,
-) -> Floats:
-    """Weights (n_models,) of members (n_models, n, n_classes): not negative, sum 1, at most max_members not zero.
-
-    Args:
-        fit_rows: the rows that may be looked at; None for all.
-    """
-    rng = np.random.default_rng(seed)
-    allowed = np.arange(len(targets)) if fit_rows is None else fit_rows
-    rows = allowed[np.sort(rng.permutation(len(allowed))[:MAX_ROWS])]
-    pool, scores_of = objective(probs[:, rows], targets[rows])
-    best_first = np.argsort(-scores_of(pool), kind="stable")
-    n_models = len(probs)
-    bag_size = max(math.ceil(BAG_FRACTION * n_models), min(max_members, n_models))
-    weights = np.zeros(n_models)
-    for _ in range(N_BAGS if bag_size < n_models else 1):
-        bag = best_first[np.sort(rng.permutation(n_models)[:bag_size])]
-        weights[bag] += _select(pool[bag], scores_of)
-    return _thinned(weights, pool, scores_of, max_members)
-
-
-def _select(pool: Floats, scores_of: Scores) -> Floats:
+def _select(pool: Floats, score: Scores) -> Floats:
     """One selection from a pool that is sorted best first: how often each is picked, divided by all picks."""
     sums = np.cumsum(pool[:N_FIRST], axis=0)
     sizes = np.arange(1.0, len(sums) + 1.0).reshape(-1, *[1] * (pool.ndim - 1))
-    scores = scores_of(sums / sizes)
+    scores = score(sums / sizes)
     n_picked = int(scores.argmax()) + 1
     total, best_score = sums[n_picked - 1], scores[n_picked - 1]
     picks = np.zeros(len(pool))
@@ -189,7 +151,7 @@ def _select(pool: Floats, scores_of: Scores) -> Floats:
     best_picks = picks.copy()
     while n_picked < N_PICKS:
         n_picked += 1
-        scores = scores_of((total + pool) / n_picked)
+        scores = score((total + pool) / n_picked)
         pick = int(scores.argmax())
         total = total + pool[pick]
         picks[pick] += 1.0
@@ -199,16 +161,50 @@ def _select(pool: Floats, scores_of: Scores) -> Floats:
     return frequencies
 
 
-def _thinned(weights: Floats, pool: Floats, scores_of: Scores, max_members: int) -> Floats:
+def _drop_weakest(weights: Floats, pool: Floats, score: Scores, max_members: int) -> Floats:
     """The weights without the members that are missed least, one after the other.
 
-    Not the heaviest alone: of many members of one kind each weighs little, and none might be left to stand for it.
+    Not the heaviest alone: of many similar members each weighs little, and none might be left to stand for it.
     """
     weights = weights / weights.sum()
     while np.count_nonzero(weights) > max_members:
         members = np.flatnonzero(weights)
         total = np.tensordot(weights, pool, axes=1)
         without = np.stack([(total - weights[i] * pool[i]) / (1.0 - weights[i]) for i in members])
-        weights[members[scores_of(without).argmax()]] = 0.0
+        weights[members[score(without).argmax()]] = 0.0
         weights /= weights.sum()
     return weights
+
+
+def _average_correlation(means: Floats, *, truths: Floats) -> Floats:
+    if not truths.size:
+        return np.zeros(len(means))
+    above = np.einsum("mnc,nc->mc", means, truths)
+    spread = np.sqrt(np.einsum("mnc,mnc->mc", means, means) / means.shape[1])
+    correlations: Floats = np.divide(above, spread, out=np.zeros_like(above), where=spread > 0).mean(axis=1)
+    return correlations
+
+
+def _average_log(true_probs: Floats) -> Floats:
+    logs: Floats = _compute_log(true_probs).mean(axis=1)
+    return logs
+
+
+def _compute_log(probs: Floats) -> Floats:
+    logs: Floats = np.log(np.clip(probs, 1e-15, 1.0))
+    return logs
+
+
+def _draw_cells(is_positive: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
+    """Positions in the flat table of labels, and how many cells each of them stands for."""
+    if len(is_positive) <= MAX_CELLS:
+        return np.arange(len(is_positive)), np.ones(len(is_positive))
+    rng = np.random.default_rng(0)
+    drawn = [
+        rng.choice(group, size=min(len(group), MAX_CELLS // 2), replace=False)
+        for group in (np.flatnonzero(is_positive), np.flatnonzero(~is_positive))
+    ]
+    n_positive = int(is_positive.sum())
+    totals = (n_positive, len(is_positive) - n_positive)
+    weights = [np.full(len(cells), total / max(1, len(cells))) for cells, total in zip(drawn, totals, strict=True)]
+    return np.concatenate(drawn), np.concatenate(weights)

@@ -1,7 +1,6 @@
-"""What models said, in files that are found by what it depends on; the folder may be deleted at any time.
+"""An on-disk cache of predictions, keyed by what they depend on; the folder may be deleted at any time.
 
-A file that is damaged, or of another shape, counts as absent. Not responsible for: what it depends on
-(automl.ensemble.predictor).
+A file that is damaged, or of another shape, counts as absent.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from automl.errors import StorageError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class CachedPrediction:
     """Probabilities (n, n_classes), float32, and the seconds per image that they took."""
 
     probs: NDArray[np.float32]
@@ -27,31 +26,31 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What was said before, by key.
+class PredictionCache:
+    """Predictions by key.
 
     Attributes:
-        folder: made on first use; None to remember nothing.
+        folder: made on first use; None to cache nothing.
     """
 
     folder: Path | None
     _digests: dict[tuple[Path, int, int], str] = field(default_factory=dict)
 
-    def recall(self, key: str, shape: tuple[int, int]) -> Said | None:
-        """What was kept under the key, or None where it is not there, damaged, or of another shape."""
+    def get(self, key: str, shape: tuple[int, int]) -> CachedPrediction | None:
+        """Return what was put under the key, or None where it is not there, damaged, or of another shape."""
         if self.folder is None:
             return None
         try:
-            arrays = read_arrays(self._file(self.folder, key))  # the archive's checksums tell damage
+            arrays = read_arrays(self._get_path(self.folder, key))  # the archive's checksums show damage
         except StorageError:
             return None
         probs, seconds = arrays.get("probs"), arrays.get("seconds")
         if probs is None or seconds is None or probs.shape != shape or probs.dtype != np.float32 or seconds.shape:
             return None
-        return Said(probs, float(seconds))
+        return CachedPrediction(probs, float(seconds))
 
-    def keep(self, key: str, said: Said) -> None:
-        """Put it down under the key, atomically.
+    def put(self, key: str, prediction: CachedPrediction) -> None:
+        """Write it under the key, atomically.
 
         Raises:
             StorageError: the disk is full or cannot be written.
@@ -59,11 +58,13 @@ class Memory:
         if self.folder is None:
             return
         content = io.BytesIO()
-        np.savez(content, probs=said.probs, seconds=np.array(said.seconds))  # probabilities are hardly compressed
-        write_bytes(self._file(self.folder, key), content.getvalue())
+        np.savez(
+            content, probs=prediction.probs, seconds=np.array(prediction.seconds)
+        )  # probabilities are hardly compressed
+        write_bytes(self._get_path(self.folder, key), content.getvalue())
 
-    def digest_of_file(self, path: Path) -> str:
-        """The SHA-256 of a file's content, read once as long as its size and time of change stay.
+    def compute_file_digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file's content, read once as long as its size and time of change stay.
 
         Raises:
             OSError: it cannot be read.
@@ -75,5 +76,5 @@ class Memory:
                 self._digests[known] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[known]
 
-    def _file(self, folder: Path, key: str) -> Path:
+    def _get_path(self, folder: Path, key: str) -> Path:
         return folder / f"{key}.npz"

@@ -1,7 +1,6 @@
-"""What trained models say of images through views: looked at once, remembered by content, one model at a time.
+"""Predict images under TTA views, with an on-disk cache keyed by content; one model at a time is in memory.
 
-An interrupted look goes on where it stopped. Not responsible for: which views there are (automl.ensemble.tta), what is
-averaged (automl.ensemble.candidates) or resized pixels (automl.ensemble.resized_images).
+An interrupted prediction goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,81 +20,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.artifacts import digest_of
+from automl.artifacts import compute_digest
 from automl.config import ModelConfig, TrialConfig
 from automl.data.cache import PixelCache, Split
 from automl.data.competition import Competition
-from automl.ensemble.prediction_cache import Memory, Said
-from automl.ensemble.resized_images import SquareStore
+from automl.ensemble.prediction_cache import CachedPrediction, PredictionCache
+from automl.ensemble.resized_images import ResizedImageStore
 from automl.ensemble.tta import WIDTH, View
-from automl.errors import UnfitEnvironmentError
-from automl.training.inference import BATCH_SIZE, Sights, predict_views
-from automl.training.network.create import load_trained, missing_weights
-from automl.training.seeding import use_repeatable_arithmetic
-
-
-def timed_probs(
-    model: nn.Module,
-    sights: Sequence[Sights],
-    n_images: int,
-    *,
-    device: str,
-    batch_size: int = BATCH_SIZE,
-    on_batch: Callable[[], None] = lambda: None,
-) -> tuple[NDArray[np.float32], float]:
-    """As `predict_views`, and the seconds per image and view that it took.
-
-    Raises:
-        UnfitEnvironmentError: not even one image fits into memory beside the model.
-    """
-    ends = [time.perf_counter()]
-
-    def note_end() -> None:
-        ends.append(time.perf_counter())
-        on_batch()
-
-    try:
-        probs = predict_views(model, sights, n_images, device=device, batch_size=batch_size, on_batch=note_end)
-    except torch.OutOfMemoryError as error:
-        raise UnfitEnvironmentError(
-            f"the memory of {device} does not hold a network and one image",
-            hint="free the device's memory, or leave out that trial",
-        ) from error
-    return probs, _pace(np.diff(ends), n_images, batch_size) / len(probs)
-
-
-@contextmanager
-def on_threads(n_threads: int) -> Iterator[None]:
-    """Torch shares its arithmetic among exactly that many, and afterwards among as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _pace(seconds: NDArray[np.float64], n_images: int, batch_size: int) -> float:
-    """Seconds per image: the median of the batches, the first of several not among them, as it warms the device up."""
-    n_batches = len(seconds)
-    sizes = np.full(n_batches, n_images / n_batches)  # where memory ran out
-    if n_batches == -(-n_images // batch_size):
-        sizes = np.minimum(batch_size, n_images - batch_size * np.arange(n_batches))
-    return float(np.median((seconds / sizes)[1 if n_batches > 1 else 0 :]))
-
+from automl.errors import Notify, UnfitEnvironmentError
+from automl.training.inference import BATCH_SIZE, ImageViews, predict_views
+from automl.training.network.create import build_missing_weights_error, load_trained
+from automl.training.seeding import use_deterministic_algorithms
 
 Probs = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-RULES = "1"  # raise it when views or predicting change, so that nothing old is remembered
-BLOCK = 16 * BATCH_SIZE  # images that are remembered together: what an interruption costs at most
-TOLD_EVERY_S = 20.0
-TIMED_IMAGES = {"cuda": BATCH_SIZE, "cpu": 2}  # of a batch, where the time is not known from a look
+CACHE_VERSION = "1"  # raise it when views or predicting change, so that nothing old is read from the cache
+BLOCK = 16 * BATCH_SIZE  # images that are cached together: what an interruption costs at most
+NOTIFY_EVERY_S = 20.0
+TIMED_IMAGES = {"cuda": BATCH_SIZE, "cpu": 2}  # of a batch, where the time is not known from predictions
 TIMED_BATCHES = 6  # the first warms the device up; of the others the median, as something else may run now and then
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedFold:
     """One fold's network on the disk."""
 
     config: TrialConfig
@@ -107,16 +55,16 @@ class Trained:
         return self.config.resize.image_sizes[-1]
 
 
-class Looker:
-    """Asks trained models about the images of a competition.
+class Predictor:
+    """Predicts the images of a competition by trained models.
 
-    What a model says of images through a view is the same to the last bit, whichever other views it is asked for and
-    whatever was remembered, given the rows, the device and the number of threads.
+    What a model predicts of images under a view is the same to the last bit, whichever other views are predicted and
+    whatever was cached, given the rows, the device and the number of threads.
 
     Args:
-        remembered: folder of what models said before; None to remember nothing.
+        cache_folder: of earlier predictions; None to cache nothing.
         n_threads: for the arithmetic, exactly; as many more read and resize images.
-        tell: takes a line now and then where something takes long.
+        notify: takes a line now and then where something takes long.
     """
 
     def __init__(
@@ -125,185 +73,239 @@ class Looker:
         cache: PixelCache,
         *,
         device: str,
-        remembered: Path | None,
+        cache_folder: Path | None,
         n_threads: int = 1,
-        tell: Callable[[str], None] | None = None,
+        notify: Notify = lambda line: None,
     ) -> None:
         self.competition, self.cache = competition, cache
         self.device, self.n_threads = device, n_threads
-        self.memory = Memory(remembered)
-        self.store = SquareStore(cache.folder, batch_size=BATCH_SIZE, n_threads=n_threads)
-        self._tell, self._told_s = tell, time.monotonic()
+        self.prediction_cache = PredictionCache(cache_folder)
+        self.image_store = ResizedImageStore(cache.folder, batch_size=BATCH_SIZE, n_threads=n_threads)
+        self._notify, self._notified_s = notify, time.monotonic()
         self._fingerprints: dict[Split, str] = {}
         self._seconds: dict[tuple[ModelConfig, int], float] = {}
-        use_repeatable_arithmetic()
+        use_deterministic_algorithms()
 
-    def look(self, trained: Trained, views: Sequence[View], split: Split, rows: Rows) -> Probs:
-        """(n_views, n_rows, n_classes) probabilities of the training or test images in those rows.
+    def predict_views(self, trained: TrainedFold, views: Sequence[View], split: Split, rows: Rows) -> Probs:
+        """Predict (n_views, n_rows, n_classes) probabilities of the training or test images in those rows.
 
         Raises:
-            StorageError: the weights are missing or damaged, or nothing can be remembered.
+            StorageError: the weights are missing or damaged, or nothing can be cached.
             DataError: images are missing or cannot be read.
             UnfitEnvironmentError: the model does not fit into the device's memory.
         """
-        glance = _Glance(self, trained, split, np.ascontiguousarray(rows, dtype=np.int64))
-        looked = np.empty((len(views), len(rows), self.competition.n_classes), np.float32)
+        fold_predictions = _FoldPredictions(self, trained, split, np.ascontiguousarray(rows, dtype=np.int64))
+        probs = np.empty((len(views), len(rows), self.competition.n_classes), np.float32)
         with on_threads(self.n_threads):
             for start in range(0, len(rows), BLOCK):
                 bounds = (start, min(start + BLOCK, len(rows)))
-                said = glance.said(views, bounds)
-                looked[:, slice(*bounds)] = [said[view.name].probs for view in views]
-                pace = min(one.seconds for one in said.values())  # what else runs on the machine only slows it
-                self._seconds[_kind(trained)] = min(pace, self._seconds.get(_kind(trained), pace))
-        return looked
+                found = fold_predictions.get_or_predict(views, bounds)
+                probs[:, slice(*bounds)] = [found[view.name].probs for view in views]
+                seconds = min(one.seconds for one in found.values())  # what else runs on the machine only slows it
+                self._seconds[_build_timing_key(trained)] = min(
+                    seconds, self._seconds.get(_build_timing_key(trained), seconds)
+                )
+        return probs
 
-    def seconds_per_image(self, trained: Trained) -> float:
-        """Of one view, the best that a model of that kind was seen to take; else measured now on a few blank images.
+    def measure_seconds_per_image(self, trained: TrainedFold) -> float:
+        """Return the seconds of one view, the best of that architecture so far; else measured now on blank images.
 
         Raises:
-            StorageError, UnfitEnvironmentError: as `look`.
+            StorageError, UnfitEnvironmentError: as `predict_views`.
         """
-        if _kind(trained) not in self._seconds:
+        if _build_timing_key(trained) not in self._seconds:
             n_images = TIMED_IMAGES["cuda" if self.device.startswith("cuda") else "cpu"]
             blank = np.zeros((n_images, trained.image_size, trained.image_size, 3), np.uint8)
-            sights, n_in_all = [Sights(lambda start, end: blank[: end - start], [_same])], TIMED_BATCHES * n_images
+            image_views = [ImageViews(lambda start, end: blank[: end - start], [_leave_unchanged])]
             with on_threads(self.n_threads):
-                model = self.model(trained)
-                _, seconds = timed_probs(model, sights, n_in_all, device=self.device, batch_size=n_images)
-            self._seconds[_kind(trained)] = seconds
-        return self._seconds[_kind(trained)]
+                model, n_in_all = self.load_model(trained), TIMED_BATCHES * n_images
+                _, seconds = predict_and_time(model, image_views, n_in_all, device=self.device, batch_size=n_images)
+            self._seconds[_build_timing_key(trained)] = seconds
+        return self._seconds[_build_timing_key(trained)]
 
-    def fingerprint(self, split: Split) -> str:
-        """Of the images; taken once.
+    def compute_fingerprint(self, split: Split) -> str:
+        """Return the fingerprint of the images; computed once.
 
         Raises:
             DataError: images are missing.
         """
         if split not in self._fingerprints:
-            self._fingerprints[split] = self.cache.fingerprint(split)
+            self._fingerprints[split] = self.cache.compute_fingerprint(split)
         return self._fingerprints[split]
 
-    def pixels(self, split: Split, image_size: int) -> NDArray[np.uint8]:
-        """(n, C, C, 3) of the cache."""
+    def load_pixels(self, split: Split, image_size: int) -> NDArray[np.uint8]:
+        """Return (n, C, C, 3) of the pixel cache."""
 
         def report(done: int, total: int) -> None:
-            self.tell(f"decoded {done} of {total} {split} images at {image_size} px")
+            self.report_progress(f"decoded {done} of {total} {split} images at {image_size} px")
 
-        return self.cache.pixels(split, image_size, n_threads=self.n_threads, on_progress=report)
+        return self.cache.load_pixels(split, image_size, n_threads=self.n_threads, on_progress=report)
 
-    def model(self, trained: Trained) -> nn.Module:
-        """Loaded anew: nobody keeps one."""
+    def load_model(self, trained: TrainedFold) -> nn.Module:
+        """Load a fold's network; it is not kept."""
         return load_trained(trained.config, trained.weights, competition=self.competition, device=self.device)
 
-    def tell(self, line: str) -> None:
+    def report_progress(self, line: str) -> None:
         """Pass a line on, if the last one is a while ago."""
-        if self._tell is not None and time.monotonic() - self._told_s > TOLD_EVERY_S:
-            self._told_s = time.monotonic()
-            self._tell(line)
+        if time.monotonic() - self._notified_s > NOTIFY_EVERY_S:
+            self._notified_s = time.monotonic()
+            self._notify(line)
 
 
-class _Glance:
-    """One model before some images: loaded when something is not remembered, and only then."""
+class _FoldPredictions:
+    """The predictions of one fold's model, which is loaded when something is not cached, and only then."""
 
-    def __init__(self, looker: Looker, trained: Trained, split: Split, rows: Rows) -> None:
-        self._looker, self._trained, self._split, self._rows = looker, trained, split, rows
-        self._key = _key(looker, trained, split) if looker.memory.folder is not None else ""
+    def __init__(self, predictor: Predictor, trained: TrainedFold, split: Split, rows: Rows) -> None:
+        self._predictor, self._trained, self._split, self._rows = predictor, trained, split, rows
+        self._key = _build_cache_key(predictor, trained, split) if predictor.prediction_cache.folder is not None else ""
 
-    def said(self, views: Sequence[View], bounds: tuple[int, int]) -> dict[str, Said]:
-        """What the model says of the rows between these bounds, by the views' names."""
-        memory, n_images = self._looker.memory, bounds[1] - bounds[0]
+    def get_or_predict(self, views: Sequence[View], bounds: tuple[int, int]) -> dict[str, CachedPrediction]:
+        """Return the predictions of the rows between these bounds, by the views' names."""
+        cache, n_images = self._predictor.prediction_cache, bounds[1] - bounds[0]
         rows = hashlib.sha256(self._rows[slice(*bounds)].tobytes()).hexdigest()
-        keys = {view.name: digest_of([self._key, rows, view.name]) for view in views}
-        shape = (n_images, self._looker.competition.n_classes)
-        found = {name: said for name, key in keys.items() if (said := memory.recall(key, shape)) is not None}
+        keys = {view.name: compute_digest([self._key, rows, view.name]) for view in views}
+        shape = (n_images, self._predictor.competition.n_classes)
+        found = {name: own for name, key in keys.items() if (own := cache.get(key, shape)) is not None}
         new = [view for view in views if view.name not in found]
-        for name, said in self._predicted(new, bounds):
-            memory.keep(keys[name], said)
-            found[name] = said
+        for name, prediction in self._predict(new, bounds):
+            cache.put(keys[name], prediction)
+            found[name] = prediction
         return found
 
-    def _predicted(self, views: Sequence[View], bounds: tuple[int, int]) -> Iterator[tuple[str, Said]]:
+    def _predict(self, views: Sequence[View], bounds: tuple[int, int]) -> Iterator[tuple[str, CachedPrediction]]:
         if not views:
             return
         groups = [(wide, group) for wide in (False, True) if (group := [view for view in views if view.wide == wide])]
-        sights = [self._sights(group, bounds[0], wide=wide) for wide, group in groups]
+        image_views = [self._prepare_views(group, bounds[0], wide=wide) for wide, group in groups]
         done = count(bounds[0] + BATCH_SIZE, BATCH_SIZE)
-        probs, seconds = timed_probs(
+        probs, seconds = predict_and_time(
             self._model,
-            sights,
+            image_views,
             bounds[1] - bounds[0],
-            device=self._looker.device,
-            on_batch=lambda: self._tell_of(min(next(done), bounds[1])),
+            device=self._predictor.device,
+            on_batch=lambda: self._report(min(next(done), bounds[1])),
         )
         names = [view.name for _, group in groups for view in group]
-        yield from ((name, Said(said, seconds)) for name, said in zip(names, probs, strict=True))
+        yield from ((name, CachedPrediction(own, seconds)) for name, own in zip(names, probs, strict=True))
 
-    def _sights(self, views: Sequence[View], first: int, *, wide: bool) -> Sights:
+    def _prepare_views(self, views: Sequence[View], first: int, *, wide: bool) -> ImageViews:
         image_size, cached_side = self._trained.image_size, self._pixels.shape[1]
-        side = wide_side(image_size, cached_side) if wide else image_size
-        name = f"{self._split} {self._looker.fingerprint(self._split)} {cached_side}"
-        squares = self._looker.store.squares(name, self._pixels, self._rows, side)
-        return Sights(
-            lambda start, end: squares.batch(first + start, first + end),
-            [partial(_seen_through, view, side=image_size) for view in views],
+        side = compute_wide_side(image_size, cached_side) if wide else image_size
+        name = f"{self._split} {self._predictor.compute_fingerprint(self._split)} {cached_side}"
+        resized = self._predictor.image_store.get(name, self._pixels, self._rows, side)
+        return ImageViews(
+            lambda start, end: resized.get_batch(first + start, first + end),
+            [partial(_apply_view, view, side=image_size) for view in views],
         )
 
-    def _tell_of(self, n_done: int) -> None:
+    def _report(self, n_done: int) -> None:
         backbone, size = self._trained.config.model.backbone, self._trained.image_size
-        self._looker.tell(f"{backbone} at {size} px has seen {n_done} of {len(self._rows)} {self._split} images")
+        self._predictor.report_progress(
+            f"{backbone} at {size} px has seen {n_done} of {len(self._rows)} {self._split} images"
+        )
 
     @cached_property
     def _model(self) -> nn.Module:
-        return self._looker.model(self._trained)
+        return self._predictor.load_model(self._trained)
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
-        return self._looker.pixels(self._split, self._trained.image_size)
+        return self._predictor.load_pixels(self._split, self._trained.image_size)
 
 
-def wide_side(image_size: int, cached_side: int) -> int:
-    """The side W of the images that wide views take."""
+def predict_and_time(
+    model: nn.Module,
+    image_views: Sequence[ImageViews],
+    n_images: int,
+    *,
+    device: str,
+    batch_size: int = BATCH_SIZE,
+    on_batch: Callable[[], None] = lambda: None,
+) -> tuple[NDArray[np.float32], float]:
+    """Predict as `predict_views`, and return the seconds per image and view that it took.
+
+    Raises:
+        UnfitEnvironmentError: not even one image fits into memory beside the model.
+    """
+    ends = [time.perf_counter()]
+
+    def record_end() -> None:
+        ends.append(time.perf_counter())
+        on_batch()
+
+    try:
+        probs = predict_views(model, image_views, n_images, device=device, batch_size=batch_size, on_batch=record_end)
+    except torch.OutOfMemoryError as error:
+        raise UnfitEnvironmentError(
+            f"the memory of {device} does not hold a network and one image",
+            hint="free the device's memory, or leave out that trial",
+        ) from error
+    return probs, _compute_seconds_per_image(np.diff(ends), n_images, batch_size) / len(probs)
+
+
+@contextmanager
+def on_threads(n_threads: int) -> Iterator[None]:
+    """Let torch share its arithmetic among exactly that many threads, and afterwards among as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def compute_wide_side(image_size: int, cached_side: int) -> int:
+    """Return the side W of the images that wide views take."""
     return max(cached_side, round(WIDTH * image_size))
 
 
-def _seen_through(view: View, batch: Tensor, *, side: int) -> Tensor:
+def _compute_seconds_per_image(seconds: NDArray[np.float64], n_images: int, batch_size: int) -> float:
+    """Seconds per image: the median of the batches, the first of several not among them, as it warms the device up."""
+    n_batches = len(seconds)
+    sizes = np.full(n_batches, n_images / n_batches)  # where memory ran out
+    if n_batches == -(-n_images // batch_size):
+        sizes = np.minimum(batch_size, n_images - batch_size * np.arange(n_batches))
+    return float(np.median((seconds / sizes)[1 if n_batches > 1 else 0 :]))
+
+
+def _apply_view(view: View, batch: Tensor, *, side: int) -> Tensor:
     return view.apply(batch, side)
 
 
-def _same(batch: Tensor) -> Tensor:
+def _leave_unchanged(batch: Tensor) -> Tensor:
     return batch
 
 
-def _kind(trained: Trained) -> tuple[ModelConfig, int]:
+def _build_timing_key(trained: TrainedFold) -> tuple[ModelConfig, int]:
     """What the time depends on: the network without what matters in training alone, and the image size."""
     model = trained.config.model
     architecture = model.backbone.partition(".")[0]  # without the tag of its pretraining
     return replace(model, backbone=architecture, pretrained=False, dropout=0.0, drop_path=0.0), trained.image_size
 
 
-def _key(looker: Looker, trained: Trained, split: Split) -> str:
-    """Of all that a model's word on those images depends on, but for the rows and the view."""
+def _build_cache_key(predictor: Predictor, trained: TrainedFold, split: Split) -> str:
+    """Of all that a model's predictions of those images depend on, but for the rows and the view."""
     try:
-        weights = looker.memory.digest_of_file(trained.weights)
+        weights = predictor.prediction_cache.compute_file_digest(trained.weights)
     except OSError as error:
-        raise missing_weights([trained.weights]) from error
-    competition, config, image_size = looker.competition, trained.config, trained.image_size
-    cached_side = looker.cache.side(image_size)
+        raise build_missing_weights_error([trained.weights]) from error
+    competition, config, image_size = predictor.competition, trained.config, trained.image_size
+    cached_side = predictor.cache.get_cached_side(image_size)
     network = {"model": asdict(config.model), "loss": asdict(config.loss), "task": competition.task.value}
-    sizes = [image_size, cached_side, wide_side(image_size, cached_side)]
-    machine = [_device_name(looker.device), str(looker.n_threads), torch.__version__]
-    return digest_of(
+    sizes = [image_size, cached_side, compute_wide_side(image_size, cached_side)]
+    machine = [_get_device_name(predictor.device), str(predictor.n_threads), torch.__version__]
+    return compute_digest(
         [
-            RULES,
+            CACHE_VERSION,
             weights,
             json.dumps(network, sort_keys=True),
             *competition.classes,
             *map(str, sizes),
-            looker.fingerprint(split),
+            predictor.compute_fingerprint(split),
             *machine,
         ]
     )
 
 
-def _device_name(device: str) -> str:
+def _get_device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

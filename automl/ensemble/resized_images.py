@@ -1,7 +1,6 @@
 """Images at the side that models take, resized once and shared by all models of that size.
 
-Threads read and resize some batches ahead, so that no device waits for them. Not responsible for: decoding
-(automl.data.cache) or for how an image is resized (automl.data.resize).
+Threads read and resize some batches ahead, so that no device waits for them.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ KEPT = 24  # sets at once: five folds of two image sizes and their wide ones
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Squares:
+class ResizedImages:
     """(n_rows, side, side, 3) of some rows of the pixels, in batches.
 
     Attributes:
@@ -42,51 +41,53 @@ class Squares:
     batch_size: int
     pool: ThreadPoolExecutor
     n_ahead: int
-    _made: set[int] = field(default_factory=set)
+    _resized: set[int] = field(default_factory=set)
     _ahead: dict[int, Future[Images]] = field(default_factory=dict)
 
-    def batch(self, start: int, end: int) -> Images:
-        """The images from the start-th of the rows to before the end-th; the batches after them are begun."""
+    def get_batch(self, start: int, end: int) -> Images:
+        """Return the images from the start-th of the rows to before the end-th; the batches after them are begun."""
         number, n_batches = start // self.batch_size, -(-len(self.rows) // self.batch_size)
         wanted = range(number, min(number + 1 + self.n_ahead, n_batches))
-        self._forget(self._ahead.keys() - wanted)
+        self._cancel(self._ahead.keys() - wanted)
         for later in wanted:
             if later not in self._ahead:
-                self._ahead[later] = self.pool.submit(self._batch, later)
+                self._ahead[later] = self.pool.submit(self._resize_batch, later)
         first = number * self.batch_size
         return self._ahead[number].result()[start - first : end - first]
 
-    def rest(self) -> None:
-        """Give up what was begun ahead."""
-        self._forget(set(self._ahead))
+    def cancel(self) -> None:
+        """Cancel what was begun ahead."""
+        self._cancel(set(self._ahead))
 
     @property
     def bytes_in_memory(self) -> int:
+        """Of the resized images; 0 where they are in a file."""
         return 0 if self.kept is None or self.in_file else self.kept.nbytes
 
     @property
     def in_file(self) -> bool:
+        """Whether the resized images are in a file."""
         return isinstance(self.kept, np.memmap)
 
-    def _forget(self, numbers: set[int]) -> None:
+    def _cancel(self, numbers: set[int]) -> None:
         for number in numbers:
             self._ahead.pop(number).cancel()
 
-    def _batch(self, number: int) -> Images:
+    def _resize_batch(self, number: int) -> Images:
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        if self.kept is not None and number in self._made:
+        if self.kept is not None and number in self._resized:
             return np.array(self.kept[part]) if self.in_file else self.kept[part]  # here the disk is waited for
         images = self.pixels[self.rows[part]]
         if images.shape[1] == self.side:
             return images
         resized = np.empty((len(images), self.side, self.side, 3), np.uint8) if self.kept is None else self.kept[part]
         resize_into(resized, images)
-        self._made.add(number)
+        self._resized.add(number)
         return resized
 
 
-class SquareStore:
-    """The squares that were asked for lately.
+class ResizedImageStore:
+    """The resized images that were used lately.
 
     Args:
         folder: for what does not fit into memory; the files have no name and go with this process.
@@ -96,41 +97,41 @@ class SquareStore:
     def __init__(self, folder: Path, *, batch_size: int, n_threads: int) -> None:
         self._folder, self._batch_size, self._n_threads = folder, batch_size, n_threads
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="resize")
-        self._squares: dict[tuple[str, int, bytes], Squares] = {}  # the latest used is the last
+        self._sets: dict[tuple[str, int, bytes], ResizedImages] = {}  # the latest used is the last
 
-    def squares(self, name: str, pixels: Images, rows: NDArray[np.int64], side: int) -> Squares:
-        """The rows of the pixels at that side.
+    def get(self, name: str, pixels: Images, rows: NDArray[np.int64], side: int) -> ResizedImages:
+        """Return the rows of the pixels at that side.
 
         Args:
             name: unlike that of any other pixels.
         """
         key = (name, side, rows.tobytes())
-        found = self._squares.pop(key, None)
+        found = self._sets.pop(key, None)
         if found is None:
             shape = (len(rows), side, side, 3)
-            found = Squares(
+            found = ResizedImages(
                 pixels=pixels,
                 rows=rows,
                 side=side,
-                kept=None if pixels.shape[1] == side else self._room(shape),
+                kept=None if pixels.shape[1] == side else self._allocate(shape),
                 batch_size=self._batch_size,
                 pool=self._pool,
                 n_ahead=self._n_threads + 1,
             )
-        self._squares[key] = found
+        self._sets[key] = found
         return found
 
-    def _room(self, shape: tuple[int, ...]) -> Images | None:
+    def _allocate(self, shape: tuple[int, ...]) -> Images | None:
         """An array for that many images, in memory or in a file; None where neither has room."""
         n_bytes = math.prod(shape)
         self._drop_oldest(lambda kept: len(kept) >= KEPT)
         if n_bytes <= SMALL:
-            self._drop_oldest(lambda kept: sum(squares.bytes_in_memory for squares in kept) + n_bytes > IN_MEMORY)
+            self._drop_oldest(lambda kept: sum(images.bytes_in_memory for images in kept) + n_bytes > IN_MEMORY)
             return np.empty(shape, np.uint8)
-        self._drop_oldest(lambda kept: sum(squares.in_file for squares in kept) >= MAPPED)
-        return self._mapped(shape, n_bytes)
+        self._drop_oldest(lambda kept: sum(images.in_file for images in kept) >= MAPPED)
+        return self._map_file(shape, n_bytes)
 
-    def _mapped(self, shape: tuple[int, ...], n_bytes: int) -> Images | None:
+    def _map_file(self, shape: tuple[int, ...], n_bytes: int) -> Images | None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._folder) as file:
@@ -139,6 +140,6 @@ class SquareStore:
         except OSError:
             return None
 
-    def _drop_oldest(self, too_many: Callable[[list[Squares]], bool]) -> None:
-        while self._squares and too_many(list(self._squares.values())):
-            self._squares.pop(next(iter(self._squares))).rest()
+    def _drop_oldest(self, too_many: Callable[[list[ResizedImages]], bool]) -> None:
+        while self._sets and too_many(list(self._sets.values())):
+            self._sets.pop(next(iter(self._sets))).cancel()

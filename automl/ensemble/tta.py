@@ -1,9 +1,8 @@
-"""Test-time augmentation: the views of an image that a trained model is asked about, and the groups they form.
+"""Test-time augmentation: the views of an image that a trained model predicts, and the groups they form.
 
 A view acts on a batch of normalised square images on the device. Most views only permute the pixels that a model sees
 anyway; the wide ones take them from the larger squares that training crops are cut from. No view turns or mirrors
-images where that may change their label. Not responsible for: predicting (automl.ensemble.predictor) or which views are
-worth their time (automl.ensemble.selection).
+images where that may change their label.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SCALE = 1.1  # the furthest zoom that policy heavy trains with; automl.data.augm
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way to look at the same images.
+    """One transform of the same images.
 
     Attributes:
         apply: (B, 3, S, S) and S -> (B, 3, S, S); of a wide view (B, 3, W, W) and S -> (B, 3, S, S).
@@ -41,26 +40,26 @@ class View:
     wide: bool = False
 
 
-def _same(images: Tensor, side: int) -> Tensor:
+def _leave_unchanged(images: Tensor, side: int) -> Tensor:
     return images
 
 
-def _turned(images: Tensor, side: int, *, mirrored: bool, quarter_turns: int) -> Tensor:
-    seen = images.flip(-1) if mirrored else images
-    return seen.rot90(quarter_turns, (-2, -1))
+def _turn(images: Tensor, side: int, *, mirrored: bool, quarter_turns: int) -> Tensor:
+    flipped = images.flip(-1) if mirrored else images
+    return flipped.rot90(quarter_turns, (-2, -1))
 
 
-def _turned_back(images: Tensor, side: int, *, mirrored: bool, quarter_turns: int) -> Tensor:
+def _turn_back(images: Tensor, side: int, *, mirrored: bool, quarter_turns: int) -> Tensor:
     straight = images.rot90(-quarter_turns, (-2, -1))
     return straight.flip(-1) if mirrored else straight
 
 
-def _shifted(images: Tensor, side: int, *, down: int, right: int) -> Tensor:
+def _shift(images: Tensor, side: int, *, down: int, right: int) -> Tensor:
     pixels = max(1, side // SHIFT_FRACTION)
-    return _framed(images, side, top=-down * pixels, left=-right * pixels)
+    return _frame(images, side, top=-down * pixels, left=-right * pixels)
 
 
-def _framed(images: Tensor, side: int, *, top: int, left: int) -> Tensor:
+def _frame(images: Tensor, side: int, *, top: int, left: int) -> Tensor:
     """(B, 3, S, S) from that corner on, which may lie outside: there the edge is repeated."""
     import torch
 
@@ -72,71 +71,71 @@ def _framed(images: Tensor, side: int, *, top: int, left: int) -> Tensor:
     return framed
 
 
-def _cropped(images: Tensor, side: int, *, down: float, right: float) -> Tensor:
+def _crop(images: Tensor, side: int, *, down: float, right: float) -> Tensor:
     """(B, 3, S, S) of (B, 3, W, W), from the top left corner (0, 0) to the bottom right one (1, 1)."""
     room = images.shape[-1] - side
     top, left = int(room * down), int(room * right)
     return images[..., top : top + side, left : left + side]
 
 
-def _enlarged(images: Tensor, side: int) -> Tensor:
+def _enlarge(images: Tensor, side: int) -> Tensor:
     """The middle 1 / SCALE of wide images at the side S: pixels are averaged, as there are enough of them."""
     middle = round(images.shape[-1] / SCALE)
-    return _resized(_cropped(images, middle, down=0.5, right=0.5), side)
+    return _resize(_crop(images, middle, down=0.5, right=0.5), side)
 
 
-def _made_smaller(images: Tensor, side: int) -> Tensor:
+def _shrink(images: Tensor, side: int) -> Tensor:
     """The whole images at 1 / SCALE of their side, their edge repeated around them."""
     inner = min(round(side / SCALE), side - 1)
     start = -((side - inner) // 2)
-    return _framed(_resized(images, inner), side, top=start, left=start)
+    return _frame(_resize(images, inner), side, top=start, left=start)
 
 
-def _resized(images: Tensor, side: int) -> Tensor:
+def _resize(images: Tensor, side: int) -> Tensor:
     from torch.nn.functional import interpolate
 
     return interpolate(images, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
-def _dihedral_view(name: str, *, mirrored: bool, quarter_turns: int) -> View:
+def _create_dihedral_view(name: str, *, mirrored: bool, quarter_turns: int) -> View:
     return View(
         name,
-        partial(_turned, mirrored=mirrored, quarter_turns=quarter_turns),
-        partial(_turned_back, mirrored=mirrored, quarter_turns=quarter_turns),
+        partial(_turn, mirrored=mirrored, quarter_turns=quarter_turns),
+        partial(_turn_back, mirrored=mirrored, quarter_turns=quarter_turns),
     )
 
 
-def _shift_view(name: str, *, down: int = 0, right: int = 0) -> View:
-    return View(name, partial(_shifted, down=down, right=right), partial(_shifted, down=-down, right=-right))
+def _create_shift_view(name: str, *, down: int = 0, right: int = 0) -> View:
+    return View(name, partial(_shift, down=down, right=right), partial(_shift, down=-down, right=-right))
 
 
-def _crop_view(name: str, *, down: float, right: float) -> View:
-    return View(name, partial(_cropped, down=down, right=right), None, wide=True)
+def _create_crop_view(name: str, *, down: float, right: float) -> View:
+    return View(name, partial(_crop, down=down, right=right), None, wide=True)
 
 
-IDENTITY = View("identity", _same, _same)
-MIRROR = _dihedral_view("mirror", mirrored=True, quarter_turns=0)
+IDENTITY = View("identity", _leave_unchanged, _leave_unchanged)
+MIRROR = _create_dihedral_view("mirror", mirrored=True, quarter_turns=0)
 TURNS = tuple(
-    _dihedral_view(f"{'mirror-' * mirrored}rotate{90 * turns}", mirrored=mirrored, quarter_turns=turns)
+    _create_dihedral_view(f"{'mirror-' * mirrored}rotate{90 * turns}", mirrored=mirrored, quarter_turns=turns)
     for mirrored in (False, True)
     for turns in (1, 2, 3)
 )
 SHIFTS = (
-    _shift_view("up", down=-1),
-    _shift_view("down", down=1),
-    _shift_view("left", right=-1),
-    _shift_view("right", right=1),
+    _create_shift_view("up", down=-1),
+    _create_shift_view("down", down=1),
+    _create_shift_view("left", right=-1),
+    _create_shift_view("right", right=1),
 )
-SCALES = (View("larger", _enlarged, None, wide=True), View("smaller", _made_smaller, None))
+SCALES = (View("larger", _enlarge, None, wide=True), View("smaller", _shrink, None))
 CROPS = (
-    _crop_view("top-left", down=0.0, right=0.0),
-    _crop_view("top-right", down=0.0, right=1.0),
-    _crop_view("bottom-left", down=1.0, right=0.0),
-    _crop_view("bottom-right", down=1.0, right=1.0),
-    _crop_view("centre", down=0.5, right=0.5),
+    _create_crop_view("top-left", down=0.0, right=0.0),
+    _create_crop_view("top-right", down=0.0, right=1.0),
+    _create_crop_view("bottom-left", down=1.0, right=0.0),
+    _create_crop_view("bottom-right", down=1.0, right=1.0),
+    _create_crop_view("centre", down=0.5, right=0.5),
 )
 
-GROUPS: dict[str, tuple[View, ...]] = {
+TTA_GROUPS: dict[str, tuple[View, ...]] = {
     "none": (IDENTITY,),
     "flips": (IDENTITY, MIRROR),
     "dihedral": (IDENTITY, MIRROR, *TURNS),
@@ -145,26 +144,26 @@ GROUPS: dict[str, tuple[View, ...]] = {
     "crops": (IDENTITY, *CROPS),
 }
 # Views that are taken or left together, the identity not among them.
-BUNDLES: dict[str, tuple[View, ...]] = {
+VIEW_BUNDLES: dict[str, tuple[View, ...]] = {
     "mirror": (MIRROR,),
     "turns": TURNS,
     "shifts": SHIFTS,
     "scales": SCALES,
     "crops": CROPS,
 }
-VIEWS: dict[str, View] = {view.name: view for group in GROUPS.values() for view in group}
+VIEWS: dict[str, View] = {view.name: view for group in TTA_GROUPS.values() for view in group}
 MIRRORING = ("flips", "dihedral")
 AUTO = "auto"  # of each member the views that its training has shown it and that help out of fold
 
 
-def group_of(name: str, *, flips: bool) -> str:
-    """The name itself, of a group or AUTO, where a mirrored image keeps its label (flips) or may not.
+def parse_tta(name: str, *, flips: bool) -> str:
+    """Return the name itself, of a group or AUTO, where a mirrored image keeps its label (flips) or may not.
 
     Raises:
         UsageError: there is no such group, or it mirrors images where that may change the label.
     """
-    if name != AUTO and name not in GROUPS:
-        raise UsageError(f"there is no group of views '{name}'", hint=f"use one of {', '.join((AUTO, *GROUPS))}")
+    if name != AUTO and name not in TTA_GROUPS:
+        raise UsageError(f"there is no group of views '{name}'", hint=f"use one of {', '.join((AUTO, *TTA_GROUPS))}")
     if name in MIRRORING and not flips:
         raise UsageError(
             f"'{name}' mirrors images, but a mirrored image of this competition may not keep its label",
@@ -173,8 +172,8 @@ def group_of(name: str, *, flips: bool) -> str:
     return name
 
 
-def bundles_for(augment: AugmentConfig, *, flips: bool) -> tuple[str, ...]:
-    """The bundles of views that images varied by that policy have looked like in training.
+def get_trained_bundles(augment: AugmentConfig, *, flips: bool) -> tuple[str, ...]:
+    """Return the bundles of views that this augmentation policy has shown to a model in training.
 
     Source: automl.data.augmentation. Other views turn too many right predictions into wrong ones: Shanmugam et al.
     2021, Better Aggregation in Test-Time Augmentation, arXiv 2011.11156.

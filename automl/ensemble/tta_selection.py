@@ -1,8 +1,7 @@
-"""Which views help: bundles of them are taken one after the other, as long as rows out of fold score better with them.
+"""Forward selection of test-time-augmentation views on out-of-fold predictions, in bundles that go together.
 
-Each split of the rows is judged with the views that the other splits asked for, so that views that help by luck are not
-credited where they do. Not responsible for: looking (automl.ensemble.predictor) or the views themselves
-(automl.ensemble.tta).
+Each split of the rows is judged with the views that the other splits selected, so that views that help by luck are not
+credited where they do.
 
 Source: Shanmugam et al. 2021, "Better Aggregation in Test-Time Augmentation": views that help on the whole still spoil
 right predictions, so that each has to be validated.
@@ -10,135 +9,126 @@ right predictions, so that each has to be validated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.ensemble.calibration import member_temperatures
+from automl.ensemble.calibration import fit_member_temperatures
 from automl.ensemble.candidates import Member
-from automl.ensemble.crossfit import CrossFit, Floats, Voices, Weighing
-from automl.ensemble.greedy import likelihood_of
-from automl.ensemble.tta import BUNDLES, IDENTITY, bundles_for
+from automl.ensemble.crossfit import Blend, CrossFitted, Floats, Rows
+from automl.ensemble.greedy import get_log_likelihood
+from automl.ensemble.oof_predictions import OofPredictions
+from automl.ensemble.tta import IDENTITY, VIEW_BUNDLES, get_trained_bundles
 
-Merit = tuple[float, float]  # the score, greater is better, and what tells equal scores apart
+Merit = tuple[float, float]  # the score, greater is better, and what separates equal scores
 
 DISCRETE = ("label", "labels", "ranking")  # what metrics need that many blends score alike
 
 
-def shown_views(member: Member) -> tuple[str, ...]:
-    """The identity, and all views that the member's own training has shown it."""
-    return views_in(member, BUNDLES)
+def list_trained_views(member: Member) -> tuple[str, ...]:
+    """Return the identity, and all views that the member's own training has shown it."""
+    return list_bundle_views(member, VIEW_BUNDLES)
 
 
-def views_in(member: Member, bundles: Collection[str]) -> tuple[str, ...]:
-    """The identity, and the views of those of the bundles that the member's own training has shown it."""
-    own = bundles_for(member.config.augment, flips=member.competition.flips)
-    names = [view.name for bundle in BUNDLES if bundle in bundles and bundle in own for view in BUNDLES[bundle]]
+def list_bundle_views(member: Member, bundles: Collection[str]) -> tuple[str, ...]:
+    """Return the identity, and the views of those of the bundles that the member's own training has shown it."""
+    own = get_trained_bundles(member.config.augment, flips=member.competition.flips)
+    names = [
+        view.name for bundle in VIEW_BUNDLES if bundle in bundles and bundle in own for view in VIEW_BUNDLES[bundle]
+    ]
     return (IDENTITY.name, *names)
 
 
-def with_helpful_views(voices: Voices, plain: CrossFit) -> CrossFit:
-    """The cross-fit with the bundles that help."""
-    return _refitted(plain, lambda weighing, rows: _helped(voices, weighing, rows))
+def select_helpful_views(oof: OofPredictions, plain: CrossFitted[Blend]) -> CrossFitted[Blend]:
+    """Select the bundles that help, for the final blend and for that of each split."""
+    return plain.refit(lambda blend, rows: _select_forward(oof, blend, rows))
 
 
-def where_views_win(voices: Voices, plain: CrossFit, seeing: CrossFit) -> CrossFit:
-    """The cross-fit with the views of `seeing` where they win on rows that did not choose them; `plain` where nowhere.
+def keep_winning_views(
+    oof: OofPredictions, plain: CrossFitted[Blend], augmented: CrossFitted[Blend]
+) -> CrossFitted[Blend]:
+    """Keep the views of `augmented` where they win on rows that did not select them; `plain` itself where nowhere.
 
-    Each weighing is judged on the rows that it may see, by what the cross-fits say of them: so whether views are used
+    Each blend is judged on the rows that it may see, by their cross-fitted predictions: so whether views are used
     for a row is not decided by how it scores with them.
     """
-    before, after = voices.cross_fitted(plain), voices.cross_fitted(seeing)
+    before, after = oof.cross_predict(plain), oof.cross_predict(augmented)
 
-    def winner(split: int | None) -> Weighing:
-        rows = np.arange(len(plain.splits)) if split is None else np.flatnonzero(plain.splits != split)
-        fits = [fit.final if split is None else fit.of_splits[split] for fit in (plain, seeing)]
-        wins = len(rows) and _merit_of(voices, after[rows], rows) > _merit_of(voices, before[rows], rows)
-        return fits[1 if wins else 0]
+    def pick_winner(split: int | None) -> Blend:
+        rows = plain.find_other_rows(split)
+        blends = [fit.final if split is None else fit.per_split[split] for fit in (plain, augmented)]
+        wins = len(rows) and _score(oof, after[rows], rows) > _score(oof, before[rows], rows)
+        return blends[1 if wins else 0]
 
-    winners = tuple(winner(split) for split in range(len(plain.of_splits)))
-    fit = replace(plain, final=winner(None), of_splits=winners)
-    return plain if (fit.final, *winners) == (plain.final, *plain.of_splits) else fit
-
-
-def with_views(voices: Voices, plain: CrossFit, views: tuple[str, ...]) -> CrossFit:
-    """The cross-fit with the same views for every member."""
-    every = (views,) * len(voices.pool)
-    return _refitted(plain, lambda weighing, rows: _looking(voices, weighing, every, rows))
+    winners = tuple(pick_winner(split) for split in range(len(plain.per_split)))
+    fit = replace(plain, final=pick_winner(None), per_split=winners)
+    return plain if (fit.final, *winners) == (plain.final, *plain.per_split) else fit
 
 
-def with_views_left(voices: Voices, fit: CrossFit, left: Collection[str]) -> CrossFit:
-    """The cross-fit without all views but those that are left."""
-
-    def narrowed(weighing: Weighing, rows: NDArray[np.int64]) -> Weighing:
-        views = tuple(tuple(view for view in own if view in left) for own in weighing.views)
-        return weighing if views == weighing.views else _looking(voices, weighing, views, rows)
-
-    return _refitted(fit, narrowed)
+def use_views(oof: OofPredictions, plain: CrossFitted[Blend], views: tuple[str, ...]) -> CrossFitted[Blend]:
+    """Fit the blends with the same views for every member."""
+    every = (views,) * len(oof.pool)
+    return plain.refit(lambda blend, rows: _fit_with_views(oof, blend, every, rows))
 
 
-def _refitted(fit: CrossFit, refit: Callable[[Weighing, NDArray[np.int64]], Weighing]) -> CrossFit:
-    """Each weighing of the cross-fit fitted again, to the positions of the rows that it may see."""
-    everywhere = np.arange(len(fit.splits))
-    others = [np.flatnonzero(fit.splits != split) for split in range(len(fit.of_splits))]
-    of_splits = tuple(refit(weighing, rows) for weighing, rows in zip(fit.of_splits, others, strict=True))
-    return replace(fit, final=refit(fit.final, everywhere), of_splits=of_splits)
+def limit_views(oof: OofPredictions, fit: CrossFitted[Blend], left: Collection[str]) -> CrossFitted[Blend]:
+    """Fit the blends without all views but those that are left."""
+
+    def limit(blend: Blend, rows: Rows) -> Blend:
+        views = tuple(tuple(view for view in own if view in left) for own in blend.views)
+        return blend if views == blend.views else _fit_with_views(oof, blend, views, rows)
+
+    return fit.refit(limit)
 
 
-def _helped(voices: Voices, weighing: Weighing, rows: NDArray[np.int64]) -> Weighing:
-    """Forward selection of bundles on positions among the voices' rows."""
+def _select_forward(oof: OofPredictions, blend: Blend, rows: Rows) -> Blend:
+    """Forward selection of bundles on positions among the rows."""
     if not len(rows):
-        return weighing
-    left, merit = _bundles_of(voices, weighing), _merit(voices, weighing, rows)
-    taken: tuple[str, ...] = ()
+        return blend
+    left, score = _list_bundles(oof, blend), _score(oof, oof.predict(blend, rows), rows)
+    selected: tuple[str, ...] = ()
     while left:
-        tried = {name: _with_bundles(voices, weighing, (*taken, name), rows) for name in left}
-        merits = {name: _merit(voices, own, rows) for name, own in tried.items()}
-        best = max(merits, key=lambda name: merits[name])
-        if merits[best] <= merit:
+        tried = {name: _fit_with_bundles(oof, blend, (*selected, name), rows) for name in left}
+        scores = {name: _score(oof, oof.predict(own, rows), rows) for name, own in tried.items()}
+        best = max(scores, key=lambda name: scores[name])
+        if scores[best] <= score:
             break
-        weighing, merit, taken = tried[best], merits[best], (*taken, best)
+        blend, score, selected = tried[best], scores[best], (*selected, best)
         left.remove(best)
-    return weighing
+    return blend
 
 
-def _bundles_of(voices: Voices, weighing: Weighing) -> list[str]:
+def _list_bundles(oof: OofPredictions, blend: Blend) -> list[str]:
     """What the training of some member that weighs anything has shown it."""
-    configs = [voices.pool[index].config for index in weighing.members]
-    shown = {name for config in configs for name in bundles_for(config.augment, flips=voices.competition.flips)}
-    return [name for name in BUNDLES if name in shown]
+    configs = [oof.pool[index].config for index in blend.members]
+    trained = {name for config in configs for name in get_trained_bundles(config.augment, flips=oof.competition.flips)}
+    return [name for name in VIEW_BUNDLES if name in trained]
 
 
-def _with_bundles(voices: Voices, weighing: Weighing, bundles: tuple[str, ...], rows: NDArray[np.int64]) -> Weighing:
-    return _looking(voices, weighing, tuple(views_in(member, bundles) for member in voices.pool), rows)
+def _fit_with_bundles(oof: OofPredictions, blend: Blend, bundles: tuple[str, ...], rows: Rows) -> Blend:
+    return _fit_with_views(oof, blend, tuple(list_bundle_views(member, bundles) for member in oof.pool), rows)
 
 
-def _looking(
-    voices: Voices, weighing: Weighing, views: tuple[tuple[str, ...], ...], rows: NDArray[np.int64]
-) -> Weighing:
-    """The weighing with these views of each member; where it has temperatures, those of the means over views."""
-    looking = replace(weighing, views=views)
-    if not len(rows) or (weighing.temperatures == 1.0).all():
-        return looking
-    temperatures, scorer = np.ones(len(voices.pool)), voices.competition.scorer
-    for index in weighing.members:
-        said = voices.said(index, views[index])
-        temperatures[index] = member_temperatures(said[None], voices.targets, scorer, rows)[0]
-    return replace(looking, temperatures=temperatures)
+def _fit_with_views(oof: OofPredictions, blend: Blend, views: tuple[tuple[str, ...], ...], rows: Rows) -> Blend:
+    """The blend with these views of each member; where it has temperatures, those of the means over views."""
+    augmented = replace(blend, views=views)
+    if not len(rows) or (blend.temperatures == 1.0).all():
+        return augmented
+    temperatures, scorer = np.ones(len(oof.pool)), oof.competition.scorer
+    for index in blend.members:
+        probs = oof.average_views(index, views[index])
+        temperatures[index] = fit_member_temperatures(probs[None], oof.targets, scorer, rows)[0]
+    return replace(augmented, temperatures=temperatures)
 
 
-def _merit(voices: Voices, weighing: Weighing, rows: NDArray[np.int64]) -> Merit:
-    return _merit_of(voices, voices.blended(weighing, rows), rows)
+def _score(oof: OofPredictions, blended: Floats, rows: Rows) -> Merit:
+    """The calibrated score of a blend, and of a metric that many blends score alike the log likelihood as well."""
+    discrete = oof.competition.scorer.needs in DISCRETE
+    return oof.score_calibrated(blended, rows), _compute_log_likelihood(oof, blended, rows) if discrete else 0.0
 
 
-def _merit_of(voices: Voices, blended: Floats, rows: NDArray[np.int64]) -> Merit:
-    """The worth of a blend, and of a metric that many blends score alike the log loss as well."""
-    discrete = voices.competition.scorer.needs in DISCRETE
-    return voices.merit(blended, rows), _likelihood(voices, blended, rows) if discrete else 0.0
-
-
-def _likelihood(voices: Voices, blended: Floats, rows: NDArray[np.int64]) -> float:
-    said, likelihood = likelihood_of(voices.competition.scorer)(blended[None], voices.targets[rows])
-    return float(likelihood(said)[0])
+def _compute_log_likelihood(oof: OofPredictions, blended: Floats, rows: NDArray[np.int64]) -> float:
+    probs, score = get_log_likelihood(oof.competition.scorer)(blended[None], oof.targets[rows])
+    return float(score(probs)[0])

@@ -1,8 +1,7 @@
-"""What lies in a .zip archive, read where it lies: nothing is unpacked to the disk.
+"""Read the members of .zip archives in place: nothing is unpacked to the disk.
 
 A member of an archive is named as `unzip` would name it. An archive that may be made to do harm (a name that leads out,
-a few kilobytes that become gigabytes) is refused. Not responsible for: which archives a competition has
-(automl.files.listing), or archives of other kinds (automl.files.unsupported).
+a few kilobytes that become gigabytes) is refused.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from automl.errors import DataError, listed
+from automl.errors import DataError, join_names
 from automl.files.image_names import is_junk
 
 MAX_MEMBER_BYTES = 2 * 1024**3  # a table of pixels may have hundreds of megabytes, an image never
 # Text of zeros shrinks to a fiftieth, deflate can do no more than a thousandth: in between, a large one is a bomb.
 MAX_RATIO, RATIO_MATTERS_BYTES = 200, 64 * 1024**2
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA cannot be stopped at a size
+_OPEN_LOCK = threading.Lock()
 
 
 class Archive:
@@ -34,15 +34,15 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._zip = _opened(path)
-        self._members = _checked_members(path, self._zip.infolist())
+        self._zip = _open_zip(path)
+        self._members = _index_members(path, self._zip.infolist())
         self.names = tuple(self._members)
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
     def read(self, name: str, *, at_most: int | None = None) -> bytes:
-        """The bytes of a member, checked by its checksum; its first ones where at_most is given.
+        """Read a member and check its checksum; its first bytes where at_most is given.
 
         Raises:
             DataError: there is no such member, or it is encrypted, damaged, too large, or compressed in another way.
@@ -50,7 +50,7 @@ class Archive:
         member = self._members.get(name)
         if member is None:
             raise DataError(
-                f"{self.path.name} has no member {listed([name])}", hint="restore the archive as it was downloaded"
+                f"{self.path.name} has no member {join_names([name])}", hint="restore the archive as it was downloaded"
             )
         _require_readable(self.path, name, member)
         n_bytes = member.file_size + 1 if at_most is None else at_most  # never -1: it would not stop at the size
@@ -66,14 +66,14 @@ class Archive:
             RuntimeError,
             NotImplementedError,
         ) as error:
-            raise _damaged(self.path, name, error) from error
+            raise _make_damaged_error(self.path, name, error) from error
         if at_most is None and len(content) != member.file_size:
-            raise _damaged(self.path, name, EOFError(f"{len(content)} of {member.file_size} bytes"))
+            raise _make_damaged_error(self.path, name, EOFError(f"{len(content)} of {member.file_size} bytes"))
         return content
 
 
 def open_archive(path: Path) -> Archive:
-    """The archive at path, opened once in this process until the file changes.
+    """Open the archive at path, once in this process until the file changes.
 
     Raises:
         DataError: it is no .zip archive that can be read.
@@ -81,33 +81,30 @@ def open_archive(path: Path) -> Archive:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
+        raise _make_unreadable_error(path, getattr(error, "strerror", None) or str(error)) from error
     if not stat.S_ISREG(status.st_mode):
-        raise _unreadable(path, "it is no file")
-    with _OPENING:
-        return _kept_open(path, status.st_size, status.st_mtime_ns, os.getpid())
-
-
-_OPENING = threading.Lock()
+        raise _make_unreadable_error(path, "it is no file")
+    with _OPEN_LOCK:
+        return _open_cached(path, status.st_size, status.st_mtime_ns, os.getpid())
 
 
 @lru_cache(maxsize=32)
-def _kept_open(path: Path, size: int, changed_ns: int, pid: int) -> Archive:
-    """The arguments tell a changed file, and a forked process, which must not share a position in the file."""
+def _open_cached(path: Path, size: int, changed_ns: int, pid: int) -> Archive:
+    """Open an archive; a changed file or a forked process, which must not share a file position, opens it anew."""
     return Archive(path)
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except UnicodeDecodeError as error:
-        raise _unreadable(path, "names in it are not UTF-8 text") from error
+        raise _make_unreadable_error(path, "names in it are not UTF-8 text") from error
     except Exception as error:  # a damaged directory of members makes it trip over anything
-        raise _unreadable(path, str(error) or type(error).__name__) from error
+        raise _make_unreadable_error(path, str(error) or type(error).__name__) from error
 
 
-def _checked_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    named = ((_safe_name(path, member), member) for member in members if _is_file(member))
+def _index_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    named = ((_normalize_name(path, member), member) for member in members if _is_file(member))
     return {name: member for name, member in named if not any(is_junk(part) for part in name.split("/"))}
 
 
@@ -115,24 +112,24 @@ def _is_file(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and not stat.S_ISLNK(member.external_attr >> 16)
 
 
-def _safe_name(path: Path, member: zipfile.ZipInfo) -> str:
-    """The path of a member with slashes.
+def _normalize_name(path: Path, member: zipfile.ZipInfo) -> str:
+    """Return the path of a member with slashes.
 
     Raises:
         DataError: it is absolute, leads out of the archive or holds a NUL.
     """
-    name = _text_of_name(member).replace("\\", "/")  # as Windows' own tools write it
+    name = _decode_name(member).replace("\\", "/")  # as Windows' own tools write it
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or "\0" in name or not parts:
         raise DataError(
-            f"{path.name} holds a member whose name leads out of it: {listed([name])}",
+            f"{path.name} holds a member whose name leads out of it: {join_names([name])}",
             hint="download the archive again from the competition's page",
         )
     return "/".join(parts)
 
 
-def _text_of_name(member: zipfile.ZipInfo) -> str:
-    """Many tools write UTF-8 without saying so; zipfile then takes the bytes for code page 437.
+def _decode_name(member: zipfile.ZipInfo) -> str:
+    """Decode a member's name: many tools write UTF-8 without a flag, and zipfile takes the bytes for code page 437.
 
     Source: APPNOTE.TXT 6.3.10, appendix D (bit 11 of the flags says that a name is UTF-8).
     """
@@ -157,16 +154,18 @@ def _require_readable(path: Path, name: str, member: zipfile.ZipInfo) -> None:
         problem = f"would grow from {member.compress_size} to {member.file_size} bytes, as a bomb does"
     else:
         return
-    raise DataError(f"{path.name}: member {listed([name])} {problem}", hint=f"unpack {path.name} beside it")
+    raise DataError(f"{path.name}: member {join_names([name])} {problem}", hint=f"unpack {path.name} beside it")
 
 
-def _damaged(path: Path, name: str, error: Exception) -> DataError:
+def _make_damaged_error(path: Path, name: str, error: Exception) -> DataError:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return DataError(f"{path.name}: member {listed([name])} is damaged ({reason})", hint="download the archive again")
-
-
-def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
-        f"{listed([path.name])} is no archive that can be read: {' '.join(reason.split())}",
+        f"{path.name}: member {join_names([name])} is damaged ({reason})", hint="download the archive again"
+    )
+
+
+def _make_unreadable_error(path: Path, reason: str) -> DataError:
+    return DataError(
+        f"{join_names([path.name])} is no archive that can be read: {' '.join(reason.split())}",
         hint="download it again, or unpack it beside itself and move it away",
     )

@@ -1,7 +1,7 @@
-"""Which image an id names.
+"""Find the image that an id names.
 
 An id is never joined to a path: it either names an image that was found, or nothing, so that no id can lead out of the
-folder. Not responsible for: finding the images (automl.files.images).
+folder.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from automl.errors import listed
-from automl.files.addresses import COLOUR_SETS, colours_address
-from automl.files.image_names import below_archive, folder_of, is_image_name, split_folder, without_suffix
+from automl.errors import join_names
+from automl.files.addresses import COLOUR_SETS, build_colour_address
+from automl.files.image_formats import IMAGE_SUFFIXES
+from automl.files.image_names import get_folder, get_split_folder, is_image_name, strip_archive, strip_suffix
 
-FORMAT_ORDER = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # what is read first and surest
 THUMBNAIL = "_thumbnail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """What ids name: for each id an image, or None where it is missing or ambiguous.
+class MatchedImages:
+    """The image of each id, or None where it is missing or ambiguous.
 
     Attributes:
         ambiguous: "id (file, file)".
@@ -36,7 +36,7 @@ class Joined:
 
 
 class ImageLookup:
-    """Finds the image that an id names, in the first of several sets of images that has one.
+    """Find the image that an id names, in the first of several sets of images that has one.
 
     An id is a path from the competition's folder or in an archive, else a path below the training or test folder, else
     one below any folder, or a file name; each of them with its extension, else without. The first folders of a path
@@ -49,24 +49,24 @@ class ImageLookup:
     def __init__(self, *pools: Iterable[str]) -> None:
         self._pools = [_Pool(pool) for pool in pools if pool]
 
-    def candidates(self, image_id: str) -> list[str]:
-        """The images that the id names; more than one where it is ambiguous."""
-        return self._found(image_id)[0]
+    def find(self, image_id: str) -> list[str]:
+        """Return the images that the id names; more than one where it is ambiguous."""
+        return self._find_with_note(image_id)[0]
 
-    def join(self, image_ids: Sequence[str]) -> Joined:
-        """The image of each id."""
-        found = [self._found(image_id) for image_id in image_ids]
+    def match(self, image_ids: Sequence[str]) -> MatchedImages:
+        """Match each id to its image."""
+        found = [self._find_with_note(image_id) for image_id in image_ids]
         pairs = [(image_id, names) for image_id, (names, _) in zip(image_ids, found, strict=True)]
         notes = Counter(note for names, note in found if note is not None and len(names) == 1)
-        return Joined(
+        return MatchedImages(
             names=tuple(names[0] if len(names) == 1 else None for _, names in pairs),
             missing=tuple(image_id for image_id, names in pairs if not names),
-            ambiguous=tuple(f"{image_id} ({listed(names)})" for image_id, names in pairs if len(names) > 1),
+            ambiguous=tuple(f"{image_id} ({join_names(names)})" for image_id, names in pairs if len(names) > 1),
             notes=tuple(f"{note} ({n} ids)" if n > 1 else f"{note} (1 id)" for note, n in notes.items()),
         )
 
-    def _found(self, image_id: str) -> tuple[list[str], str | None]:
-        wanted = _composed(image_id.strip())
+    def _find_with_note(self, image_id: str) -> tuple[list[str], str | None]:
+        wanted = _normalize(image_id.strip())
         for pool in self._pools:
             names, note = pool.find(wanted)
             if names:
@@ -74,7 +74,7 @@ class ImageLookup:
         while wanted.count("/") > 1 and ".." not in wanted:  # one folder at least must be right
             wanted = wanted.partition("/")[2]
             for pool in self._pools:
-                names, note = pool.at_path(wanted)
+                names, note = pool.find_at_path(wanted)
                 if names:
                     return names, note
         return [], None
@@ -97,39 +97,39 @@ class _Index:
 
 
 class _Pool:
-    """A set of images, indexed in the ways that were asked for so far."""
+    """A set of images, indexed lazily by path, name and stem."""
 
     def __init__(self, images: Iterable[str]) -> None:
         self._images = tuple(images)
         self._index_of_endings: dict[int, _Index] = {}
 
     def find(self, wanted: str) -> tuple[list[str], str | None]:
-        """The images by that name, and a note where a choice was made."""
+        """Return the images by that name, and a note where a choice was made."""
         if is_image_name(wanted):
             for index in (self._paths, self._below, self._names):
                 if found := index[wanted]:
-                    return _chosen(found, wanted)
-        stem = without_suffix(wanted)
+                    return _choose(found, wanted)
+        stem = strip_suffix(wanted)
         if "/" in stem:
             found = self._path_stems[stem] or self._below_stems[stem]
-            return _chosen(found or self._endings(wanted.count("/"))[wanted], wanted)
+            return _choose(found or self._index_endings(wanted.count("/"))[wanted], wanted)
         found = self._stems[stem]
         thumbnails = self._stems[stem + THUMBNAIL] if self._has_thumbnails and stem else []
         if thumbnails:
             note = f"images: {THUMBNAIL} files taken where there is a full image of the same name" if found else None
-            return _chosen(thumbnails, wanted)[0], note
-        return _chosen(found or self._colours[stem], wanted)
+            return _choose(thumbnails, wanted)[0], note
+        return _choose(found or self._colours[stem], wanted)
 
-    def at_path(self, wanted: str) -> tuple[list[str], str | None]:
-        """The images at that path from the competition's folder, with or without extension."""
-        return _chosen(self._paths[wanted] or self._path_stems[without_suffix(wanted)], wanted)
+    def find_at_path(self, wanted: str) -> tuple[list[str], str | None]:
+        """Return the images at that path from the competition's folder, with or without extension."""
+        return _choose(self._paths[wanted] or self._path_stems[strip_suffix(wanted)], wanted)
 
-    def _endings(self, n_folders: int) -> _Index:
-        """Images by their names and that many folders before them, with and without extension."""
+    def _index_endings(self, n_folders: int) -> _Index:
+        """Index images by their names and that many folders before them, with and without extension."""
         if n_folders not in self._index_of_endings:
             ends = [("/".join(path.split("/")[-n_folders - 1 :]), image) for path, image in self._composed]
-            bare = [(without_suffix(end), image) for end, image in ends]
-            self._index_of_endings[n_folders] = _Index([*ends, *bare])
+            stems = [(strip_suffix(end), image) for end, image in ends]
+            self._index_of_endings[n_folders] = _Index([*ends, *stems])
         return self._index_of_endings[n_folders]
 
     @cached_property
@@ -138,23 +138,23 @@ class _Pool:
 
     @cached_property
     def _composed(self) -> list[tuple[str, str]]:
-        return [(_composed(image), image) for image in self._images]
+        return [(_normalize(image), image) for image in self._images]
 
     @cached_property
     def _below_each_folder(self) -> list[tuple[str, str]]:
         depth_of: dict[str, int] = {}
         pairs = []
         for path, image in self._composed:
-            folder = folder_of(path)
+            folder = get_folder(path)
             if folder not in depth_of:
-                depth_of[folder] = len(split_folder(path))
+                depth_of[folder] = len(get_split_folder(path))
             pairs.append((path[depth_of[folder] :], image))
         return pairs
 
     @cached_property
     def _inner_paths(self) -> list[tuple[str, str]]:
         """Paths from the folder, and for members of archives also those from the archive."""
-        inner = ((below_archive(path), path, image) for path, image in self._composed if ".zip/" in path.lower())
+        inner = ((strip_archive(path), path, image) for path, image in self._composed if ".zip/" in path.lower())
         return [*self._composed, *((below, image) for below, path, image in inner if below != path)]
 
     @cached_property
@@ -163,7 +163,7 @@ class _Pool:
 
     @cached_property
     def _path_stems(self) -> _Index:
-        return _Index((without_suffix(path), image) for path, image in self._inner_paths)
+        return _Index((strip_suffix(path), image) for path, image in self._inner_paths)
 
     @cached_property
     def _below(self) -> _Index:
@@ -171,7 +171,7 @@ class _Pool:
 
     @cached_property
     def _below_stems(self) -> _Index:
-        return _Index((without_suffix(path), image) for path, image in self._below_each_folder)
+        return _Index((strip_suffix(path), image) for path, image in self._below_each_folder)
 
     @cached_property
     def _names(self) -> _Index:
@@ -179,18 +179,18 @@ class _Pool:
 
     @cached_property
     def _stems(self) -> _Index:
-        return _Index((without_suffix(path.rpartition("/")[2]), image) for path, image in self._composed)
+        return _Index((strip_suffix(path.rpartition("/")[2]), image) for path, image in self._composed)
 
     @cached_property
     def _colours(self) -> _Index:
-        return _Index(_colour_images(self._composed))
+        return _Index(_find_colour_images(self._composed))
 
 
-def _colour_images(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(id, address) of the images that have a file for each colour and nothing else, such as x_red.png."""
+def _find_colour_images(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return (id, address) of the images that have a file for each colour and nothing else, such as x_red.png."""
     seen: dict[tuple[str, str], set[str]] = {}
     for _, image in pairs:
-        stem = without_suffix(image)
+        stem = strip_suffix(image)
         before, _, colour = stem.rpartition("_")
         if before and colour in COLOUR_SETS[-1]:
             seen.setdefault((before, image[len(stem) :]), set()).add(colour)
@@ -201,46 +201,46 @@ def _colour_images(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         if found == set(colours)
     ]
     return [
-        (_composed(before.rpartition("/")[2]), colours_address(f"{before}_", colours, after))
+        (_normalize(before.rpartition("/")[2]), build_colour_address(f"{before}_", colours, after))
         for before, colours, after in whole
     ]
 
 
-def _chosen(found: list[str], wanted: str) -> tuple[list[str], str | None]:
-    """The images left of several when files go before members of archives, and common formats before others."""
+def _choose(found: list[str], wanted: str) -> tuple[list[str], str | None]:
+    """Choose among several images: files before members of archives, preferred formats before others."""
     if len(found) < 2:
-        return found, _colours_note(found)
+        return found, _describe_colours(found)
     note = None
-    files = [name for name in found if below_archive(name) == name]
+    files = [name for name in found if strip_archive(name) == name]
     if files and len(files) < len(found):
         found, note = files, "images: files taken where an archive has an image of the same name"
-    formats = {name: _format_rank(name, wanted) for name in found}
+    formats = {name: _rank_format(name, wanted) for name in found}
     best = [name for name in found if formats[name] == min(formats.values())]
     if len(best) < len(found):
         other = next(name for name in found if formats[name] != formats[best[0]])
-        note = f"images: {_suffix(best[0])} taken where there is a {_suffix(other)} of the same name"
-    return best, note or _colours_note(best)
+        note = f"images: {_get_suffix(best[0])} taken where there is a {_get_suffix(other)} of the same name"
+    return best, note or _describe_colours(best)
 
 
-def _colours_note(names: Sequence[str]) -> str | None:
+def _describe_colours(names: Sequence[str]) -> str | None:
     if len(names) != 1 or "{" not in names[0]:
         return None
-    colours = next((colours for colours in COLOUR_SETS if colours_address("", colours, "") in names[0]), None)
+    colours = next((colours for colours in COLOUR_SETS if build_colour_address("", colours, "") in names[0]), None)
     if colours is None:
         return None
     rule = ", half of the yellow added to red and to green" if "yellow" in colours else ""
     return f"images: a gray file for each colour ({', '.join(colours)}), together one RGB image{rule}"
 
 
-def _format_rank(name: str, wanted: str) -> int:
-    """The lowest is taken: the extension that was asked for, in any case, then the commoner ones."""
-    suffix = _suffix(name)
-    return -1 if wanted.lower().endswith(suffix) else FORMAT_ORDER.index(suffix)
+def _rank_format(name: str, wanted: str) -> int:
+    """Rank the format of a file: the wanted extension first, in any case, then the preferred ones."""
+    suffix = _get_suffix(name)
+    return -1 if wanted.lower().endswith(suffix) else IMAGE_SUFFIXES.index(suffix)
 
 
-def _suffix(name: str) -> str:
+def _get_suffix(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def _composed(text: str) -> str:
+def _normalize(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)

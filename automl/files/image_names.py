@@ -1,18 +1,18 @@
-"""What the name of a file tells: whether it is an image, and of which part of the competition.
+"""Tell from a file's name whether it is an image, and whether it is of the training or the test set.
 
 A name is a path from the competition's folder with slashes, whether it leads through folders or through an archive.
-Not responsible for: what is on the disk (automl.files.listing) or what an id names (automl.files.image_index).
 """
 
 from __future__ import annotations
 
 import re
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+from automl.files.image_formats import IMAGE_SUFFIXES
+
 # What macOS and Windows leave behind, and our own runs; hidden names are skipped too.
 SKIPPED_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "automl_runs"})
 ARCHIVE_SUFFIX = ".zip"
-PART_WORD = re.compile(
+SPLIT_WORD = re.compile(
     r"(?:^|[^a-zA-Z]|(?<=[a-z])(?=T))((?i:train|test))"
 )  # as in seg_train and ImagesTest, not latest
 
@@ -23,57 +23,57 @@ def is_image_name(name: str) -> bool:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder of that name is none of the competition's."""
+    """Whether a file or folder is hidden, or left by an operating system or by automl's own runs."""
     return name.startswith(".") or name in SKIPPED_NAMES
 
 
-def without_suffix(name: str) -> str:
-    """The name without its image extension; other dots stay."""
+def strip_suffix(name: str) -> str:
+    """Return the name without its image extension; other dots stay."""
     stem, dot, suffix = name.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
 
 
-def folder_of(name: str) -> str:
-    """The path of the folder that a file lies in, with its slash, or "" at the top."""
+def get_folder(name: str) -> str:
+    """Return the path of the folder that a file lies in, with its slash, or "" at the top."""
     return name[: name.rfind("/") + 1]
 
 
-def split_folder(name: str) -> str:
-    """The path of the training or test folder that an image lies below, with its slash, or "" where there is none."""
-    return "".join(f"{folder}/" for folder in name.split("/")[: _depth_of_part(name)])
+def get_split_folder(name: str) -> str:
+    """Return the path of the training or test folder above an image, with its slash, or "" where there is none."""
+    return "".join(f"{folder}/" for folder in name.split("/")[: _count_split_folders(name)])
 
 
-def part_of(name: str) -> str:
-    """ "train", "test" or "other": by the first folder on the way that begins so, or at the top has such a word."""
-    depth = _depth_of_part(name)
-    return _word_of_part(name.split("/")[depth - 1]) if depth else "other"
+def get_split(name: str) -> str:
+    """Return "train", "test" or "other", by the first folder that begins so or, at the top, has such a word."""
+    depth = _count_split_folders(name)
+    return _find_split_word(name.split("/")[depth - 1]) if depth else "other"
 
 
-def is_of_test(name: str) -> bool:
-    """Whether a table or document is called as one of the test: test.csv, sales_test2.csv, but not latest.csv."""
-    return _word_of_part(name) == "test"
+def is_test_name(name: str) -> bool:
+    """Whether a table or document is named as one of the test: test.csv, sales_test2.csv, but not latest.csv."""
+    return _find_split_word(name) == "test"
 
 
-def below_archive(name: str) -> str:
-    """The path that a member has inside its archive; the name itself of what lies in no archive."""
+def strip_archive(name: str) -> str:
+    """Return the path that a member has inside its archive; the name itself of what lies in no archive."""
     folders = name.lower().split("/")[:-1]
     depth = next((depth for depth, folder in enumerate(folders, 1) if folder.endswith(ARCHIVE_SUFFIX)), 0)
     return "/".join(name.split("/")[depth:])
 
 
-def _depth_of_part(name: str) -> int:
-    """How many folders lead to the training or test folder and into it; 0 where there is none.
+def _count_split_folders(name: str) -> int:
+    """Count the folders down to the training or test folder, itself included; 0 where there is none.
 
     Below the top the word must come first: a folder such as toy_train is a class there.
     """
     at_top = True
     for depth, folder in enumerate(name.split("/")[:-1], 1):
-        if folder.lower().startswith(("train", "test")) or (at_top and PART_WORD.search(folder)):
+        if folder.lower().startswith(("train", "test")) or (at_top and SPLIT_WORD.search(folder)):
             return depth
         at_top = at_top and folder.lower().endswith(ARCHIVE_SUFFIX)
     return 0
 
 
-def _word_of_part(name: str) -> str:
-    match = PART_WORD.search(name)
+def _find_split_word(name: str) -> str:
+    match = SPLIT_WORD.search(name)
     return match[1].lower() if match else "other"

@@ -1,7 +1,6 @@
-"""What a competition's folder holds, by name: its files in one pass, and the archives at its top.
+"""List a competition's folder: its files in one pass, and the archives at its top.
 
-Only names are looked at, and links never lead out of the folder. Not responsible for: which of the files are images
-(automl.files.images) or tables (automl.files.tables).
+Only names are read, and links never lead out of the folder.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from automl.errors import DataError, listed
+from automl.errors import DataError, join_names
 from automl.files.archives import Archive, open_archive
 from automl.files.image_names import ARCHIVE_SUFFIX, is_junk
 
-Wanted = Callable[[str], bool]
+NameFilter = Callable[[str], bool]
 FIRST_OF_SPLIT = ".z01"  # beside a .zip that cannot be opened without it
 
 
-def walk(root: Path, wanted: Wanted) -> Iterator[str]:
-    """The paths below root of the files that are wanted by name, with slashes, in no order; litter is left out.
+def walk(root: Path, wanted: NameFilter) -> Iterator[str]:
+    """Iterate over the paths below root of the files that are wanted by name, with slashes, in no order.
 
     Raises:
         DataError: a folder cannot be read, or a link to a wanted file or to a folder leads out of root.
@@ -27,7 +26,7 @@ def walk(root: Path, wanted: Wanted) -> Iterator[str]:
     waiting = [""]
     while waiting:
         below = waiting.pop()
-        for entry in _entries(root / below):
+        for entry in _list_entries(root / below):
             if is_junk(entry.name):
                 continue
             if entry.is_symlink():
@@ -39,13 +38,15 @@ def walk(root: Path, wanted: Wanted) -> Iterator[str]:
                 yield below + entry.name
 
 
-def top_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """The names of the files at the top of root that end so, in any case, in sorted order; litter is left out.
+def list_top_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """List the files at the top of root that end in one of the suffixes, in any case, sorted.
 
     Raises:
         DataError: the folder cannot be read, or one of these files is a link that leads out of it.
     """
-    entries = (entry for entry in _entries(root) if not is_junk(entry.name) and entry.name.lower().endswith(suffixes))
+    entries = (
+        entry for entry in _list_entries(root) if not is_junk(entry.name) and entry.name.lower().endswith(suffixes)
+    )
     return sorted(
         entry.name
         for entry in entries
@@ -53,19 +54,19 @@ def top_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
     )
 
 
-def top_archives(root: Path) -> list[Archive]:
-    """The .zip archives at the top of root, by name, but parts of a split one and damaged ones that are unpacked.
+def open_top_archives(root: Path) -> list[Archive]:
+    """Open the .zip archives at the top of root; parts of split ones, and damaged but unpacked ones, are left out.
 
     Raises:
         DataError: an archive cannot be read, and nothing by its name without .zip lies beside it.
     """
-    names = top_files(root, (ARCHIVE_SUFFIX,))
-    split = {name[: -len(FIRST_OF_SPLIT)].lower() for name in top_files(root, (FIRST_OF_SPLIT,))}
-    opened = (_opened(root, name) for name in names if name[: -len(ARCHIVE_SUFFIX)].lower() not in split)
+    names = list_top_files(root, (ARCHIVE_SUFFIX,))
+    split = {name[: -len(FIRST_OF_SPLIT)].lower() for name in list_top_files(root, (FIRST_OF_SPLIT,))}
+    opened = (_open_unless_unpacked(root, name) for name in names if name[: -len(ARCHIVE_SUFFIX)].lower() not in split)
     return [archive for archive in opened if archive is not None]
 
 
-def _opened(root: Path, name: str) -> Archive | None:
+def _open_unless_unpacked(root: Path, name: str) -> Archive | None:
     try:
         return open_archive(root / name)
     except DataError:
@@ -74,7 +75,7 @@ def _opened(root: Path, name: str) -> Archive | None:
         raise
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _list_entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -93,7 +94,7 @@ def _is_file_inside(root: Path, relative: str, is_wanted: bool) -> bool:
     is_file = is_wanted and target.is_file()
     if (is_file or target.is_dir()) and not target.is_relative_to(root):
         raise DataError(
-            f"{listed([relative])} is a link that leads out of {root}, to {target}",
+            f"{join_names([relative])} is a link that leads out of {root}, to {target}",
             hint="put the files themselves into the folder",
         )
     return is_file

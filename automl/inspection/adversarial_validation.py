@@ -1,7 +1,7 @@
-"""How well two kinds of images can be told apart by a few numbers of each.
+"""Adversarial validation: measure how well a linear model separates two sets of images by a few features.
 
-Asked of a linear model, which answers at once: what such a one can tell apart, a network can as well; what it cannot,
-a network may. Not responsible for: which numbers, or what follows from the answer (automl.inspection.inspection).
+What a linear model separates, a network separates as well; what it does not, a network may.
+See also: automl.inspection.inspection, which extracts the features.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from sklearn.preprocessing import StandardScaler
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-MIN_ASKED = 40  # images of a kind; below that an area under the curve says nothing
-PARTS = 5  # of which one is held out after the other
+MIN_IMAGES = 40  # images of each set; below that an AUC says nothing
+N_FOLDS = 5
 RIDGE = 0.01  # of the images; features have spread 1
-CLEAR = 0.7  # area under the curve from which on two kinds are plainly different
-SLIGHT = 0.55
-SURE = 2.5  # errors away; by chance alone 2 in 100 are, as an error from five parts is uncertain itself
+CLEAR_AUC = 0.7  # from here on two sets clearly differ
+SLIGHT_AUC = 0.55
+N_ERRORS = 2.5  # standard errors above chance; by chance 2 in 100 are, as an error from five folds is uncertain
 
 
-class Told(NamedTuple):
-    """How well two kinds of images can be told apart: 0.5 not at all, 1 always.
+class Separability(NamedTuple):
+    """How separable two sets of images are: AUC 0.5 not at all, 1 perfectly.
 
     Attributes:
-        auc: area under the ROC curve, the mean over five parts that were each held out.
+        auc: area under the ROC curve, the mean over five held-out folds.
         error: its standard error.
     """
 
@@ -41,61 +41,62 @@ class Told(NamedTuple):
     @property
     def is_slight(self) -> bool:
         """Whether it is beyond chance."""
-        return self.auc >= SLIGHT and self.auc - SURE * self.error > 0.5
+        return self.auc >= SLIGHT_AUC and self.auc - N_ERRORS * self.error > 0.5
 
     @property
     def is_clear(self) -> bool:
-        return self.auc >= CLEAR and self.auc - SURE * self.error > SLIGHT
+        """Whether it is far beyond chance."""
+        return self.auc >= CLEAR_AUC and self.auc - N_ERRORS * self.error > SLIGHT_AUC
 
     def __str__(self) -> str:
         return f"{self.auc:.2f} +- {self.error:.2f}"
 
 
-def told_apart(features: Floats, is_other: Numbers, units: Numbers) -> Told | None:
-    """How well the rows of one kind are told from those of the other; None where they are too few, or all alike.
+def measure_separability(features: Floats, is_other: Numbers, units: Numbers) -> Separability | None:
+    """Return how well the rows of two sets are separated; None where they are too few, or all alike.
 
     Args:
         features: (n, n_features).
-        is_other: (n,) of 0 and 1, the kinds.
+        is_other: (n,) of 0 and 1, the set of each row.
         units: (n,) numbers; rows with the same one are held out together, as what they share would be learned.
     """
     # Squares are given as well, since a network is no linear model either.
-    both = np.concatenate([features, features**2], axis=1)
-    few = np.bincount(is_other, minlength=2).min() < MIN_ASKED or len(np.unique(units)) < PARTS
-    if few or (both.std(axis=0) < 1e-9).all():
+    extended = np.concatenate([features, features**2], axis=1)
+    is_too_few = np.bincount(is_other, minlength=2).min() < MIN_IMAGES or len(np.unique(units)) < N_FOLDS
+    if is_too_few or (extended.std(axis=0) < 1e-9).all():
         return None
-    areas = _areas(both, is_other, units)
-    if len(areas) < PARTS:
+    aucs = _cross_validate_aucs(extended, is_other, units)
+    if len(aucs) < N_FOLDS:
         return None
-    auc = float(np.mean(areas))
-    return Told(auc, max(_error_of_auc(auc, is_other), _error_of_mean(areas)))
+    auc = float(np.mean(aucs))
+    return Separability(auc, max(_compute_auc_error(auc, is_other), _compute_mean_error(aucs)))
 
 
-def _areas(features: Floats, is_other: Numbers, units: Numbers) -> list[float]:
-    """Of each part that has both kinds; its own, as a part with more of one kind is judged by who saw less of it.
+def _cross_validate_aucs(features: Floats, is_other: Numbers, units: Numbers) -> list[float]:
+    """Return the AUC of each fold that has both sets; each fold's own, as folds differ in their balance.
 
     Ridge regression ranks as logistic regression does, and is solved in one step.
     """
     model = make_pipeline(StandardScaler(), Ridge(alpha=RIDGE * len(is_other)))
-    areas = []
-    for rest, held in GroupKFold(PARTS).split(features, is_other, units):
-        if len(np.unique(is_other[held])) == len(np.unique(is_other[rest])) == 2:
-            order = model.fit(features[rest], is_other[rest]).predict(features[held])
-            areas.append(float(roc_auc_score(is_other[held], order)))
-    return areas
+    aucs = []
+    for train_rows, test_rows in GroupKFold(N_FOLDS).split(features, is_other, units):
+        if len(np.unique(is_other[test_rows])) == len(np.unique(is_other[train_rows])) == 2:
+            ranking = model.fit(features[train_rows], is_other[train_rows]).predict(features[test_rows])
+            aucs.append(float(roc_auc_score(is_other[test_rows], ranking)))
+    return aucs
 
 
-def _error_of_mean(areas: list[float]) -> float:
-    """Standard error of a cross-validated mean, whose parts share what they were trained on.
+def _compute_mean_error(aucs: list[float]) -> float:
+    """Return the standard error of a cross-validated mean, whose folds share training rows.
 
     Source: Nadeau and Bengio 2003, Inference for the Generalization Error, section 3, the corrected resampled t-test.
     """
-    held = 1.0 / len(areas)
-    return float(np.sqrt((held + held / (1.0 - held)) * np.var(areas, ddof=1)))
+    test_fraction = 1.0 / len(aucs)
+    return float(np.sqrt((test_fraction + test_fraction / (1.0 - test_fraction)) * np.var(aucs, ddof=1)))
 
 
-def _error_of_auc(auc: float, is_other: Numbers) -> float:
-    """Standard error without any training; five parts that agree by chance claim no less.
+def _compute_auc_error(auc: float, is_other: Numbers) -> float:
+    """Return the standard error without any training; five folds that agree by chance claim no less.
 
     Source: Hanley and McNeil 1982, The Meaning and Use of the Area under a ROC Curve, equation 2.
     """

@@ -1,61 +1,64 @@
-"""A competition ready to be trained on: its folder read, its images looked at once, duplicates held together.
+"""Read a competition's folder, survey its images once, and clean it for training.
 
-Not responsible for: what a folder means (automl.readers.read) or what is seen in an image (automl.data.survey).
+See also: automl.readers.read reads the folder, automl.data.survey the images.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from automl.data.cleaning import refined
+from automl.data.cleaning import clean_competition
 from automl.data.competition import Competition
 from automl.data.survey import Survey, survey_images
+from automl.errors import Notify
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 
-Note = Callable[[str], None]
-TOLD_EVERY_S = 10.0
+PROGRESS_INTERVAL_S = 10.0
 
 
-def prepare_competition(folder: Path, asked: Asked, *, cache: Path, n_threads: int, note: Note) -> Competition:
-    """The competition in a folder without what cannot be used; each thing that was understood is noted.
+def prepare_competition(
+    folder: Path, settings: CompetitionSettings, *, cache: Path, n_threads: int, notify: Notify
+) -> Competition:
+    """Return the competition in a folder without unusable images; notify of each inference.
 
     Args:
-        cache: where the look at the images is kept.
+        cache: folder that keeps the survey of the images.
 
     Raises:
-        AutomlError: the folder, its files or what was asked do not fit.
+        AutomlError: the folder, its files or the settings do not fit.
     """
-    competition, survey = look_at(folder, asked, cache=cache, n_threads=n_threads, note=note)
-    usable = refined(competition, survey, skip_broken=asked.skip_broken)
+    competition, survey = survey_competition(folder, settings, cache=cache, n_threads=n_threads, notify=notify)
+    usable = clean_competition(competition, survey, skip_broken=settings.skip_broken)
     for line in usable.evidence[len(competition.evidence) :]:
-        note(line)
+        notify(line)
     return usable
 
 
-def look_at(folder: Path, asked: Asked, *, cache: Path, n_threads: int, note: Note) -> tuple[Competition, Survey]:
-    """The competition in a folder as its names and tables have it, and one look at every image.
+def survey_competition(
+    folder: Path, settings: CompetitionSettings, *, cache: Path, n_threads: int, notify: Notify
+) -> tuple[Competition, Survey]:
+    """Return the competition as its names and tables have it, and the survey of every image.
 
     Raises:
-        AutomlError: the folder, its tables or what was asked do not fit.
+        AutomlError: the folder, its tables or the settings do not fit.
     """
-    competition = read_competition(folder, asked)
+    competition = read_competition(folder, settings)
     for line in competition.evidence:
-        note(line)
-    return competition, survey_images(competition, cache, n_threads=n_threads, on_progress=_Ticker(note))
+        notify(line)
+    return competition, survey_images(competition, cache, n_threads=n_threads, on_progress=_ProgressLines(notify))
 
 
-class _Ticker:
-    """Tells of a long look now and then."""
+class _ProgressLines:
+    """Notify of a long survey's progress every PROGRESS_INTERVAL_S."""
 
-    def __init__(self, note: Note) -> None:
-        self._note = note
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
         self._last = time.monotonic()
 
     def __call__(self, n_done: int, n_images: int) -> None:
         now = time.monotonic()
-        if now - self._last >= TOLD_EVERY_S and n_done < n_images:
+        if now - self._last >= PROGRESS_INTERVAL_S and n_done < n_images:
             self._last = now
-            self._note(f"looked at {n_done} of {n_images} images")
+            self._notify(f"looked at {n_done} of {n_images} images")

@@ -1,7 +1,4 @@
-"""What to search, from what was measured of a competition's images: sizes, augmentation, balance; what not to trust.
-
-Not responsible for: the measurements (automl.inspection.inspection).
-"""
+"""Recommend what to search from an inspection: image sizes, augmentation, class balance; warn of shift and leaks."""
 
 from __future__ import annotations
 
@@ -10,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from automl.files.tables import counted
-from automl.inspection.adversarial_validation import Told
-from automl.inspection.inspection import Inspection, readable_rows
-from automl.tasks import Task
+from automl.files.tables import format_count
+from automl.inspection.adversarial_validation import Separability
+from automl.inspection.inspection import Inspection, find_readable_rows
 
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384)  # 384: more pays for a few competitions only, and dearly
 FIRST_STAGE = 0.6  # of the last size; about the quarter to half of the pixels of fast.ai's progressive resizing
@@ -21,33 +17,33 @@ FEW_IMAGES = 2_000  # below, strong augmentation is worth trying
 UNBALANCED = 10  # times as many images as the rarest class has
 
 
-class Suggestion(NamedTuple):
-    """Something to do, as it would be typed, and what speaks for it."""
+class Recommendation(NamedTuple):
+    """A flag or action, and the reason for it."""
 
     what: str
     why: str
 
 
-def suggestions_of(inspection: Inspection) -> list[Suggestion]:
-    """What to search, and why."""
+def recommend(inspection: Inspection) -> list[Recommendation]:
+    """Return recommendations for a search, each with its reason."""
     return [
-        *_of_broken(inspection),
-        *_of_sizes(inspection),
-        *_of_augmentation(inspection),
-        *_of_balance(inspection),
-        *_of_shift(inspection),
+        *_recommend_for_broken(inspection),
+        *_recommend_sizes(inspection),
+        *_recommend_augmentation(inspection),
+        *_recommend_balance(inspection),
+        *_warn_of_shift(inspection),
     ]
 
 
-def _of_broken(inspection: Inspection) -> list[Suggestion]:
+def _recommend_for_broken(inspection: Inspection) -> list[Recommendation]:
     n_broken = len(inspection.survey.train.problems) + len(inspection.survey.test.problems)
-    why = f"{counted(n_broken, 'image')} cannot be decoded, and a search stops at them otherwise"
-    return [Suggestion("--skip-broken, or whole images in their place", why)] if n_broken else []
+    why = f"{format_count(n_broken, 'image')} cannot be decoded, and a search stops at them otherwise"
+    return [Recommendation("--skip-broken, or whole images in their place", why)] if n_broken else []
 
 
-def _of_sizes(inspection: Inspection) -> list[Suggestion]:
+def _recommend_sizes(inspection: Inspection) -> list[Recommendation]:
     facts = inspection.survey.train
-    rows = readable_rows(facts)
+    rows = find_readable_rows(facts)
     if len(rows) == 0:
         return []
     side = float(np.median(np.minimum(facts.widths[rows], facts.heights[rows])))
@@ -55,46 +51,54 @@ def _of_sizes(inspection: Inspection) -> list[Suggestion]:
     first = min(SIZES, key=lambda size: abs(size - FIRST_STAGE * last))
     sizes = f"{first}-{last},{last}" if first < last else f"{last}"
     why = f"the shorter side of the median image has {side:.0f} px"
-    return [Suggestion(f"--choices resize={sizes}", why)]
+    return [Recommendation(f"--choices resize={sizes}", why)]
 
 
-def _of_augmentation(inspection: Inspection) -> list[Suggestion]:
-    competition, mirrored, turned = inspection.competition, inspection.mirrored, inspection.turned
-    if mirrored is None or turned is None:
+def _recommend_augmentation(inspection: Inspection) -> list[Recommendation]:
+    competition, mirror, rotation = (
+        inspection.competition,
+        inspection.mirror_separability,
+        inspection.rotation_separability,
+    )
+    if mirror is None or rotation is None:
         return []
     if not competition.flips:
-        return [Suggestion("--choices augment=none,light,photometric", "a mirrored image may have another label")]
-    if mirrored.is_slight:
-        why = f"mirror images look unlike these (AUC {mirrored}): something has a side, as text and digits have"
-        return [Suggestion("--no-flips, unless you know better", why)]
-    if not turned.is_slight:
-        why = f"turned images look like these (AUC {turned}): nothing is up"
-        return [Suggestion("--choices augment=dihedral,light", why)]
+        return [Recommendation("--choices augment=none,light,photometric", "a mirrored image may have another label")]
+    if mirror.is_slight:
+        why = f"mirror images look unlike these (AUC {mirror}): something has a side, as text and digits have"
+        return [Recommendation("--no-flips, unless you know better", why)]
+    if not rotation.is_slight:
+        why = f"turned images look like these (AUC {rotation}): nothing is up"
+        return [Recommendation("--choices augment=dihedral,light", why)]
     few = len(competition.image_ids) < FEW_IMAGES
     policies = "light,medium,heavy" if few else "light,medium"
-    why = f"images have an up (AUC {turned}) but no side (AUC {mirrored})"
-    return [Suggestion(f"--choices augment={policies}", f"{why}; there are {len(competition.image_ids)} of them")]
+    why = f"images have an up (AUC {rotation}) but no side (AUC {mirror})"
+    return [Recommendation(f"--choices augment={policies}", f"{why}; there are {len(competition.image_ids)} of them")]
 
 
-def _of_balance(inspection: Inspection) -> list[Suggestion]:
+def _recommend_balance(inspection: Inspection) -> list[Recommendation]:
     numbers = [n_images for _, n_images in inspection.counts if n_images]
-    if inspection.competition.task is Task.REGRESSION or not numbers or max(numbers) < UNBALANCED * min(numbers):
+    if (
+        not inspection.competition.task.target_kind.has_classes
+        or not numbers
+        or max(numbers) < UNBALANCED * min(numbers)
+    ):
         return []
     why = f"the most frequent class has {max(numbers)} images, the rarest {min(numbers)}"
-    return [Suggestion("--space recipe, which asks class_sampling and class_weights", why)]
+    return [Recommendation("--space recipe, which asks class_sampling and class_weights", why)]
 
 
-def _of_shift(inspection: Inspection) -> list[Suggestion]:
+def _warn_of_shift(inspection: Inspection) -> list[Recommendation]:
     found = []
-    shifts: Sequence[tuple[str, Told | None]] = (
+    shifts: Sequence[tuple[str, Separability | None]] = (
         ("files", inspection.shift_in_files),
         ("pixels", inspection.shift_in_pixels),
     )
-    for name, told in shifts:
-        if told is not None and told.is_clear:
-            why = f"{name} tell training from test images (AUC {told})"
-            found.append(Suggestion("trust the validation score less", why))
-    if inspection.label_in_files is not None and inspection.label_in_files.is_clear:
-        why = f"they tell the label (AUC {inspection.label_in_files}), perhaps by how the images were collected"
-        found.append(Suggestion("look at sizes and bytes of the files", why))
+    for name, separability in shifts:
+        if separability is not None and separability.is_clear:
+            why = f"{name} tell training from test images (AUC {separability})"
+            found.append(Recommendation("trust the validation score less", why))
+    if inspection.label_leak is not None and inspection.label_leak.is_clear:
+        why = f"they tell the label (AUC {inspection.label_leak}), perhaps by how the images were collected"
+        found.append(Recommendation("look at sizes and bytes of the files", why))
     return found

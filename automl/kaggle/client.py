@@ -1,4 +1,4 @@
-"""Kaggle's official client, as two commands use it: sign in, hand in, ask for a score, fetch a bundle.
+"""Wrap Kaggle's official client: sign in, submit, get a score, download a competition.
 
 The one file that imports the package `kaggle`, an optional dependency, and only when somebody signs in. Not responsible
 for: what its errors mean (automl.kaggle.refusals) or what is made of its answers (submitting, downloading).
@@ -17,22 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import UnfitEnvironmentError
-from automl.kaggle.credentials import secrets_of_environment
-from automl.kaggle.refusals import TransientError, told_plainly
+from automl.kaggle.credentials import list_environment_secrets
+from automl.kaggle.refusals import TransientError, translate_errors
 
 PENDING, COMPLETE, ERROR = "pending", "complete", "error"
-N_RECENT = 50  # submissions among which one is looked for
-REQUESTS = "kagglesdk.competitions.types.competition_api_service"
+PAGE_SIZE = 50  # submissions among which one is looked for
+REQUEST_MODULE = "kagglesdk.competitions.types.competition_api_service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A submission as Kaggle has it; scores are None until they are published.
+    """A submission as Kaggle lists it; scores are None until they are published.
 
     Attributes:
         status: PENDING, COMPLETE or ERROR.
         error: why it could not be scored.
-        made: when, in UTC.
+        submitted_at: when, in UTC.
     """
 
     ref: int
@@ -41,20 +41,20 @@ class Submission:
     private_score: float | None = None
     error: str | None = None
     message: str = ""
-    made: datetime | None = None
+    submitted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """How many submissions may still be made now, and how many were made today."""
+class SubmissionLimits:
+    """How many submissions may still be made, and how many were made today."""
 
     n_left: int
     n_today: int
-    in_total: bool
+    limited_by_total: bool
 
 
 class Kaggle:
-    """Somebody's access to Kaggle.
+    """A signed-in Kaggle client.
 
     Every method raises an AutomlError where Kaggle, the network or the client fails, and prints nothing.
     """
@@ -62,91 +62,91 @@ class Kaggle:
     def __init__(self, api: Any) -> None:
         self._api = api
 
-    def allowance(self, slug: str) -> Allowance | None:
-        """What is left for today; None where Kaggle does not tell."""
-        with self._plainly(slug):
+    def get_submission_limits(self, slug: str) -> SubmissionLimits | None:
+        """Get how many submissions are left; None where Kaggle does not say."""
+        with self._translate_errors(slug):
             limits = self._api.competition_get_submission_limits(slug)
         n_left, n_today, n_total = limits.num_allowed_now, limits.num_today, limits.num_total
         if not n_left and not n_total:  # all are zero for who has not joined
             return None
-        return Allowance(n_left=n_left, n_today=n_today, in_total=limits.limited_by_total)
+        return SubmissionLimits(n_left=n_left, n_today=n_today, limited_by_total=limits.limited_by_total)
 
     def submit_file(self, slug: str, path: Path, message: str) -> int | None:
-        """Hand in a file; the submission's number, or None where Kaggle tells none."""
-        with self._plainly(slug):
+        """Submit a file; return the submission's number, or None where Kaggle gives none."""
+        with self._translate_errors(slug):
             answer = self._api.competition_submit(str(path), message, slug, quiet=True)
-        # A failed upload is told by this text alone: the client prints the cause and raises nothing.
+        # A failed upload shows in this text alone: the client prints the cause and raises nothing.
         if answer.message == self._api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
             raise TransientError(
-                f"the upload of {path.name} failed: nothing was handed in",
+                f"the upload of {path.name} failed: nothing was submitted",
                 hint="check the network, then run the same command again",
             )
         return answer.ref or None
 
     def submit_notebook(self, slug: str, kernel: str, version: int, *, output: str, message: str) -> int | None:
-        """Hand in what a version of a notebook has written; the submission's number."""
-        with self._plainly(slug):
+        """Submit the output of a notebook's version; return the submission's number."""
+        with self._translate_errors(slug):
             answer = self._api.competition_submit_code(output, message, slug, kernel, version, quiet=True)
         return answer.ref or None
 
-    def submission(self, slug: str, ref: int) -> Submission:
-        """How a submission fares; asked once.
+    def get_submission(self, slug: str, ref: int) -> Submission:
+        """Get the status of a submission, in one request.
 
-        The client's own method is new in kaggle 2.2.5 and tries for minutes, untold; what it calls is older.
+        The client's own method is new in kaggle 2.2.5 and tries for minutes without a word; what it calls is older.
         """
-        with self._plainly(slug), self._api.build_kaggle_client() as client:
-            request = importlib.import_module(REQUESTS).ApiGetSubmissionRequest()
+        with self._translate_errors(slug), self._api.build_kaggle_client() as client:
+            request = importlib.import_module(REQUEST_MODULE).ApiGetSubmissionRequest()
             request.ref = ref
-            return _submission_of(client.competitions.competition_api_client.get_submission(request))
+            return _parse_submission(client.competitions.competition_api_client.get_submission(request))
 
-    def recent(self, slug: str) -> list[Submission]:
-        """The last submissions, the newest first."""
-        with self._plainly(slug):
-            answers = self._api.competition_submissions(slug, page_size=N_RECENT) or []
-            return [_submission_of(answer) for answer in answers if answer is not None]
+    def list_submissions(self, slug: str) -> list[Submission]:
+        """List the last submissions, the newest first."""
+        with self._translate_errors(slug):
+            answers = self._api.competition_submissions(slug, page_size=PAGE_SIZE) or []
+            return [_parse_submission(answer) for answer in answers if answer is not None]
 
     def download(self, slug: str, folder: Path, *, check_room: Callable[[int], None]) -> Path:
-        """Fetch a competition's bundle into a folder, or the rest of it; the archive's path.
+        """Download a competition's archive into a folder, or the rest of it; return its path.
 
         Args:
             check_room: gets the bundle's size in bytes before any of it is fetched.
         """
-        fetch, screen, shows = self._api.download_file, sys.stdout, sys.stderr.isatty()
+        fetch, stdout, shows_progress = self._api.download_file, sys.stdout, sys.stderr.isatty()
 
         def checked(response: Any, outfile: str, *args: Any, **kwargs: Any) -> None:
-            with contextlib.redirect_stdout(screen):  # unlike the client, it may speak
+            with contextlib.redirect_stdout(stdout):  # unlike the client, it may print
                 check_room(int(response.headers.get("Content-Length") or 0))
-            with _transfer(Path(outfile)):
+            with _guard_transfer(Path(outfile)):
                 fetch(response, outfile, *args, **kwargs)
 
         self._api.download_file = checked
         try:
-            with self._plainly(slug, progress=shows):
-                self._api.competition_download_files(slug, path=str(folder), force=False, quiet=not shows)
+            with self._translate_errors(slug, progress=shows_progress):
+                self._api.competition_download_files(slug, path=str(folder), force=False, quiet=not shows_progress)
         finally:
             self._api.download_file = fetch
-        return _bundle_in(folder, slug)
+        return _find_bundle(folder, slug)
 
-    def _plainly(self, slug: str, *, progress: bool = False) -> Any:
-        kept = self._api.config_values
-        secrets = (*secrets_of_environment(), *(str(kept[name]) for name in ("key", "token") if kept.get(name)))
-        return told_plainly(slug, secrets=secrets, progress=progress)
+    def _translate_errors(self, slug: str, *, progress: bool = False) -> Any:
+        config = self._api.config_values
+        secrets = (*list_environment_secrets(), *(str(config[name]) for name in ("key", "token") if config.get(name)))
+        return translate_errors(slug, secrets=secrets, progress=progress)
 
 
 def sign_in(slug: str) -> Kaggle:
-    """Access to Kaggle with the credentials that its client finds.
+    """Sign in to Kaggle with the credentials that its client finds.
 
     Raises:
         UnfitEnvironmentError: the client is not installed, or there are no credentials that Kaggle accepts.
         TransientError: Kaggle cannot be reached.
     """
-    with told_plainly(slug, secrets=secrets_of_environment()):
-        api = _client_class()()
+    with translate_errors(slug, secrets=list_environment_secrets()):
+        api = _import_client()()
         api.authenticate()
         return Kaggle(api)
 
 
-def _client_class() -> Any:
+def _import_client() -> Any:
     try:
         return importlib.import_module("kaggle.api.kaggle_api_extended").KaggleApi
     except ModuleNotFoundError as error:
@@ -160,8 +160,8 @@ def _client_class() -> Any:
 
 
 @contextlib.contextmanager
-def _transfer(archive: Path) -> Iterator[None]:
-    """Around the bytes themselves, which another server sends: what it refuses is no refusal of Kaggle's.
+def _guard_transfer(archive: Path) -> Iterator[None]:
+    """Turn failures of a download's bytes into TransientError: they come from a storage server, not from Kaggle.
 
     Raises:
         TransientError: they broke off; what has come is kept, unless it may be something else.
@@ -171,30 +171,30 @@ def _transfer(archive: Path) -> Iterator[None]:
     except OSError as error:  # as those of requests are
         if getattr(error, "response", None) is None:
             raise
-        raise _broken_off(archive) from error
+        raise _make_transfer_error(archive) from error
     except ValueError as error:  # another size: kaggle 2.2.4 may have written an error's page over the bytes
         archive.unlink(missing_ok=True)
-        raise _broken_off(archive) from error
+        raise _make_transfer_error(archive) from error
 
 
-def _broken_off(archive: Path) -> TransientError:
+def _make_transfer_error(archive: Path) -> TransientError:
     return TransientError(f"the transfer of {archive.name} broke off", hint="run the same command again to go on")
 
 
-def _submission_of(answer: Any) -> Submission:
+def _parse_submission(answer: Any) -> Submission:
     return Submission(
         ref=int(answer.ref),
         status=str(answer.status.name).lower(),
-        public_score=_number(answer.public_score),
-        private_score=_number(answer.private_score),
+        public_score=_parse_score(answer.public_score),
+        private_score=_parse_score(answer.private_score),
         error=" ".join((answer.error_description or "").split()) or None,
         message=answer.description or "",
-        made=answer.date.replace(tzinfo=UTC) if answer.date else None,
+        submitted_at=answer.date.replace(tzinfo=UTC) if answer.date else None,
     )
 
 
-def _number(text: str | None) -> float | None:
-    """A score, which Kaggle sends as text; None for none."""
+def _parse_score(text: str | None) -> float | None:
+    """Parse a score, which Kaggle sends as text; None where there is none."""
     try:
         score = float(text or "")
     except ValueError:
@@ -202,8 +202,8 @@ def _number(text: str | None) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _bundle_in(folder: Path, slug: str) -> Path:
-    """The file that the client has put into the folder: it takes the ending from the address of the download."""
+def _find_bundle(folder: Path, slug: str) -> Path:
+    """Find the downloaded archive; the client takes its ending from the address of the download."""
     found = sorted(path for path in folder.glob(f"{slug}.*") if path.suffix != ".kaggle-partial")
     if not found:
         raise TransientError(f"Kaggle sent no bundle for {slug}", hint="run the same command again later")

@@ -1,7 +1,6 @@
-"""Where Kaggle's client looks for credentials, and what to say where it finds none that are accepted.
+"""Find where Kaggle's client takes its credentials from, and explain missing or refused ones.
 
-Files are only asked whether they are there: what is in them is the client's business. Not responsible for: signing in
-(automl.kaggle.client).
+Only the presence of files is checked: what is in them is the client's business.
 """
 
 from __future__ import annotations
@@ -13,53 +12,55 @@ from pathlib import Path
 from automl.errors import UnfitEnvironmentError
 
 # Source: kaggle 2.2.4, KaggleApi.authenticate; kagglesdk 0.1.37, get_access_token_from_env.
-PLACES = (
+CREDENTIAL_PLACES = (
     "KAGGLE_API_TOKEN",
     "~/.kaggle/access_token",
     "KAGGLE_USERNAME with KAGGLE_KEY",
     "kaggle.json",
     "~/.kaggle/credentials.json of kaggle auth login",
 )
-HOW_TO = (
+CREDENTIALS_HINT = (
     "make a token at https://www.kaggle.com/settings/api and put it into KAGGLE_API_TOKEN or ~/.kaggle/access_token, "
     "or run kaggle auth login"
 )
 HIDDEN = "***"
 
 
-def found_places() -> tuple[str, ...]:
-    """Those of the places that hold something, in the order in which the client tries them."""
-    return tuple(place for place, is_there in zip(PLACES, _presences(), strict=True) if is_there)
+def find_credentials() -> tuple[str, ...]:
+    """Return the places that hold credentials, in the order in which the client tries them."""
+    return tuple(place for place, is_there in zip(CREDENTIAL_PLACES, _check_places(), strict=True) if is_there)
 
 
-def missing_credentials() -> UnfitEnvironmentError:
-    """What to say when the client has signed in with nothing."""
-    found = found_places()
+def make_missing_credentials_error() -> UnfitEnvironmentError:
+    """Build the error for a client that has signed in without credentials."""
+    found = find_credentials()
     if found:
-        return refused_credentials()
-    return UnfitEnvironmentError(f"there are no credentials for Kaggle: no {', no '.join(PLACES)}", hint=HOW_TO)
+        return make_refused_credentials_error()
+    return UnfitEnvironmentError(
+        f"there are no credentials for Kaggle: no {', no '.join(CREDENTIAL_PLACES)}", hint=CREDENTIALS_HINT
+    )
 
 
-def refused_credentials() -> UnfitEnvironmentError:
-    """What to say when Kaggle does not know who asks."""
-    found = found_places()
-    whose = f" of {' or '.join(found)}" if found else ""
-    return UnfitEnvironmentError(f"Kaggle does not accept the credentials{whose}", hint=HOW_TO)
+def make_refused_credentials_error() -> UnfitEnvironmentError:
+    """Build the error for credentials that Kaggle does not accept."""
+    found = find_credentials()
+    origin = f" of {' or '.join(found)}" if found else ""
+    return UnfitEnvironmentError(f"Kaggle does not accept the credentials{origin}", hint=CREDENTIALS_HINT)
 
 
-def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret in it hidden."""
+def hide_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Replace every secret in a text by asterisks."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
 
 
-def secrets_of_environment() -> tuple[str, ...]:
-    """What the environment holds that nobody may read."""
+def list_environment_secrets() -> tuple[str, ...]:
+    """List the secrets in the environment."""
     return tuple(filter(None, (os.environ.get(name) for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"))))
 
 
-def _presences() -> tuple[bool, ...]:
+def _check_places() -> tuple[bool, ...]:
     home = Path("~/.kaggle").expanduser()
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     legacy_folders = (os.environ.get("KAGGLE_CONFIG_DIR") or home, Path(config).expanduser() / "kaggle")

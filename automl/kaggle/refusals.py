@@ -1,7 +1,4 @@
-"""What Kaggle's client raises, prints or exits with, turned into one line and a hint.
-
-Not responsible for: what a scorer says of a submission's content (automl.kaggle.submitting).
-"""
+"""Translate what Kaggle's client raises, prints or exits with into one line and a hint."""
 
 from __future__ import annotations
 
@@ -13,21 +10,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from automl.errors import AutomlError, StorageError, UnfitEnvironmentError, UsageError
-from automl.kaggle.credentials import missing_credentials, refused_credentials, without_secrets
-from automl.kaggle.slugs import page_of
+from automl.kaggle.credentials import hide_secrets, make_missing_credentials_error, make_refused_credentials_error
+from automl.kaggle.slugs import build_page_url
 
-LONGEST_REASON = 300  # letters; a platform in trouble may answer with a whole page
+MAX_REASON_LENGTH = 300  # letters; a platform in trouble may answer with a whole page
 _QUERY = re.compile(r"\?[^\s'\")]*")  # of an address: uploads and downloads are signed in it
 _NOTEBOOKS_ONLY = re.compile(r"notebook|kernel|code competition", re.IGNORECASE)
 _ALLOWANCE = re.compile(r"allowance|limit|midnight|per day|daily", re.IGNORECASE)
 
 
 class UnclearError(UnfitEnvironmentError):
-    """There is no answer that can be read: what was asked for may be done, or not."""
+    """The answer cannot be read: what was requested may be done, or not."""
 
 
 class TransientError(UnclearError):
-    """The network or Kaggle cannot serve at this moment; the same question may have an answer later."""
+    """The network or Kaggle cannot serve at this moment; the same request may succeed later."""
 
 
 class NotFoundError(UsageError):
@@ -35,8 +32,8 @@ class NotFoundError(UsageError):
 
 
 @contextlib.contextmanager
-def told_plainly(slug: str, *, secrets: Sequence[str] = (), progress: bool = False) -> Iterator[None]:
-    """Around every use of the client: what it prints goes nowhere, what it raises becomes an AutomlError.
+def translate_errors(slug: str, *, secrets: Sequence[str] = (), progress: bool = False) -> Iterator[None]:
+    """Silence Kaggle's client, and turn whatever it raises into an AutomlError.
 
     Args:
         progress: leave standard error to it, for its bar.
@@ -57,40 +54,41 @@ def told_plainly(slug: str, *, secrets: Sequence[str] = (), progress: bool = Fal
         except AutomlError:
             raise
         except SystemExit as error:  # how the client ends where it has no credentials
-            raise missing_credentials() from error
+            raise make_missing_credentials_error() from error
         except Exception as error:  # the client lets through whatever its libraries raise
-            raise _refusal(error, slug, secrets) from error
+            raise _translate(error, slug, secrets) from error
 
 
-def _refusal(error: Exception, slug: str, secrets: Sequence[str]) -> AutomlError:
-    status = _status_of(error)
-    reason = _reason(error, secrets)
+def _translate(error: Exception, slug: str, secrets: Sequence[str]) -> AutomlError:
+    status = _get_status(error)
+    reason = _get_reason(error, secrets)
     if status is not None:
-        return _refusal_of_status(status, reason, slug)
+        return _translate_status(status, reason, slug)
     of_network = type(error).__module__.partition(".")[0] in ("requests", "urllib3")
     if of_network or isinstance(error, ConnectionError | TimeoutError):
         hint = "check the network, then run the same command again"
         return TransientError(f"Kaggle cannot be reached ({type(error).__name__})", hint=hint)
     if isinstance(error, OSError):
-        hint = "mend the permissions" if error.errno != errno.ENOSPC else "free some space"
+        hint = "fix the permissions" if error.errno != errno.ENOSPC else "free some space"
         return StorageError(f"Kaggle's client met an error: {reason}", hint=f"{hint}, then run the same command again")
-    hint = "pip install --upgrade 'automl[kaggle]', or do it by hand at " + page_of(slug)
+    hint = "pip install --upgrade 'automl[kaggle]', or do it by hand at " + build_page_url(slug)
     return UnclearError(f"Kaggle's client failed: {type(error).__name__}: {reason}", hint=hint)
 
 
-def _refusal_of_status(status: int, reason: str, slug: str) -> AutomlError:
+def _translate_status(status: int, reason: str, slug: str) -> AutomlError:
     match status:
         case 401:
-            return refused_credentials()
+            return make_refused_credentials_error()
         case 403:
             return UnfitEnvironmentError(
                 f"Kaggle denies access to {slug}: {reason}",
-                hint=f"join the competition and accept its rules at {page_of(slug, 'rules')}; check its name too",
+                hint=f"join the competition and accept its rules at {build_page_url(slug, 'rules')}; "
+                "check its name too",
             )
         case 404:
             return NotFoundError(
                 f"Kaggle does not find it for {slug}: {reason}",
-                hint=f"check the name at {page_of(slug)}, and that the competition is open to this",
+                hint=f"check the name at {build_page_url(slug)}, and that the competition is open to this",
             )
         case 429:
             hint = "wait some minutes, then run the same command again"
@@ -99,11 +97,11 @@ def _refusal_of_status(status: int, reason: str, slug: str) -> AutomlError:
             hint = "run the same command again later"
             return TransientError(f"Kaggle has trouble at this moment ({status}): {reason}", hint=hint)
         case _:
-            return _refusal_of_content(reason, slug)
+            return _translate_bad_request(reason, slug)
 
 
-def _refusal_of_content(reason: str, slug: str) -> AutomlError:
-    """What a 400 means: only its words tell.
+def _translate_bad_request(reason: str, slug: str) -> AutomlError:
+    """Translate status 400 by the words of its reason.
 
     Source: Kaggle/kaggle-cli, issues 400, 414, 419: not joined, wrong name, allowance used.
     """
@@ -115,27 +113,27 @@ def _refusal_of_content(reason: str, slug: str) -> AutomlError:
         )
     if _ALLOWANCE.search(reason):
         return UnfitEnvironmentError(problem, hint="run the same command again after midnight UTC")
-    return UsageError(problem, hint=f"check that you have joined the competition at {page_of(slug)}")
+    return UsageError(problem, hint=f"check that you have joined the competition at {build_page_url(slug)}")
 
 
-def _status_of(error: Exception) -> int | None:
-    """The status of an answer; where it says success, the code that its JSON holds."""
+def _get_status(error: Exception) -> int | None:
+    """Return the status of a response; where it is a success, the code in its JSON."""
     response = getattr(error, "response", None)
     if response is None:  # never by its truth: a response is false for every refusal
         return None
     status = int(response.status_code)
-    return status if status >= 400 else int(_body(response).get("code", status))
+    return status if status >= 400 else int(_parse_body(response).get("code", status))
 
 
-def _reason(error: Exception, secrets: Sequence[str]) -> str:
-    """What the platform says, else what the client says: one line without secrets and signatures."""
-    body = _body(getattr(error, "response", None))
-    said = body.get("message") or (body.get("error") if isinstance(body.get("error"), str) else None)
-    text = " ".join(str(said or error or type(error).__name__).split())
-    return without_secrets(_QUERY.sub("", text), secrets)[:LONGEST_REASON]
+def _get_reason(error: Exception, secrets: Sequence[str]) -> str:
+    """Return Kaggle's message, else the client's: one line without secrets and signatures."""
+    body = _parse_body(getattr(error, "response", None))
+    message = body.get("message") or (body.get("error") if isinstance(body.get("error"), str) else None)
+    text = " ".join(str(message or error or type(error).__name__).split())
+    return hide_secrets(_QUERY.sub("", text), secrets)[:MAX_REASON_LENGTH]
 
 
-def _body(response: Any) -> dict[str, Any]:
+def _parse_body(response: Any) -> dict[str, Any]:
     try:
         document = response.json()
     except Exception:  # no response, no JSON, or a stream that is closed

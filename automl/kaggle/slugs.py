@@ -1,7 +1,4 @@
-"""Which of Kaggle's competitions is meant: its slug, as it stands in the address of its page.
-
-Not responsible for: what is known of a competition by that name (automl.readers.known_competitions).
-"""
+"""Resolve which Kaggle competition is meant: its slug, as in the address of its page."""
 
 from __future__ import annotations
 
@@ -10,21 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl.errors import UsageError
-from automl.readers.known_competitions import known_folder
+from automl.readers.known_competitions import find_known_competition
 
 SITE = "https://www.kaggle.com"
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
-_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?kaggle\.com/(?:c|competitions)/([^/?#]+)")
-_UNDERSTOOD = re.compile(r"competition: (\S+), ")  # what automl.readers.read says of it
+_PAGE_URL = re.compile(r"(?:https?://)?(?:www\.)?kaggle\.com/(?:c|competitions)/([^/?#]+)")
+_SLUG_IN_EVIDENCE = re.compile(r"competition: (\S+), ")  # as automl.readers.read writes it
 
 
-def slug_of(text: str) -> str:
-    """The slug that a user gives, by itself or as the address of the competition's page.
+def parse_slug(text: str) -> str:
+    """Parse a competition's slug, given by itself or as the address of its page.
 
     Raises:
         UsageError: it is none.
     """
-    address = _ADDRESS.match(text.strip())
+    address = _PAGE_URL.match(text.strip())
     slug = address[1] if address else text.strip()
     if not _SLUG.fullmatch(slug):
         raise UsageError(
@@ -34,23 +31,23 @@ def slug_of(text: str) -> str:
     return slug
 
 
-def slug_of_study(root: Path, evidence: Sequence[str], asked: str | None) -> tuple[str, str]:
-    """The slug of a study's competition and where it is from, in words.
+def resolve_slug(root: Path, evidence: Sequence[str], given: str | None) -> tuple[str, str]:
+    """Return the slug of a study's competition and its source, in words.
 
     Args:
         root: the competition's folder.
-        evidence: what was understood when the study was begun.
-        asked: what the user says now.
+        evidence: that of the competition when the study was begun.
+        given: what the user gives now.
 
     Raises:
-        UsageError: nobody says it, and the folder's name cannot be one.
+        UsageError: it is not given, and the folder's name cannot be one.
     """
-    if asked is not None:
-        return slug_of(asked), "as asked"
-    understood = [found[1] for line in evidence if (found := _UNDERSTOOD.match(line))]
-    if understood:
-        return understood[0], "as the study has it"
-    known = known_folder(root.name)
+    if given is not None:
+        return parse_slug(given), "as asked"
+    in_evidence = [found[1] for line in evidence if (found := _SLUG_IN_EVIDENCE.match(line))]
+    if in_evidence:
+        return in_evidence[0], "as the study has it"
+    known = find_known_competition(root.name)
     if known is not None:
         return known.slug, f"known by the folder's name {root.name}"
     if not _SLUG.fullmatch(root.name):
@@ -61,6 +58,6 @@ def slug_of_study(root: Path, evidence: Sequence[str], asked: str | None) -> tup
     return root.name, "from the folder's name; --competition names another"
 
 
-def page_of(slug: str, part: str = "") -> str:
-    """The address of the competition's page, or of a part of it: "rules", "submissions"."""
+def build_page_url(slug: str, part: str = "") -> str:
+    """Build the URL of the competition's page, or of a part of it: "rules", "submissions"."""
     return f"{SITE}/competitions/{slug}" + (f"/{part}" if part else "")

@@ -1,15 +1,14 @@
-"""An ensemble as one folder that predicts without a network: weights, the recipe, this package, a script, a notebook.
+"""Build a kit: an ensemble as one folder that predicts without a network, with weights, package, script and notebook.
 
 The folder is filled under another name and takes its own one last, so that an interrupted kit is never mistaken for a
-whole one, and the kit before it stays until then. Not responsible for: predicting (automl.kit.running), or training
-the folds that are missing (automl.refitting).
+whole one, and the kit before it stays until then.
 """
 
 from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,81 +22,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from automl.artifacts import StudyFiles, digest_of, read_json, write_bytes, write_json
+from automl.artifacts import StudyFiles, compute_digest, read_json, write_bytes, write_json
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.ensemble.apply import WeightsOf, blended_probs, require_networks, study_weights
+from automl.ensemble.apply import LocateWeights, locate_fold_weights, predict_ensemble, require_weights
 from automl.ensemble.ensemble_recipe import Recipe, read_recipe
-from automl.ensemble.predictor import Looker
-from automl.errors import DataError, StorageError, UsageError
-from automl.files.tables import counted
+from automl.ensemble.predictor import Predictor
+from automl.errors import DataError, Notify, StorageError, UsageError
+from automl.files.tables import format_count
 from automl.kit import kaggle_script
-from automl.kit.card import card_of, notebook_of, readme_of, requirements_of
+from automl.kit.card import render_card, render_notebook, render_readme, render_requirements
 from automl.kit.find_data import INPUTS
 from automl.kit.manifest import KitFiles, Manifest, is_kit
-from automl.kit.requirements import CARRIED, download_wheels, needs, pack_package, versions
-from automl.metrics.custom import is_own
+from automl.kit.requirements import CARRIED, collect_versions, download_wheels, list_requirements, pack_package
+from automl.metrics.custom import is_user_metric
 
 # Running statistics of batch norm: there are few, small variances would vanish, and each is divided by.
 KEPT = ("running_mean", "running_var", "num_batches_tracked")
-
-
-def halved(weights: bytes, name: str) -> bytes:
-    """The safetensors file with its floats as float16, but for batch norm's statistics and what float16 cannot hold.
-
-    Args:
-        name: of the file, for the error.
-
-    Raises:
-        StorageError: it is damaged.
-    """
-    try:
-        tensors = safetensors.torch.load(weights)
-    except safetensors.SafetensorError as error:
-        raise StorageError(
-            f"the weights {name} cannot be read: {error}", hint="train them again: automl refit"
-        ) from error
-    return safetensors.torch.save({key: _halved(key, tensor) for key, tensor in tensors.items()})
-
-
-def _halved(key: str, tensor: Tensor) -> Tensor:
-    if key.rpartition(".")[2] in KEPT or not tensor.is_floating_point():
-        return tensor
-    half = tensor.to(torch.float16)
-    # Beyond 65504 there is only infinity. What vanishes below 6e-8 is next to nothing in a sum of products.
-    return half if bool(torch.isfinite(half).all()) else tensor
-
-
 N_TRIED = 1000  # test images
-
-
-def described_move(
-    files: StudyFiles, competition: Competition, recipe: Recipe, *, before: WeightsOf, after: WeightsOf, device: str
-) -> str:
-    """The largest difference between what the two sets of weights say of some of the test images, in a line."""
-    seen = np.setdiff1d(np.arange(len(competition.test_ids)), competition.unreadable_test)
-    rows = seen[:: max(1, -(-len(seen) // N_TRIED))]
-    if len(rows) == 0:
-        return "float16: not tried out, as there are no test images here"
-    cache = PixelCache(competition, files.cache, short_side=recipe.short_side)
-    threads = recipe.n_threads
-    whole = Looker(competition, cache, device=device, remembered=files.predictions, n_threads=threads)
-    half = Looker(competition, cache, device=device, remembered=None, n_threads=threads)
-    try:
-        moved = np.abs(blended_probs(recipe, after, half, rows=rows) - blended_probs(recipe, before, whole, rows=rows))
-    except DataError as error:
-        return f"float16: not tried out: {error.problem}"
-    what = f"the {'ranks' if recipe.by_rank else 'probabilities'} of {len(rows)} test images"
-    return f"float16: moves {what} by {moved.max():.2g} at most, {moved.mean():.2g} in the mean"
-
-
-Say = Callable[[str], None]
-AGAIN = "train them again with automl refit, then automl ensemble, then automl kit"
+REFIT_AGAIN = "train them again with automl refit, then automl ensemble, then automl kit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitRequest:
-    """What `automl kit` was asked.
+    """The flags of `automl kit`.
 
     Attributes:
         slug: the competition's name on Kaggle.
@@ -111,41 +59,41 @@ class KitRequest:
     wheels: bool = False
 
 
-def build_kit(files: StudyFiles, request: KitRequest, *, device: str, say: Say) -> KitFiles:
+def build_kit(files: StudyFiles, request: KitRequest, *, device: str, notify: Notify) -> KitFiles:
     """Write the kit of the study's ensemble; a kit that is there is replaced, but for files that are not a kit's.
 
     Args:
-        device: on which float16 weights are tried out.
+        device: on which float16 weights are tried.
 
     Raises:
         UsageError: there is no ensemble yet, or the folder is there and is no kit.
         StorageError: weights are missing or damaged, or the kit cannot be written.
         UnfitEnvironmentError: the wheels cannot be had.
     """
-    recipe, figures = read_recipe(files.ensemble), read_json(files.ensemble)
+    recipe, document = read_recipe(files.ensemble), read_json(files.ensemble)
     competition = load_competition(files.competition)
-    require_networks(recipe, partial(study_weights, files), again=AGAIN)
-    with _begun(request.out) as kit:
+    require_weights(recipe, partial(locate_fold_weights, files), hint=REFIT_AGAIN)
+    with _stage_folder(request.out) as kit:
         _write_weights(kit, files, recipe, half=request.half)
-        moved = _move(kit, files, recipe, competition, device) if request.half else None
+        moved = _measure_float16_error(kit, files, recipe, competition, device) if request.half else None
         _write_competition(kit, files, competition, request.slug)
         wheel = pack_package(kit.wheels)
         names = download_wheels(CARRIED, kit.wheels) if request.wheels else ()
-        with _understood(files.ensemble):
-            manifest = _manifest(kit, request, recipe, competition, figures=figures, wheel=wheel.name)
-            _write_papers(kit, manifest, files, competition, figures=figures, moved=moved)
+        with _convert_key_errors(files.ensemble):
+            manifest = _build_manifest(kit, request, recipe, competition, document=document, wheel=wheel.name)
+            _write_documents(kit, manifest, files, competition, document=document, moved=moved)
         write_json(kit.manifest, manifest.to_json())
     n_networks = sum(len(member.folds) for member in recipe.members)
-    made_of = f"{counted(n_networks, 'network')} of {counted(len(recipe.members), 'member')}"
-    say(f"weights: {made_of}, {'float16' if request.half else 'float32'}")
+    made_of = f"{format_count(n_networks, 'network')} of {format_count(len(recipe.members), 'member')}"
+    notify(f"weights: {made_of}, {'float16' if request.half else 'float32'}")
     for line in ((moved,) if moved else ()) + tuple(f"wheel: {name}, from the package index" for name in names):
-        say(line)
+        notify(line)
     return KitFiles(request.out)
 
 
 @contextmanager
-def _begun(out: Path) -> Iterator[KitFiles]:
-    """A new folder beside `out` to be filled; it becomes `out` once it is whole.
+def _stage_folder(out: Path) -> Iterator[KitFiles]:
+    """Make a new folder beside `out` to be filled; it becomes `out` once it is whole.
 
     Raises:
         UsageError: what is at `out` is no kit.
@@ -153,23 +101,23 @@ def _begun(out: Path) -> Iterator[KitFiles]:
     """
     if out.exists() and not (is_kit(out) or _is_empty(out)):
         raise UsageError(f"{out} is there already, and is no kit", hint="name another folder with --out")
-    begun, replaced = out.with_name(f".{out.name}.begun"), out.with_name(f".{out.name}.replaced")
+    staged, replaced = out.with_name(f".{out.name}.begun"), out.with_name(f".{out.name}.replaced")
     try:
-        for leftover in (begun, replaced):
+        for leftover in (staged, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
-        begun.mkdir(parents=True)
-        yield KitFiles(begun)
+        staged.mkdir(parents=True)
+        yield KitFiles(staged)
         if out.exists():
-            _carry_over(KitFiles(out), begun)
+            _carry_over(KitFiles(out), staged)
             out.rename(replaced)
-        begun.rename(out)
+        staged.rename(out)
     except OSError as error:
         raise StorageError(
             f"{out} cannot be written: {error.strerror or error}",
-            hint="free some space or mend the permissions, then run the same command again",
+            hint="free some space or fix the permissions, then run the same command again",
         ) from error
     finally:
-        for leftover in (begun, replaced):
+        for leftover in (staged, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -177,34 +125,36 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _carry_over(before: KitFiles, begun: Path) -> None:
-    """Keep what somebody has put into the kit, such as the dataset-metadata.json of `kaggle datasets init`."""
+def _carry_over(before: KitFiles, staged: Path) -> None:
+    """Keep what users have put into the kit, such as the dataset-metadata.json of `kaggle datasets init`."""
     for path in before.root.iterdir():
         if not before.is_own(path):
-            path.rename(begun / path.name)
+            path.rename(staged / path.name)
 
 
 def _write_weights(kit: KitFiles, files: StudyFiles, recipe: Recipe, *, half: bool) -> None:
     for member in recipe.members:
         for fold in member.folds:
-            source = study_weights(files, member, fold)
+            source = locate_fold_weights(files, member, fold)
             content = source.read_bytes()
-            write_bytes(kit.weights(member, fold), halved(content, str(source)) if half else content)
+            write_bytes(kit.locate_weights(member, fold), convert_to_float16(content, str(source)) if half else content)
 
 
-def _move(kit: KitFiles, files: StudyFiles, recipe: Recipe, competition: Competition, device: str) -> str:
-    before = partial(study_weights, files)
-    return described_move(files, competition, recipe, before=before, after=kit.weights, device=device)
+def _measure_float16_error(
+    kit: KitFiles, files: StudyFiles, recipe: Recipe, competition: Competition, device: str
+) -> str:
+    before = partial(locate_fold_weights, files)
+    return describe_float16_error(files, competition, recipe, before=before, after=kit.locate_weights, device=device)
 
 
 def _write_competition(kit: KitFiles, files: StudyFiles, competition: Competition, slug: str) -> None:
-    """The competition without what its rules may forbid to pass on: which training image has which label.
+    """Write the competition without what its rules may forbid to pass on: which training image has which label.
 
     The labels without their images stay, in an order of their own, as frequencies follow from them.
     """
     root = INPUTS / slug
     metric = competition.metric
-    if is_own(metric.name):
+    if is_user_metric(metric.name):
         place, _, function = metric.name.rpartition(":")
         write_bytes(kit.metric, Path(place).read_bytes())
         metric = replace(metric, name=f"{kit.metric.name}:{function}")
@@ -214,62 +164,64 @@ def _write_competition(kit: KitFiles, files: StudyFiles, competition: Competitio
         root=root,
         image_ids=(),
         image_paths=(),
-        targets=_reordered(competition),
+        targets=_sort_targets(competition),
         groups=None,
         test_paths=tuple(root / PurePosixPath(name) for name in tests),
         metric=metric,
-        evidence=tuple(_without_places(line, competition, files) for line in competition.evidence),
+        evidence=tuple(_strip_folders(line, competition, files) for line in competition.evidence),
     )
     save_competition(stripped, kit.competition)
 
 
-def _without_places(text: str, competition: Competition, files: StudyFiles) -> str:
-    """The text without the folders of this machine, which are nobody's business."""
+def _strip_folders(text: str, competition: Competition, files: StudyFiles) -> str:
+    """Return the text without the folders of this machine."""
     place = competition.metric.name.rpartition(":")[0]
-    folders = (files.root, competition.root, *([Path(place).parent] if is_own(competition.metric.name) else []))
+    folders = (files.root, competition.root, *([Path(place).parent] if is_user_metric(competition.metric.name) else []))
     for folder in sorted(map(str, folders), key=len, reverse=True):
         text = text.replace(f"{folder}/", "")
     return text
 
 
-def _reordered(competition: Competition) -> NDArray[Any]:
-    """The targets in ascending order; as they are where their mean would come out in other bits."""
+def _sort_targets(competition: Competition) -> NDArray[Any]:
+    """Return the targets in ascending order; as they are where their mean would come out in other bits."""
     targets = competition.targets
     order = np.argsort(targets) if targets.ndim == 1 else np.lexsort(targets.T)
     reordered = replace(competition, targets=targets[order])
     return reordered.targets if np.array_equal(reordered.prior, competition.prior) else targets
 
 
-def _manifest(
+def _build_manifest(
     kit: KitFiles,
     request: KitRequest,
     recipe: Recipe,
     competition: Competition,
     *,
-    figures: Mapping[str, Any],
+    document: Mapping[str, Any],
     wheel: str,
 ) -> Manifest:
     package = Path(kaggle_script.__file__).parent.parent
     held = sorted(path for path in kit.root.rglob("*") if path.is_file())
-    needed = tuple({"module": need.module, "package": need.package, "least": need.least} for need in needs())
+    needed = tuple(
+        {"module": need.module, "package": need.package, "least": need.least} for need in list_requirements()
+    )
     return Manifest(
         slug=request.slug,
         made=datetime.datetime.now().astimezone().date().isoformat(),
         half=request.half,
-        files={path.relative_to(kit.root).as_posix(): kaggle_script.file_digest(path) for path in held},
-        code=kaggle_script.code_digest(package),
+        files={path.relative_to(kit.root).as_posix(): kaggle_script.compute_file_digest(path) for path in held},
+        code=kaggle_script.compute_code_digest(package),
         wheel=f"{kit.wheels.name}/{wheel}",
         needs=needed,
-        versions=versions(),
-        submission=str(figures["submission_digest"]),
-        test_digest=digest_of(competition.test_ids),
-        device=figures.get("device"),
+        versions=collect_versions(),
+        submission=str(document["submission_digest"]),
+        test_digest=compute_digest(competition.test_ids),
+        device=document.get("device"),
         recipe=recipe,
     )
 
 
 @contextmanager
-def _understood(ensemble: Path) -> Iterator[None]:
+def _convert_key_errors(ensemble: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
@@ -278,19 +230,73 @@ def _understood(ensemble: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_papers(
+def _write_documents(
     kit: KitFiles,
     manifest: Manifest,
     files: StudyFiles,
     competition: Competition,
     *,
-    figures: Mapping[str, Any],
+    document: Mapping[str, Any],
     moved: str | None,
 ) -> None:
-    """What people read, and what they run."""
-    write_bytes(kit.requirements, requirements_of(manifest, needs()).encode())
+    """Write what people read, and what they run."""
+    write_bytes(kit.requirements, render_requirements(manifest, list_requirements()).encode())
     write_bytes(kit.script, Path(kaggle_script.__file__).read_bytes())
-    write_bytes(kit.notebook, notebook_of(manifest.slug).encode())
-    write_bytes(kit.readme, readme_of(manifest).encode())
-    card = card_of(manifest, competition, figures, moved=moved)
-    write_bytes(kit.card, _without_places(card, competition, files).encode())
+    write_bytes(kit.notebook, render_notebook(manifest.slug).encode())
+    write_bytes(kit.readme, render_readme(manifest).encode())
+    card = render_card(manifest, competition, document, moved=moved)
+    write_bytes(kit.card, _strip_folders(card, competition, files).encode())
+
+
+def convert_to_float16(weights: bytes, name: str) -> bytes:
+    """Convert a safetensors file to float16, but for batch norm's statistics and what float16 cannot hold.
+
+    Args:
+        name: of the file, for the error.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    try:
+        tensors = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
+        raise StorageError(
+            f"the weights {name} cannot be read: {error}", hint="train them again: automl refit"
+        ) from error
+    return safetensors.torch.save({key: _convert_tensor(key, tensor) for key, tensor in tensors.items()})
+
+
+def _convert_tensor(key: str, tensor: Tensor) -> Tensor:
+    if key.rpartition(".")[2] in KEPT or not tensor.is_floating_point():
+        return tensor
+    half = tensor.to(torch.float16)
+    # Beyond 65504 there is only infinity. What vanishes below 6e-8 is next to nothing in a sum of products.
+    return half if bool(torch.isfinite(half).all()) else tensor
+
+
+def describe_float16_error(
+    files: StudyFiles,
+    competition: Competition,
+    recipe: Recipe,
+    *,
+    before: LocateWeights,
+    after: LocateWeights,
+    device: str,
+) -> str:
+    """Return how much the probabilities of two sets of weights differ for some test images, in a line."""
+    seen = np.setdiff1d(np.arange(len(competition.test_ids)), competition.unreadable_test)
+    rows = seen[:: max(1, -(-len(seen) // N_TRIED))]
+    if len(rows) == 0:
+        return "float16: not tried, as there are no test images here"
+    cache = PixelCache(competition, files.cache, short_side=recipe.short_side)
+    threads = recipe.n_threads
+    whole = Predictor(competition, cache, device=device, cache_folder=files.predictions, n_threads=threads)
+    half = Predictor(competition, cache, device=device, cache_folder=None, n_threads=threads)
+    try:
+        moved = np.abs(
+            predict_ensemble(recipe, after, half, rows=rows) - predict_ensemble(recipe, before, whole, rows=rows)
+        )
+    except DataError as error:
+        return f"float16: not tried: {error.problem}"
+    what = f"the {'ranks' if recipe.by_rank else 'probabilities'} of {len(rows)} test images"
+    return f"float16: moves {what} by {moved.max():.2g} at most, {moved.mean():.2g} in the mean"

@@ -1,7 +1,6 @@
-"""What a kit says of itself to people: README.md on how to use it, MODEL_CARD.md on what it is and what to expect.
+"""Render a kit's documents: README.md on how to use it, MODEL_CARD.md on what to expect, and the notebook.
 
-Every number stands in ensemble.json or follows from the study. Not responsible for: working any of them out
-(automl.ensemble.build).
+Every number stands in ensemble.json or follows from the study.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import numpy as np
 
 from automl.data.competition import Competition
 from automl.data.folds import N_FOLDS
-from automl.errors import listed, printable
+from automl.errors import escape_control_characters, join_names
 from automl.kit.manifest import Manifest
-from automl.kit.requirements import Need
-from automl.metrics.custom import is_own
+from automl.kit.requirements import Requirement
+from automl.metrics.custom import is_user_metric
 from automl.tasks import Task
 
 N_NAMED = 20  # classes
@@ -51,177 +50,6 @@ is the same byte for byte.
 What the ensemble is and what to expect of it stands in `MODEL_CARD.md`.
 """
 
-
-def readme_of(manifest: Manifest) -> str:
-    """The kit's README.md."""
-    return README.format(slug=manifest.slug)
-
-
-def requirements_of(manifest: Manifest, needs: Sequence[Need]) -> str:
-    """The kit's requirements.txt; this package is not on the index, so it is not among them."""
-    exact = [f"{need.package}=={need.version}\n" for need in needs]
-    return "".join([f"# automl itself is {manifest.wheel}, which submit.py uses without installing it\n", *exact])
-
-
-def card_of(manifest: Manifest, competition: Competition, figures: Mapping[str, Any], *, moved: str | None) -> str:
-    """The kit's MODEL_CARD.md.
-
-    Args:
-        competition: the study's, with its training images.
-        figures: what ensemble.json says.
-        moved: how far float16 moves the probabilities, in a line.
-    """
-    sections = {
-        "Data": _data(competition),
-        "Expected score": [*_scores(competition, figures), *_caveats(figures)],
-        "Members": [*_members(figures), *_lessons(figures)],
-        "How it predicts": _predicting(figures, manifest),
-        "Weights": _weights(manifest, moved),
-        "Use and limits": _limits(competition, manifest),
-        "Versions": [f"- {name} {version}" for name, version in manifest.versions.items()],
-    }
-    text = "".join(f"\n## {title}\n\n" + "".join(f"{line}\n" for line in lines) for title, lines in sections.items())
-    return printable(
-        f"# Model card: {manifest.slug}\n\nMade on {manifest.made} by automl {manifest.versions['automl']}.\n{text}"
-    )
-
-
-def _data(competition: Competition) -> Iterator[str]:
-    groups = competition.groups
-    yield f"- task: {competition.task.value}"
-    yield f"- training images: {len(competition.image_ids)}"
-    if groups is not None:
-        yield f"- groups: {len(np.unique(groups))}, by {competition.grouped_by}; images of a group share a fold"
-    names = "targets" if competition.task is Task.REGRESSION else "classes"
-    yield f"- {names}: {competition.n_classes}: {_shares(competition)}"
-    yield f"- folds: {N_FOLDS}, the same for all members"
-    yield f"- test images at hand when this was made: {len(competition.test_ids)}"
-    yield f"- mirrored images keep their label: {'yes' if competition.flips else 'no'}"
-    yield from (f"- {line}" for line in competition.evidence)
-
-
-def _shares(competition: Competition) -> str:
-    """The first classes, with their shares of the training images."""
-    named = list(zip(competition.classes, competition.prior.tolist(), strict=True))
-    regression = competition.task is Task.REGRESSION
-    return listed([name if regression else f"{name} ({100 * share:.1f} %)" for name, share in named], at_most=N_NAMED)
-
-
-def _scores(competition: Competition, figures: Mapping[str, Any]) -> Iterator[str]:
-    better = "greater" if competition.metric.greater_is_better else "lower"
-    scored = f"{figures['n_rows']} of {len(competition.image_ids)} training images"
-    yield f"Metric: {_metric_name(figures['metric'])}; {better} is better. Scored on {scored}, each predicted by"
-    yield "networks that were not trained on it, and blended with weights and rules that were fitted without it."
-    yield ""
-    yield "| | score |"
-    yield "| --- | --- |"
-    yield f"| this ensemble | {figures['score']:.5f} ± {figures['score_error']:.5f} (standard error) |"
-    if len(figures["views"]) > 1:
-        yield f"| without views | {figures['score_without_tta']:.5f} |"
-    yield f"| best single trial, number {figures['best_single_number']} | {figures['best_single_score']:.5f} |"
-
-
-def _caveats(figures: Mapping[str, Any]) -> Iterator[str]:
-    """What makes the scores look better than they are."""
-    yield ""
-    if figures["n_trials"] > 1:
-        yield f"- The best single trial is the best of {figures['n_trials']} by this very score: about"
-        yield f"  {figures['luck']:.5f} of it is luck."
-    yield "- The trials were searched for by their scores on some or all of these images, which flatters each of them,"
-    yield "  and so the ensemble, by what is not known."
-    if figures["is_trimmed"]:
-        yield "- Parts were left out to save time. Which ones, all of these images have told, which flatters the"
-        yield "  ensemble a little."
-    elif len(figures["views"]) > 1:
-        yield "- Where views were not asked for by name, all of these images have told whether to look through any."
-    if any(member["kind"] == "distilled" for member in figures["members"]):
-        yield "- Labels of the distilled members come in part from models that have seen the images that are scored."
-        yield "  That may flatter the ensemble a little."
-
-
-def _members(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield "| trial | weight | backbone | pixels | folds | views | score alone | adds |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for member in figures["members"]:
-        adds = "" if member["adds"] is None else f"{member['adds']:+.5f}"
-        cells = (
-            member["name"],
-            f"{member['weight']:.3f}",
-            member["backbone"],
-            str(member["image_size"]),
-            _listed(member["folds"]),
-            str(len(member["views"])),
-            f"{member['score']:.5f}",
-            adds,
-        )
-        yield f"| {' | '.join(cells)} |"
-    yield ""
-    yield "Folds are those whose networks predict new images, by their mean. Score alone is with the image as it is;"
-    yield "adds is by how much the ensemble is worse without the member."
-
-
-def _lessons(figures: Mapping[str, Any]) -> Iterator[str]:
-    """What members were taught beside the labels."""
-    kinds = {member["kind"] for member in figures["members"]}
-    if "pseudo" in kinds:
-        yield ""
-        yield "The members called pseudo were also trained on test images of the competition, with labels that models"
-        yield "gave them; not every competition allows that."
-    if "distilled" in kinds:
-        yield ""
-        yield "The members called distilled were trained on labels that were moved towards predictions."
-
-
-def _predicting(figures: Mapping[str, Any], manifest: Manifest) -> Iterator[str]:
-    recipe = manifest.recipe
-    views = dict.fromkeys(view for member in recipe.members for view in member.views)
-    yield f"- views of an image: {_listed(tuple(views))}"
-    then = "then their ranks over members" if recipe.by_rank else "then over members"
-    yield f"- probabilities are averaged over views and folds, {then} by weight"
-    temperatures = [member.temperature for member in recipe.members]
-    if any(temperature != 1.0 for temperature in temperatures):
-        yield f"- temperatures of the members: {', '.join(f'{temperature:.3f}' for temperature in temperatures)}"
-    if figures["decided"]:
-        yield f"- {figures['decided']}"
-    yield f"- rule: {json.dumps(recipe.rule)}"
-    where = f" on {manifest.device}" if manifest.device else ""
-    yield f"- seconds per image, of everything: {recipe.cost:.2g}{where}, where it was made"
-    yield from (f"- {note}" for note in figures["notes"])
-
-
-def _weights(manifest: Manifest, moved: str | None) -> Iterator[str]:
-    form = "float16, but for batch norm's statistics" if manifest.half else "float32, as trained"
-    yield f"- {form}; safetensors, which hold no code"
-    if moved is not None:
-        yield f"- {moved}"
-    pretrained = sorted({member.config.model.backbone for member in manifest.recipe.members if _is_pretrained(member)})
-    if pretrained:
-        yield f"- fine-tuned from weights that others have trained: {_listed(pretrained)}; their licences hold on"
-
-
-def _is_pretrained(member: Any) -> bool:
-    return bool(member.config.model.pretrained)
-
-
-def _limits(competition: Competition, manifest: Manifest) -> Iterator[str]:
-    yield f"- Made for the submission to {manifest.slug}, and for images that are taken as its training images are."
-    yield "- Each image gets one of the classes above, or shares of them, even where it shows something else."
-    if competition.task is not Task.REGRESSION and not manifest.recipe.by_rank:
-        yield "- Probabilities are those of the training images' frequencies. Where classes are rarer or more frequent,"
-        yield "  they are off."
-    yield "- The expected score holds for images like those out of fold; a hidden test set may be harder."
-    yield "- Nobody has examined it for anything but the competition: not for people, and not for decisions on them."
-
-
-def _metric_name(name: str) -> str:
-    """Without the folder where somebody's own metric lies."""
-    return Path(name).name if is_own(name) else name
-
-
-def _listed(names: Sequence[object]) -> str:
-    return ", ".join(map(str, names))
-
-
 INTRODUCTION = """\
 # {slug}
 
@@ -252,16 +80,188 @@ with open("submission.csv") as file:
 """
 
 
-def notebook_of(slug: str) -> str:
-    """The notebook as JSON.
+def render_readme(manifest: Manifest) -> str:
+    """Render the kit's README.md."""
+    return README.format(slug=manifest.slug)
+
+
+def render_requirements(manifest: Manifest, requirements: Sequence[Requirement]) -> str:
+    """Render the kit's requirements.txt; this package is not on the index, so it is not among them."""
+    exact = [f"{required.package}=={required.version}\n" for required in requirements]
+    return "".join([f"# automl itself is {manifest.wheel}, which submit.py uses without installing it\n", *exact])
+
+
+def render_card(manifest: Manifest, competition: Competition, document: Mapping[str, Any], *, moved: str | None) -> str:
+    """Render the kit's MODEL_CARD.md.
+
+    Args:
+        competition: the study's, with its training images.
+        document: ensemble.json.
+        moved: how far float16 moves the probabilities, in a line.
+    """
+    sections = {
+        "Data": _format_data(competition),
+        "Expected score": [*_format_scores(competition, document), *_format_caveats(document)],
+        "Members": [*_format_members(document), *_format_soft_targets(document)],
+        "How it predicts": _format_prediction(document, manifest),
+        "Weights": _format_weights(manifest, moved),
+        "Use and limits": _format_limits(competition, manifest),
+        "Versions": [f"- {name} {version}" for name, version in manifest.versions.items()],
+    }
+    text = "".join(f"\n## {title}\n\n" + "".join(f"{line}\n" for line in lines) for title, lines in sections.items())
+    return escape_control_characters(
+        f"# Model card: {manifest.slug}\n\nMade on {manifest.made} by automl {manifest.versions['automl']}.\n{text}"
+    )
+
+
+def _format_data(competition: Competition) -> Iterator[str]:
+    groups = competition.groups
+    yield f"- task: {competition.task.value}"
+    yield f"- training images: {len(competition.image_ids)}"
+    if groups is not None:
+        yield f"- groups: {len(np.unique(groups))}, by {competition.grouped_by}; images of a group share a fold"
+    names = "targets" if competition.task is Task.REGRESSION else "classes"
+    yield f"- {names}: {competition.n_classes}: {_format_shares(competition)}"
+    yield f"- folds: {N_FOLDS}, the same for all members"
+    yield f"- test images at hand when this was made: {len(competition.test_ids)}"
+    yield f"- mirrored images keep their label: {'yes' if competition.flips else 'no'}"
+    yield from (f"- {line}" for line in competition.evidence)
+
+
+def _format_shares(competition: Competition) -> str:
+    """The first classes, with their shares of the training images."""
+    named = list(zip(competition.classes, competition.prior.tolist(), strict=True))
+    regression = competition.task is Task.REGRESSION
+    return join_names(
+        [name if regression else f"{name} ({100 * share:.1f} %)" for name, share in named], at_most=N_NAMED
+    )
+
+
+def _format_scores(competition: Competition, document: Mapping[str, Any]) -> Iterator[str]:
+    better = "greater" if competition.metric.greater_is_better else "lower"
+    scored = f"{document['n_rows']} of {len(competition.image_ids)} training images"
+    yield f"Metric: {_format_metric(document['metric'])}; {better} is better. Scored on {scored}, each predicted by"
+    yield "networks that were not trained on it, and blended with weights and rules that were fitted without it."
+    yield ""
+    yield "| | score |"
+    yield "| --- | --- |"
+    yield f"| this ensemble | {document['score']:.5f} ± {document['score_error']:.5f} (standard error) |"
+    if len(document["views"]) > 1:
+        yield f"| without views | {document['score_without_tta']:.5f} |"
+    yield f"| best single trial, number {document['best_single_number']} | {document['best_single_score']:.5f} |"
+
+
+def _format_caveats(document: Mapping[str, Any]) -> Iterator[str]:
+    """What makes the scores look better than they are."""
+    yield ""
+    if document["n_trials"] > 1:
+        yield f"- The best single trial is the best of {document['n_trials']} by this very score: about"
+        yield f"  {document['luck']:.5f} of it is luck."
+    yield "- The trials were searched for by their scores on some or all of these images, which flatters each of them,"
+    yield "  and so the ensemble, by what is not known."
+    if document["is_trimmed"]:
+        yield "- Parts were left out to save time. Which ones, all of these images have told, which flatters the"
+        yield "  ensemble a little."
+    elif len(document["views"]) > 1:
+        yield "- Where views were not asked for by name, all of these images have told whether to look through any."
+    if any(member["kind"] == "distilled" for member in document["members"]):
+        yield "- Labels of the distilled members come in part from models that have seen the images that are scored."
+        yield "  That may flatter the ensemble a little."
+
+
+def _format_members(document: Mapping[str, Any]) -> Iterator[str]:
+    yield "| trial | weight | backbone | pixels | folds | views | score alone | adds |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for member in document["members"]:
+        adds = "" if member["adds"] is None else f"{member['adds']:+.5f}"
+        cells = (
+            member["name"],
+            f"{member['weight']:.3f}",
+            member["backbone"],
+            str(member["image_size"]),
+            _join_all(member["folds"]),
+            str(len(member["views"])),
+            f"{member['score']:.5f}",
+            adds,
+        )
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield "Folds are those whose networks predict new images, by their mean. Score alone is with the image as it is;"
+    yield "adds is by how much the ensemble is worse without the member."
+
+
+def _format_soft_targets(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what members were trained on beside the labels."""
+    kinds = {member["kind"] for member in document["members"]}
+    if "pseudo" in kinds:
+        yield ""
+        yield "The members called pseudo were also trained on test images of the competition, with labels that models"
+        yield "gave them; not every competition allows that."
+    if "distilled" in kinds:
+        yield ""
+        yield "The members called distilled were trained on labels that were moved towards predictions."
+
+
+def _format_prediction(document: Mapping[str, Any], manifest: Manifest) -> Iterator[str]:
+    recipe = manifest.recipe
+    views = dict.fromkeys(view for member in recipe.members for view in member.views)
+    yield f"- views of an image: {_join_all(tuple(views))}"
+    then = "then their ranks over members" if recipe.by_rank else "then over members"
+    yield f"- probabilities are averaged over views and folds, {then} by weight"
+    temperatures = [member.temperature for member in recipe.members]
+    if any(temperature != 1.0 for temperature in temperatures):
+        yield f"- temperatures of the members: {', '.join(f'{temperature:.3f}' for temperature in temperatures)}"
+    if document["decided"]:
+        yield f"- {document['decided']}"
+    yield f"- rule: {json.dumps(recipe.rule)}"
+    where = f" on {manifest.device}" if manifest.device else ""
+    yield f"- seconds per image, of everything: {recipe.cost:.2g}{where}, where it was made"
+    yield from (f"- {note}" for note in document["notes"])
+
+
+def _format_weights(manifest: Manifest, moved: str | None) -> Iterator[str]:
+    form = "float16, but for batch norm's statistics" if manifest.half else "float32, as trained"
+    yield f"- {form}; safetensors, which hold no code"
+    if moved is not None:
+        yield f"- {moved}"
+    pretrained = sorted({member.config.model.backbone for member in manifest.recipe.members if _is_pretrained(member)})
+    if pretrained:
+        yield f"- fine-tuned from weights that others have trained: {_join_all(pretrained)}; their licences hold on"
+
+
+def _is_pretrained(member: Any) -> bool:
+    return bool(member.config.model.pretrained)
+
+
+def _format_limits(competition: Competition, manifest: Manifest) -> Iterator[str]:
+    yield f"- Made for the submission to {manifest.slug}, and for images that are taken as its training images are."
+    yield "- Each image gets one of the classes above, or shares of them, even where it shows something else."
+    if competition.task is not Task.REGRESSION and not manifest.recipe.by_rank:
+        yield "- Probabilities are those of the training images' frequencies. Where classes are rarer or more frequent,"
+        yield "  they are off."
+    yield "- The expected score holds for images like those out of fold; a hidden test set may be harder."
+    yield "- Nobody has examined it for anything but the competition: not for people, and not for decisions on them."
+
+
+def _format_metric(name: str) -> str:
+    """Without the folder where somebody's own metric lies."""
+    return Path(name).name if is_user_metric(name) else name
+
+
+def _join_all(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names))
+
+
+def render_notebook(slug: str) -> str:
+    """Render the notebook as JSON.
 
     Source: the notebook format 4.5, nbformat.readthedocs.io/en/latest/format_description.html.
     """
     document = {
         "cells": [
-            _cell("introduction", "markdown", INTRODUCTION.format(slug=slug)),
-            _cell("run", "code", RUN),
-            _cell("show", "code", SHOW),
+            _build_cell("introduction", "markdown", INTRODUCTION.format(slug=slug)),
+            _build_cell("run", "code", RUN),
+            _build_cell("show", "code", SHOW),
         ],
         "metadata": {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -273,6 +273,11 @@ def notebook_of(slug: str) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def _cell(name: str, kind: str, text: str) -> dict[str, Any]:
-    cell: dict[str, Any] = {"id": name, "cell_type": kind, "metadata": {}, "source": text.splitlines(keepends=True)}
-    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+def _build_cell(name: str, cell_type: str, text: str) -> dict[str, Any]:
+    cell: dict[str, Any] = {
+        "id": name,
+        "cell_type": cell_type,
+        "metadata": {},
+        "source": text.splitlines(keepends=True),
+    }
+    return cell | ({"execution_count": None, "outputs": []} if cell_type == "code" else {})

@@ -1,7 +1,4 @@
-"""Where a competition's data lies on a machine of Kaggle's: by its slug, or by its sample submission.
-
-Not responsible for: the images in it (automl.readers.new_images).
-"""
+"""Find a competition's data on a machine of Kaggle's: by its slug, or by its sample submission."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from automl.errors import DataError, listed
+from automl.errors import DataError, join_names
 from automl.files.tables import find_tables, read_header
 from automl.kit.manifest import KitFiles
 from automl.readers.submission_template import is_sample_name
@@ -20,7 +17,7 @@ DEEPEST = 3  # folders below the inputs: competitions/slug/files, datasets/owner
 
 
 def find_competition(slug: str, header: tuple[str, ...], *, inputs: Path = INPUTS) -> Path:
-    """The folder below the inputs that holds the competition's data.
+    """Find the folder below the inputs that holds the competition's data.
 
     It is called by the slug, or else it is the only one whose sample submission has the header. A kit is none,
     whatever it is called.
@@ -31,7 +28,7 @@ def find_competition(slug: str, header: tuple[str, ...], *, inputs: Path = INPUT
     for folder in (inputs / "competitions" / slug, inputs / slug):
         if folder.is_dir() and not KitFiles(folder).manifest.exists():
             return folder
-    fitting = [folder for folder in _folders(inputs) if _has_sample(folder, header)]
+    fitting = [folder for folder in _walk_folders(inputs) if _has_sample(folder, header)]
     columns = ", ".join(header)
     if not fitting:
         raise DataError(
@@ -39,22 +36,23 @@ def find_competition(slug: str, header: tuple[str, ...], *, inputs: Path = INPUT
             hint="attach the competition's data to the notebook, or name its folder: --input DIR",
         )
     if len(fitting) > 1:
+        names = join_names([str(folder) for folder in fitting])
         raise DataError(
-            f"{len(fitting)} folders have a sample submission with the columns {columns}: {listed(_names(fitting))}",
+            f"{len(fitting)} folders have a sample submission with the columns {columns}: {names}",
             hint="name the one that is meant: --input DIR",
         )
     return fitting[0]
 
 
-def _folders(inputs: Path) -> Iterator[Path]:
-    """The folders below the inputs, the nearer first, and none inside a kit."""
+def _walk_folders(inputs: Path) -> Iterator[Path]:
+    """Yield the folders below the inputs, the nearer first, and none inside a kit."""
     level = [inputs]
     for _ in range(DEEPEST):
-        level = [folder for above in level for folder in _below(above)]
+        level = [folder for above in level for folder in _list_folders(above)]
         yield from level
 
 
-def _below(folder: Path) -> list[Path]:
+def _list_folders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             folders = sorted(Path(entry.path) for entry in entries if entry.is_dir())
@@ -69,7 +67,3 @@ def _has_sample(folder: Path, header: tuple[str, ...]) -> bool:
         return any(is_sample_name(name) and read_header(path) == header for name, path in tables.items())
     except DataError:  # a folder of something else
         return False
-
-
-def _names(folders: list[Path]) -> list[str]:
-    return [str(folder) for folder in folders]

@@ -4,8 +4,7 @@
 
 A copy of this file stands in each kit. It needs nothing but Python until it has found the automl that wrote the kit:
 the one that is installed, where its code is the same, and else the one in the kit's wheels. Nothing is installed for
-good, and nothing is written but the submission and temporary files. Not responsible for: what comes then
-(automl.kit.running).
+good, and nothing is written but the submission and temporary files. automl.kit.running does the rest.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ LEAST_PYTHON = (3, 11)
 
 
 def main(arguments: Sequence[str] | None = None, *, kit: Path = KIT) -> int:
-    """Write the submission; 0, or the exit code of what went wrong, which is then said in a line with a hint."""
-    asked = _asked(arguments)
+    """Write the submission; return 0, or the exit code of an error, which is printed with a hint."""
+    options = _parse_arguments(arguments)
     _require_python()
-    document = _document(kit)
+    document = _read_document(kit)
     _require_whole(kit, document["files"])
     with tempfile.TemporaryDirectory(prefix="automl-kit-", ignore_cleanup_errors=True) as scratch:
         _make_importable(kit, document, Path(scratch))
         from automl.kit.running import KitRun, run_kit
 
         run = KitRun(
-            folder=asked.input,
-            out=asked.out,
-            max_minutes=asked.max_minutes,
-            device=asked.device,
+            folder=options.input,
+            out=options.out,
+            max_minutes=options.max_minutes,
+            device=options.device,
             scratch=Path(scratch),
             started=STARTED,
         )
         return run_kit(kit, run)
 
 
-def code_digest(package: Path) -> str:
-    """SHA-256 of the names and contents of a package's Python files: another one means other code."""
+def compute_code_digest(package: Path) -> str:
+    """Return the SHA-256 of the names and contents of a package's Python files: another one means other code."""
     hashed = hashlib.sha256()
     for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).parts):
         content = path.read_bytes()
@@ -60,24 +59,24 @@ def code_digest(package: Path) -> str:
     return hashed.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
+def compute_file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Write the submission of the ensemble that lies beside this file, without a network."
     )
     parser.add_argument("--input", type=Path, metavar="DIR", help="the competition's data; looked for by default")
     parser.add_argument("--out", type=Path, default=Path("submission.csv"), help="the file to write")
-    parser.add_argument("--max-minutes", type=_minutes, metavar="M", help="leave out what does not fit into them")
+    parser.add_argument("--max-minutes", type=_parse_minutes, metavar="M", help="leave out what does not fit into them")
     parser.add_argument("--device", help="cuda:0 or cpu; the first GPU by default")
     return parser.parse_args(arguments)
 
 
-def _minutes(text: str) -> float:
+def _parse_minutes(text: str) -> float:
     try:
         minutes = float(text)
     except ValueError:
@@ -93,7 +92,7 @@ def _require_python() -> None:
         _fail(ENVIRONMENT, f"predicting needs Python {wanted} or newer, but here is {here}", "take a newer environment")
 
 
-def _document(kit: Path) -> dict[str, Any]:
+def _read_document(kit: Path) -> dict[str, Any]:
     place = kit / "kit.json"
     try:
         document = json.loads(place.read_bytes())
@@ -109,7 +108,7 @@ def _document(kit: Path) -> dict[str, Any]:
 def _require_whole(kit: Path, files: Mapping[str, str]) -> None:
     """End where a file of the kit is missing or has another content than when the kit was made."""
     missing = [name for name in files if not (kit / name).is_file()]
-    changed = [name for name in files if name not in missing and file_digest(kit / name) != files[name]]
+    changed = [name for name in files if name not in missing and compute_file_digest(kit / name) != files[name]]
     for names, what in ((missing, "missing"), (changed, "damaged")):
         if names:
             _fail(STORAGE, f"{what} in the kit: {', '.join(names)}", "copy the kit again, its folders included")
@@ -118,21 +117,21 @@ def _require_whole(kit: Path, files: Mapping[str, str]) -> None:
 def _make_importable(kit: Path, document: Mapping[str, Any], scratch: Path) -> None:
     """Have the kit's automl, and whatever else is too old here, first on the path."""
     for requirement in document["needs"]:
-        _provide(kit, requirement, scratch / "packages")
+        _provide_package(kit, requirement, scratch / "packages")
     installed = importlib.util.find_spec("automl")
     places = [] if installed is None else installed.submodule_search_locations or []
-    if any(code_digest(Path(place)) == document["code"] for place in places):
+    if any(compute_code_digest(Path(place)) == document["code"] for place in places):
         return
     sys.path.insert(0, str(kit / document["wheel"]))  # of Python alone, so that it need not be unpacked
     importlib.invalidate_caches()
 
 
-def _provide(kit: Path, requirement: Mapping[str, str | None], folder: Path) -> None:
-    """A package that predicting needs: as installed, or from the kit's wheels where that is missing or too old."""
+def _provide_package(kit: Path, requirement: Mapping[str, str | None], folder: Path) -> None:
+    """Provide a package that predicting needs: as installed, or a wheel of the kit where it is missing or too old."""
     module, package, least = requirement["module"], requirement["package"], requirement["least"]
     assert module is not None and package is not None
-    found = _installed(module, package)
-    if found is not None and (least is None or _numbers(found) >= _numbers(least)):
+    found = _find_version(module, package)
+    if found is not None and (least is None or _parse_release(found) >= _parse_release(least)):
         return
     wheels = sorted((kit / "wheels").glob(f"{re.sub('[-_.]+', '_', package)}-*.whl"))
     if not wheels:
@@ -150,8 +149,8 @@ def _provide(kit: Path, requirement: Mapping[str, str | None], folder: Path) -> 
     importlib.invalidate_caches()
 
 
-def _installed(module: str, package: str) -> str | None:
-    """The version of an installed package; "0" where it does not tell, None where there is none."""
+def _find_version(module: str, package: str) -> str | None:
+    """Return the version of an installed package; "0" where it has none, None where there is none."""
     if importlib.util.find_spec(module) is None:
         return None
     try:
@@ -160,8 +159,8 @@ def _installed(module: str, package: str) -> str | None:
         return "0"
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    """The release's numbers without zeros at their end: (2, 6) of 2.6.0+cu124."""
+def _parse_release(version: str) -> tuple[int, ...]:
+    """Return the release's numbers without zeros at their end: (2, 6) of 2.6.0+cu124."""
     release = re.match(r"\d+(\.[1-9]\d*|\.0+(?=\.[\d.]*[1-9]))*", version)
     return tuple(int(number) for number in release[0].split(".")) if release else ()
 

@@ -1,7 +1,4 @@
-"""What a kit's folder holds and what its kit.json says; that file is written last, and makes a folder a kit.
-
-Not responsible for: filling the folder (automl.kit.building) or predicting (automl.kit.running).
-"""
+"""Locate a kit's files, and read and write its kit.json, which is written last and makes a folder a kit."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.artifacts import read_json
-from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, recipe_from_json
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, parse_recipe
 from automl.errors import StorageError
 
 FORMAT = 1
@@ -19,7 +16,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class KitFiles:
-    """Where the files of a kit lie."""
+    """Paths of the files of a kit."""
 
     root: Path
 
@@ -60,11 +57,11 @@ class KitFiles:
     def card(self) -> Path:
         return self.root / "MODEL_CARD.md"
 
-    def weights(self, member: RecipeMember, fold: int) -> Path:
+    def locate_weights(self, member: RecipeMember, fold: int) -> Path:
         return self.root / "weights" / f"{member.name}-fold{fold}.safetensors"
 
     def is_own(self, path: Path) -> bool:
-        """Whether a kit writes a file or folder of that name, directly below its root."""
+        """Return whether a kit writes a file or folder of that name, directly below its root."""
         single = (self.manifest, self.competition, self.metric, self.script, self.notebook, self.requirements)
         own = {place.name for place in (*single, self.readme, self.card, self.wheels)}
         return path.name in own | {"weights", "__pycache__"}
@@ -72,7 +69,7 @@ class KitFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What kit.json says.
+    """The content of kit.json.
 
     Attributes:
         slug: the competition's name on Kaggle.
@@ -106,7 +103,7 @@ class Manifest:
 
 
 def read_manifest(files: KitFiles) -> Manifest:
-    """What the kit's kit.json says.
+    """Read the kit's kit.json.
 
     Raises:
         StorageError: it is missing, damaged, or of another version of this package.
@@ -116,7 +113,7 @@ def read_manifest(files: KitFiles) -> Manifest:
         values = dict(document)
         if values.pop("kit") != FORMAT:
             raise ValueError(f"format {document['kit']}")
-        recipe = recipe_from_json(values.pop("recipe"))
+        recipe = parse_recipe(values.pop("recipe"))
         return Manifest(**{**values, "needs": tuple(values["needs"]), "recipe": recipe})
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(
@@ -125,7 +122,7 @@ def read_manifest(files: KitFiles) -> Manifest:
 
 
 def is_kit(folder: Path) -> bool:
-    """Whether the folder is a whole kit."""
+    """Return whether the folder is a whole kit."""
     try:
         return bool(read_json(KitFiles(folder).manifest)["kit"])
     except (StorageError, KeyError, TypeError):

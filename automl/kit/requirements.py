@@ -1,7 +1,4 @@
-"""What predicting needs of other packages: less than searching does, and named once.
-
-Not responsible for: having it (automl.kit.kaggle_script checks it before anything else is imported).
-"""
+"""List what predicting needs of other packages, less than searching does, and pack this package as a wheel."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import base64
 import hashlib
 import importlib.metadata
 import importlib.util
-import platform
 import re
 import subprocess
 import sys
@@ -20,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from automl.errors import StorageError, UnfitEnvironmentError
+from automl.study.provenance import read_versions
 
 # Import name -> the package's own name on the index. A test predicts with these alone.
 PREDICTING = {
@@ -37,9 +34,14 @@ UNVERSIONED = ("cv2",)  # it comes by several names, of which any will do
 # What moves faster than a notebook's image does. Their wheels fit every Python 3 of the same kind of machine.
 CARRIED = ("timm", "safetensors")
 
+PACKAGES = ("automl", "runners", "search_spaces")
+TAG = "py3-none-any"
+LEFT_OUT = ("__pycache__",)
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the same code gives the same bytes, whenever it is packed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Requirement:
     """A package that predicting imports.
 
     Attributes:
@@ -54,71 +56,65 @@ class Need:
 
 
 @cache
-def needs() -> tuple[Need, ...]:
-    """What predicting imports, as it is installed here."""
-    required, distributions = _least_versions(), importlib.metadata.packages_distributions()
-    found = []
+def list_requirements() -> tuple[Requirement, ...]:
+    """Return what predicting imports, as it is installed here."""
+    required, distributions = _read_least_versions(), importlib.metadata.packages_distributions()
+    requirements = []
     for module, package in PREDICTING.items():
         own_name = next(iter(distributions.get(module, ())), package)
-        least = None if module in UNVERSIONED else required.get(_normal(package))
-        found.append(Need(module=module, package=own_name, least=least, version=_version(own_name)))
-    return tuple(found)
+        least = None if module in UNVERSIONED else required.get(_normalize_name(package))
+        requirements.append(Requirement(module=module, package=own_name, least=least, version=_read_version(own_name)))
+    return tuple(requirements)
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python, of automl and of what predicting needs, by the names in PREDICTING."""
-    of_modules = {PREDICTING[need.module]: need.version for need in needs()}
-    return {"python": platform.python_version(), "automl": _version("automl")} | of_modules
+def collect_versions() -> dict[str, str]:
+    """Return the versions of Python, of automl and of what predicting needs, by the names in PREDICTING."""
+    of_modules = {PREDICTING[required.module]: required.version for required in list_requirements()}
+    return read_versions(["automl"]) | of_modules
 
 
-def _version(package: str) -> str:
+def _read_version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
 
 
-def _least_versions() -> dict[str, str]:
-    """package -> the lowest version that automl requires."""
+def _read_least_versions() -> dict[str, str]:
+    """Return package -> the lowest version that automl requires."""
     least = {}
     for line in importlib.metadata.requires("automl") or []:
         name = re.match(r"[A-Za-z0-9_.-]+", line)
         bound = re.search(r">=\s*([0-9.]+)", line)
         if name and bound and "extra ==" not in line:
-            least[_normal(name[0])] = bound[1]
+            least[_normalize_name(name[0])] = bound[1]
     return least
 
 
-def _normal(package: str) -> str:
+def _normalize_name(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
-PACKAGES = ("automl", "runners", "search_spaces")
-TAG = "py3-none-any"
-LEFT_OUT = ("__pycache__",)
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # the same code gives the same bytes, whenever it is packed
-
-
 def pack_package(folder: Path) -> Path:
-    """The wheel of this package, written into the folder.
+    """Pack this package as a wheel in the folder.
 
     Source: Binary distribution format 1.0 (PEP 427), packaging.python.org/specifications.
 
     Raises:
-        UnfitEnvironmentError: it runs from a folder where it is not installed, so that nothing tells what it requires.
+        UnfitEnvironmentError: it runs from a folder where it is not installed, so that its requirements are unknown.
         StorageError: the wheel cannot be written.
     """
     try:
         installed = importlib.metadata.distribution("automl")
     except importlib.metadata.PackageNotFoundError as error:
         raise UnfitEnvironmentError(
-            "automl is not installed, so nothing tells what it requires", hint="pip install it, editable or not"
+            "automl is not installed, so its requirements are unknown", hint="pip install it, editable or not"
         ) from error
     name = f"automl-{installed.version}"
-    contents = {path: place.read_bytes() for path, place in _sources()}
-    contents |= _described(installed, f"{name}.dist-info")
+    contents = {path: place.read_bytes() for path, place in _list_sources()}
+    contents |= _build_metadata(installed, f"{name}.dist-info")
     record = f"{name}.dist-info/RECORD"
-    contents[record] = _record(contents, record).encode()
+    contents[record] = _build_record(contents, record).encode()
     wheel = folder / f"{name}-{TAG}.whl"
     try:
         _write(wheel, contents)
@@ -128,7 +124,7 @@ def pack_package(folder: Path) -> Path:
 
 
 def download_wheels(packages: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """The file names of the wheels of these packages, in the versions that are installed here; they lie in the folder.
+    """Download the wheels of these packages, as installed here, into the folder; return their file names.
 
     Raises:
         UnfitEnvironmentError: pip cannot get them.
@@ -147,8 +143,8 @@ def download_wheels(packages: Sequence[str], folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in set(folder.glob("*.whl")) - before))
 
 
-def _sources() -> Iterator[tuple[str, Path]]:
-    """(path in the wheel, file) of everything that is imported, in order."""
+def _list_sources() -> Iterator[tuple[str, Path]]:
+    """Yield (path in the wheel, file) of everything that is imported, in order."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         for place in (spec and spec.submodule_search_locations) or ():
@@ -159,20 +155,18 @@ def _sources() -> Iterator[tuple[str, Path]]:
                     yield f"{package}/{relative.as_posix()}", path
 
 
-def _described(installed: importlib.metadata.Distribution, folder: str) -> dict[str, bytes]:
-    described = {
+def _build_metadata(installed: importlib.metadata.Distribution, folder: str) -> dict[str, bytes]:
+    metadata = {
         f"{folder}/WHEEL": f"Wheel-Version: 1.0\nGenerator: automl\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
         f"{folder}/top_level.txt": "".join(f"{package}\n" for package in PACKAGES).encode(),
     }
     # An egg-info, which is found first in a source folder, calls its metadata otherwise.
-    described[f"{folder}/METADATA"] = (
-        installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
-    ).encode()
-    described[f"{folder}/entry_points.txt"] = (installed.read_text("entry_points.txt") or "").encode()
-    return described
+    metadata[f"{folder}/METADATA"] = (installed.read_text("METADATA") or installed.read_text("PKG-INFO") or "").encode()
+    metadata[f"{folder}/entry_points.txt"] = (installed.read_text("entry_points.txt") or "").encode()
+    return metadata
 
 
-def _record(contents: dict[str, bytes], record: str) -> str:
+def _build_record(contents: dict[str, bytes], record: str) -> str:
     lines = []
     for path, content in contents.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""A kit at work: the competition's test images found, predicted by the ensemble, and the submission written.
+"""Run a kit: find the competition's test images, predict them with the ensemble, and write the submission.
 
 What submit.py calls once this package can be imported. Nothing is downloaded: networks are built from their
 configuration and filled from the kit. Not responsible for: whether the kit is whole (automl.kit.kaggle_script), or how
@@ -12,7 +12,6 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,33 +19,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl.artifacts import digest_of
+from automl.artifacts import compute_digest
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
-from automl.deadline import duration
-from automl.decisions.rules import rule_from_json
-from automl.ensemble.apply import blended_in_time, blended_probs
+from automl.deadline import format_duration
+from automl.decisions.rules import parse_rule
+from automl.ensemble.apply import predict_ensemble, predict_ensemble_within
 from automl.ensemble.ensemble_recipe import Recipe
 from automl.ensemble.predict_images import TrainedEnsemble
-from automl.ensemble.predictor import Looker
-from automl.errors import AutomlError, UnfitEnvironmentError, UsageError, listed, printable
-from automl.files.tables import counted
+from automl.ensemble.predictor import Predictor
+from automl.errors import AutomlError, Notify, UnfitEnvironmentError, UsageError, escape_control_characters, join_names
+from automl.files.tables import format_count
 from automl.kit.find_data import find_competition
 from automl.kit.manifest import KitFiles, Manifest, is_kit, read_manifest
-from automl.kit.requirements import versions
-from automl.readers.new_images import broken_test_images, read_test_images
-from automl.submission.decide import deciding_metric
+from automl.kit.requirements import collect_versions
+from automl.readers.new_images import find_broken_test_images, read_test_images
+from automl.submission.decide import get_deciding_metric
 from automl.submission.write import write_submission
 
 N_NAMED = 5
-DECIDING = ("torch", "timm", "pillow", "opencv-python-headless")  # the packages that pixels and probabilities pass
-
-Say = Callable[[str], None]
+DECISIVE_PACKAGES = (
+    "torch",
+    "timm",
+    "pillow",
+    "opencv-python-headless",
+)  # the packages that pixels and probabilities pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitRun:
-    """What submit.py was asked.
+    """The flags of submit.py.
 
     Attributes:
         folder: the competition's data; looked for where None.
@@ -62,38 +64,38 @@ class KitRun:
     started: float
 
 
-def run_kit(kit: Path, asked: KitRun, *, say: Say | None = None) -> int:
-    """Write the submission; 0, or the exit code of an error, which is said in a line with a hint."""
+def run_kit(kit: Path, run: KitRun, *, notify: Notify | None = None) -> int:
+    """Write the submission; return 0, or the exit code of an error, which is printed with a hint."""
     try:
-        submit(KitFiles(kit), asked, say=say or _say)
+        submit(KitFiles(kit), run, notify=notify or _print_line)
     except AutomlError as error:
-        print(printable(f"Error: {error.problem}\n  hint: {error.hint}"), file=sys.stderr, flush=True)
+        print(escape_control_characters(f"Error: {error.problem}\n  hint: {error.hint}"), file=sys.stderr, flush=True)
         return error.exit_code
     return 0
 
 
-def submit(files: KitFiles, asked: KitRun, *, say: Say) -> None:
-    """Write the submission that the kit's ensemble makes of the competition's test images, of whatever number.
+def submit(files: KitFiles, run: KitRun, *, notify: Notify) -> None:
+    """Write the submission of the kit's ensemble for the competition's test images, of whatever number.
 
-    Images that are missing or broken get the prior, and are said.
+    Images that are missing or broken get the prior, and are named.
 
     Raises:
         AutomlError: there is no such data, or the competition would refuse the submission.
     """
     manifest = read_manifest(files)
-    _compare_versions(manifest, say)
-    device = _device(asked.device)
-    competition = _test_images(files, manifest, asked, say)
-    probs = _predicted(files, manifest.recipe, competition, asked, device=device, say=say)
-    rule = rule_from_json(manifest.recipe.rule, deciding_metric(competition), competition.scorer.facts)
-    write_submission(competition, probs, asked.out, rule, by_rank=manifest.recipe.by_rank)
-    spent = duration(time.monotonic() - asked.started)
-    say(f"wrote {asked.out}: {len(competition.submission.ids)} rows, {spent} after the start")
-    _compare_submissions(manifest, competition, asked, device=device, say=say)
+    _compare_versions(manifest, notify)
+    device = _choose_device(run.device)
+    competition = _read_test_images(files, manifest, run, notify)
+    probs = _predict(files, manifest.recipe, competition, run, device=device, notify=notify)
+    rule = parse_rule(manifest.recipe.rule, get_deciding_metric(competition), competition.scorer.context)
+    write_submission(competition, probs, run.out, rule, by_rank=manifest.recipe.by_rank)
+    spent = format_duration(time.monotonic() - run.started)
+    notify(f"wrote {run.out}: {len(competition.submission.ids)} rows, {spent} after the start")
+    _compare_submissions(manifest, competition, run, device=device, notify=notify)
 
 
-def ensemble_of_kit(folder: Path) -> TrainedEnsemble:
-    """The ensemble in a kit.
+def load_kit_ensemble(folder: Path) -> TrainedEnsemble:
+    """Load the ensemble in a kit.
 
     Raises:
         UsageError: the folder is no kit.
@@ -105,14 +107,14 @@ def ensemble_of_kit(folder: Path) -> TrainedEnsemble:
     return TrainedEnsemble(
         recipe=read_manifest(files).recipe,
         competition=load_kit_competition(files),
-        weights_of=files.weights,
+        locate_weights=files.locate_weights,
         scratch=None,
-        again="make the kit again: automl kit",
+        retrain_hint="make the kit again: automl kit",
     )
 
 
 def load_kit_competition(files: KitFiles) -> Competition:
-    """The competition as the kit has it.
+    """Load the competition as the kit has it.
 
     Raises:
         StorageError: its file is missing or damaged.
@@ -122,68 +124,72 @@ def load_kit_competition(files: KitFiles) -> Competition:
         return load_competition(files.competition.resolve())
 
 
-def _compare_versions(manifest: Manifest, say: Say) -> None:
-    here, made = versions(), manifest.versions
-    others = [f"{name} {here[name]} instead of {made[name]}" for name in DECIDING if here[name] != made[name]]
+def _compare_versions(manifest: Manifest, notify: Notify) -> None:
+    here, made = collect_versions(), manifest.versions
+    others = [f"{name} {here[name]} instead of {made[name]}" for name in DECISIVE_PACKAGES if here[name] != made[name]]
     if others:
-        say(f"versions: {', '.join(others)}; probabilities may differ in their last digits")
+        notify(f"versions: {', '.join(others)}; probabilities may differ in their last digits")
 
 
-def _test_images(files: KitFiles, manifest: Manifest, asked: KitRun, say: Say) -> Competition:
-    """The competition with the test images of the folder, those that cannot be decoded as unreadable ones."""
+def _read_test_images(files: KitFiles, manifest: Manifest, run: KitRun, notify: Notify) -> Competition:
+    """Read the competition with the test images of the folder, those that cannot be decoded as unreadable ones."""
     own = load_kit_competition(files)
-    root = asked.folder or find_competition(manifest.slug, own.submission.header)
+    root = run.folder or find_competition(manifest.slug, own.submission.header)
     competition = read_test_images(root, own)
-    say(f"data: {root}")
+    notify(f"data: {root}")
     for line in competition.evidence:
-        say(line)
-    broken = broken_test_images(competition, asked.scratch, n_threads=os.cpu_count() or 1)
+        notify(line)
+    broken = find_broken_test_images(competition, run.scratch, n_threads=os.cpu_count() or 1)
     if broken:
-        reasons = listed(list(broken.values()), at_most=N_NAMED)
-        say(f"broken: the prior for {counted(len(broken), 'test image')}: {reasons}")
+        reasons = join_names(list(broken.values()), at_most=N_NAMED)
+        notify(f"broken: the prior for {format_count(len(broken), 'test image')}: {reasons}")
     return replace(competition, unreadable_test=tuple(sorted({*competition.unreadable_test, *broken})))
 
 
-def _predicted(
-    files: KitFiles, recipe: Recipe, competition: Competition, asked: KitRun, *, device: str, say: Say
+def _predict(
+    files: KitFiles, recipe: Recipe, competition: Competition, run: KitRun, *, device: str, notify: Notify
 ) -> NDArray[np.float64]:
-    """(n_test, n_classes) in the time that is left."""
-    cache = PixelCache(competition, asked.scratch / "pixels", short_side=recipe.short_side)
-    looker = Looker(competition, cache, device=device, remembered=None, n_threads=recipe.n_threads, tell=say)
-    if asked.max_minutes is None:
-        return blended_probs(recipe, files.weights, looker)
-    spent_s = time.monotonic() - asked.started
-    budget_s = max(0.0, asked.max_minutes * 60.0 - spent_s)
-    return blended_in_time(recipe, files.weights, looker, budget_s=budget_s, tell=say)
+    """Predict (n_test, n_classes) in the time that is left."""
+    cache = PixelCache(competition, run.scratch / "pixels", short_side=recipe.short_side)
+    predictor = Predictor(
+        competition, cache, device=device, cache_folder=None, n_threads=recipe.n_threads, notify=notify
+    )
+    if run.max_minutes is None:
+        return predict_ensemble(recipe, files.locate_weights, predictor)
+    spent_s = time.monotonic() - run.started
+    budget_s = max(0.0, run.max_minutes * 60.0 - spent_s)
+    return predict_ensemble_within(recipe, files.locate_weights, predictor, budget_s=budget_s, notify=notify)
 
 
-def _compare_submissions(manifest: Manifest, competition: Competition, asked: KitRun, *, device: str, say: Say) -> None:
-    """Say whether the very file came out that the ensemble wrote, where the test images have the same ids."""
-    if digest_of(competition.test_ids) != manifest.test_digest:
+def _compare_submissions(
+    manifest: Manifest, competition: Competition, run: KitRun, *, device: str, notify: Notify
+) -> None:
+    """Notify whether the very file came out that the ensemble wrote, where the test images have the same ids."""
+    if compute_digest(competition.test_ids) != manifest.test_digest:
         return
-    if hashlib.sha256(asked.out.read_bytes()).hexdigest() == manifest.submission:
-        say("it is byte for byte the submission that the ensemble wrote")
+    if hashlib.sha256(run.out.read_bytes()).hexdigest() == manifest.submission:
+        notify("it is byte for byte the submission that the ensemble wrote")
         return
     reasons = {
         "weights are float16 here": manifest.half,
-        "--max-minutes may leave parts out": asked.max_minutes is not None,
+        "--max-minutes may leave parts out": run.max_minutes is not None,
         f"that was on {manifest.device}, this on {device}": manifest.device not in (None, device),
     }
     known = [reason for reason, holds in reasons.items() if holds]
-    say(f"it is not byte for byte the submission that the ensemble wrote{': ' * bool(known)}{', '.join(known)}")
+    notify(f"it is not byte for byte the submission that the ensemble wrote{': ' * bool(known)}{', '.join(known)}")
 
 
-def _device(asked: str | None) -> str:
-    """That asked for, else the first GPU, else the CPU.
+def _choose_device(name: str | None) -> str:
+    """Return the named device, else the first GPU, else the CPU.
 
     Raises:
         UnfitEnvironmentError: it is not there.
     """
     known = [*(f"cuda:{number}" for number in range(torch.cuda.device_count())), "cpu"]
-    if asked is not None and asked not in known:
-        raise UnfitEnvironmentError(f"there is no device '{asked}' to be used", hint=f"use one of {', '.join(known)}")
-    return asked or known[0]
+    if name is not None and name not in known:
+        raise UnfitEnvironmentError(f"there is no device '{name}' to be used", hint=f"use one of {', '.join(known)}")
+    return name or known[0]
 
 
-def _say(line: str) -> None:
-    print(printable(line), flush=True)  # at once, as a notebook shows a pipe's content
+def _print_line(line: str) -> None:
+    print(escape_control_characters(line), flush=True)  # at once, as a notebook shows a pipe's content

@@ -1,41 +1,40 @@
-"""The learning-rate range test of a competition: from the folder to a suggestion, a file that keeps it, and a plot.
+"""Find a learning rate: from the competition's folder to a suggestion, a file that keeps it, and a plot.
 
 It leaves the study alone: neither its database nor its folds are begun, so that a search may follow with other
-settings. Not responsible for: the test itself (automl.training.lr_sweep), flags and printing (automl.commands).
+settings.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from automl.artifacts import StudyFiles, read_json, write_json
-from automl.config import OptimConfig, TrialConfig
+from automl.config import OptimConfig, TrialConfig, list_shared_settings
 from automl.data.competition import save_competition
 from automl.data.folds import load_folds, make_folds, save_folds
-from automl.errors import ERROR_OF_EXIT_CODE, AutomlError, StorageError, UsageError
+from automl.errors import Notify, StorageError, UsageError
 from automl.inspection.prepare import prepare_competition
-from automl.lr_finder.page import write_lr_page
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
+from automl.reports.lr_page import write_lr_page
 from automl.space import Space
-from automl.training.entry_points import sweep
-from automl.training.lr_range import falling_range, smoothed, suggest_lr
+from automl.training.entry_points import run_lr_sweep
+from automl.training.lr_range import find_falling_range, smooth_losses, suggest_lr
+from automl.training.trial_job import Refused, SweepResult, TrialJob, TrialResult
 from runners.base import Event, Failed, Finished, Job, Runner, Verdict
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LrRequest:
-    """What `automl find-lr` was asked; the space's first configuration is tested."""
+    """The flags of `automl find-lr`; the space's first configuration is tested."""
 
     folder: Path
     files: StudyFiles
     space: Space
-    asked: Asked = field(default_factory=Asked)
+    settings: CompetitionSettings = field(default_factory=CompetitionSettings)
     weights_dir: Path | None = None
     seed: int = 0
     n_threads: int = 1
@@ -43,7 +42,7 @@ class LrRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LrFinding:
-    """What a range test came to.
+    """The result of a range test.
 
     Attributes:
         config: that was tested; its learning rate is none of those.
@@ -62,38 +61,38 @@ class LrFinding:
     falling: tuple[float, float] | None
 
 
-def find_lr(request: LrRequest, runner: Runner, *, note: Note) -> LrFinding:
+def find_lr(request: LrRequest, runner: Runner, *, notify: Notify) -> LrFinding:
     """Test the space's first configuration, and write what was found into the study's folder.
 
     Args:
         runner: carries the test.
-        note: takes one line for each thing worth knowing.
+        notify: takes one line for each thing worth knowing.
 
     Raises:
         AutomlError: the folder, the space or the environment does not fit.
         Interrupted: a signal arrived.
     """
-    config, files = _tested(request.space), request.files
+    config, files = _build_test_config(request.space), request.files
     competition = prepare_competition(
-        request.folder, request.asked, cache=files.cache, n_threads=request.n_threads, note=note
+        request.folder, request.settings, cache=files.cache, n_threads=request.n_threads, notify=notify
     )
     own = files.folds.exists()
     folds = load_folds(files.folds, competition) if own else make_folds(competition, seed=request.seed)
-    note(f"testing learning rates with {described(config)}")
+    notify(f"testing learning rates with {describe_config(config)}")
     scratch = files.find_lr_study
     try:
         save_competition(competition, scratch.competition)
         save_folds(folds, competition, scratch.folds)
-        swept = _carried(Job(id="find-lr", task=sweep, payload=_payload(request, config)), runner)
+        swept = _run_job(Job(id="find-lr", task=run_lr_sweep, payload=_make_job(request, config).to_json()), runner)
     finally:
         shutil.rmtree(scratch.root, ignore_errors=True)
-    finding = _read(config, swept)
-    _keep(finding, request)
+    finding = _parse_finding(config, swept)
+    _write_finding(finding, request)
     return finding
 
 
-def kept_finding(request: LrRequest) -> LrFinding | None:
-    """The finding in the study's folder, or None where there is none for the configuration that the request asks for.
+def read_finding(request: LrRequest) -> LrFinding | None:
+    """Read the finding in the study's folder; return None where there is none of the request's configuration.
 
     Raises:
         StorageError: its file is damaged.
@@ -104,8 +103,8 @@ def kept_finding(request: LrRequest) -> LrFinding | None:
     document = read_json(path)
     try:
         tested = TrialConfig.from_json(document["config"])
-        same = tested == _tested(request.space) and document["init_from"] == _init_from(request)
-        return _read(tested, document) if same else None
+        same = tested == _build_test_config(request.space) and document["init_from"] == _format_init_from(request)
+        return _parse_finding(tested, SweepResult.from_json(document)) if same else None
     except UsageError:  # of another version
         return None
     except (KeyError, TypeError, ValueError) as error:
@@ -114,22 +113,21 @@ def kept_finding(request: LrRequest) -> LrFinding | None:
         ) from error
 
 
-def described(config: TrialConfig) -> str:
-    """The configuration in a few words."""
+def describe_config(config: TrialConfig) -> str:
+    """Return the configuration in a few words."""
     sizes = "-".join(map(str, config.resize.image_sizes))
     return f"{config.model.backbone}, {sizes} px, {config.optim.optimizer}, batch {config.batch_size}"
 
 
-def _tested(space: Space) -> TrialConfig:
-    """The space's first configuration, with what has no say in single steps as it is by default."""
-    config = space.first_config()
+def _build_test_config(space: Space) -> TrialConfig:
+    """Return the space's first configuration, with the default of what single steps do not depend on."""
+    config = space.build_first_config()
+    ignored = {setting.name: setting.default for setting in list_shared_settings() if not setting.affects_steps}
     return replace(
         config,
         optim=replace(config.optim, lr=OptimConfig().lr),
         ema_horizon=0.0,
-        epoch_choice="last",
-        patience=None,
-        compile=False,
+        **ignored,
     )
 
 
@@ -149,8 +147,8 @@ class _OneJob:
         return Verdict.CONTINUE
 
 
-def _carried(job: Job, runner: Runner) -> Mapping[str, Any]:
-    """What the job's task returned.
+def _run_job(job: Job, runner: Runner) -> SweepResult:
+    """Run the job, and return what its task returned.
 
     Raises:
         AutomlError: the task refused.
@@ -162,44 +160,43 @@ def _carried(job: Job, runner: Runner) -> Mapping[str, Any]:
         failed = supervisor.end
         raise RuntimeError("the range test did not end" if failed is None else f"{failed.reason}\n{failed.log}")
     result: Mapping[str, Any] = supervisor.end.result
-    if result["outcome"] == "refused":
-        kind = ERROR_OF_EXIT_CODE.get(result["exit_code"], AutomlError)
-        raise kind(result["problem"], hint=result["hint"])
-    return result
+    if result["outcome"] == Refused.outcome:
+        refusal = TrialResult.from_json(result)
+        assert isinstance(refusal, Refused)
+        raise refusal.to_error()
+    return SweepResult.from_json(result)
 
 
-def _payload(request: LrRequest, config: TrialConfig) -> dict[str, Any]:
-    return {
-        "trial": 0,
-        "study_dir": str(request.files.find_lr_study.root),
-        "cache": str(request.files.cache),
-        "config": config.to_json(),
-        "train_folds": 1,
-        "seed": request.seed,
-        "weights_dir": None if request.weights_dir is None else str(request.weights_dir),
-        "init_from": _init_from(request),
-    }
-
-
-def _init_from(request: LrRequest) -> str | None:
-    return None if request.space.init_from is None else str(request.space.init_from)
-
-
-def _read(config: TrialConfig, swept: Mapping[str, Any]) -> LrFinding:
-    lrs, losses = tuple(map(float, swept["lrs"])), tuple(map(float, swept["losses"]))
-    found = suggest_lr(lrs, losses)
-    return LrFinding(
+def _make_job(request: LrRequest, config: TrialConfig) -> TrialJob:
+    return TrialJob(
+        trial=0,
+        study_dir=request.files.find_lr_study.root,
         config=config,
-        image_size=int(swept["image_size"]),
-        batch_size=int(swept["batch_size"]),
-        lrs=lrs,
-        losses=losses,
-        suggestion=None if found is None else float(f"{found:.1e}"),  # more digits would claim too much
-        falling=falling_range(lrs, losses),
+        seed=request.seed,
+        weights_dir=request.weights_dir,
+        init_from=request.space.init_from,
+        pixel_cache=request.files.cache,
     )
 
 
-def _keep(finding: LrFinding, request: LrRequest) -> None:
+def _format_init_from(request: LrRequest) -> str | None:
+    return None if request.space.init_from is None else str(request.space.init_from)
+
+
+def _parse_finding(config: TrialConfig, swept: SweepResult) -> LrFinding:
+    suggestion = suggest_lr(swept.lrs, swept.losses)
+    return LrFinding(
+        config=config,
+        image_size=swept.image_size,
+        batch_size=swept.batch_size,
+        lrs=swept.lrs,
+        losses=swept.losses,
+        suggestion=None if suggestion is None else float(f"{suggestion:.1e}"),  # more digits would claim too much
+        falling=find_falling_range(swept.lrs, swept.losses),
+    )
+
+
+def _write_finding(finding: LrFinding, request: LrRequest) -> None:
     config, files = finding.config, request.files
     document = {
         "backbone": config.model.backbone,
@@ -210,17 +207,18 @@ def _keep(finding: LrFinding, request: LrRequest) -> None:
         "falling": finding.falling,
         "lrs": finding.lrs,
         "losses": finding.losses,
-        "smoothed": smoothed(finding.losses),
+        "smoothed": smooth_losses(finding.losses),
         "config": config.to_json(),
-        "init_from": _init_from(request),
+        "init_from": _format_init_from(request),
     }
     write_json(files.find_lr, document)
     write_lr_page(
         files.find_lr_page,
         title=f"Learning rates of study {files.root.name}",
-        summary=f"{described(config)}; steps of {finding.batch_size} images of {finding.image_size} pixels.",
+        summary=f"{describe_config(config)}; steps of {finding.batch_size} images of {finding.image_size} pixels.",
         lrs=finding.lrs,
         losses=finding.losses,
+        smoothed=smooth_losses(finding.losses),
         suggestion=finding.suggestion,
         falling=finding.falling,
     )

@@ -1,7 +1,6 @@
-"""A metric: a score function with its name, its direction, and what it can score.
+"""Metric: a score function with its direction, the form of predictions it needs, and the tasks it fits.
 
-Not responsible for: which metrics there are (automl.metrics.registry), or deciding with more care than the plain way
-(automl.decisions.choose).
+See also: automl.metrics.registry for the table of metrics, automl.decisions.choose for fitted decision rules.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ ScoreFunction = Callable[..., float]
 Needs = Literal["probabilities", "order", "label", "labels", "ranking", "values"]
 Average = Literal["macro", "micro", "samples"]
 MAX_SORTED_CLASSES = 50  # of thousands of classes the best k are picked first: to sort them all takes seconds
-ONE_CLASS_EACH = frozenset(task for task in Task if task.one_class_each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A score of predictions.
+    """One row of the table of metrics: everything that is known of a metric, stated and never inferred.
 
     Attributes:
         name: as scikit-learn calls it where it has it; "/path/of.py:function" for the user's own.
         function: targets, and predictions in the form that it needs -> the score; a third argument where `weighted`.
+        greater_is_better: the metric's direction; each row states it.
         needs: "probabilities" (n, n_classes) where their size counts; "order", the same, where only their ranking does;
             "label" (n,) one class index for each image; "labels" (n, n_classes) of 0 and 1 with MULTILABEL, and as
             "label" where an image has one class; "ranking" (n, k) class indices, the best first; "values"
@@ -45,8 +44,8 @@ class Metric:
     name: str
     function: ScoreFunction
     greater_is_better: bool
-    needs: Needs = "probabilities"
-    tasks: frozenset[Task] = ONE_CLASS_EACH
+    needs: Needs
+    tasks: frozenset[Task]
     n_ranked: int = 0
     weighted: bool = False
     weights: tuple[float, ...] | None = None
@@ -55,16 +54,16 @@ class Metric:
     digest: str = ""
 
     def __call__(self, targets: NDArray[Any], probs: NDArray[Any]) -> float:
-        """The score of probs (n, n_classes) against targets, plainly decided, always finite.
+        """Return the score of probs (n, n_classes) under the plain rule, always finite.
 
         Raises:
             ValueError: the probabilities are not finite, or have another number of rows than the targets.
         """
         targets, probs = np.asarray(targets), require_finite(probs)
-        return self.score(targets, plain_predictions(self, probs, one_class_each=targets.ndim == 1))
+        return self.score(targets, apply_plain_rule(self, probs, is_single_class=targets.ndim == 1))
 
     def score(self, targets: NDArray[Any], predictions: NDArray[Any]) -> float:
-        """The score of predictions in the form that the metric needs.
+        """Return the score of predictions in the form that the metric needs.
 
         Raises:
             ValueError: they are not finite, or have another number of rows than the targets; there are no rows; a
@@ -84,40 +83,40 @@ class Metric:
 
     @property
     def identity(self) -> str:
-        """What a study is bound to: the name; for the user's own its file's name and content, wherever it lies."""
+        """The name in a study's fingerprint; for a user's metric its file's name and content, wherever it lies."""
         return f"{Path(self.name).name} {self.digest}" if self.digest else self.name
 
     @property
     def needs_labels(self) -> bool:
-        """Whether labels are scored, which are decided from probabilities."""
+        """Whether the metric scores labels, which a decision rule makes from probabilities."""
         return self.needs in ("label", "labels")
 
     @property
     def direction(self) -> str:
-        """Optuna's word for the better direction."""
+        """Optuna's direction: "maximize" or "minimize"."""
         return "maximize" if self.greater_is_better else "minimize"
 
-    def better(self, score: float, other: float) -> bool:
-        """Whether the first score is strictly better."""
+    def is_better(self, score: float, other: float) -> bool:
+        """Return whether the first score is strictly better."""
         return score > other if self.greater_is_better else score < other
 
 
-def plain_predictions(
+def apply_plain_rule(
     metric: Metric,
     probs: NDArray[Any],
     *,
-    one_class_each: bool = False,
+    is_single_class: bool = False,
     scales: tuple[tuple[float, float], ...] | None = None,
 ) -> NDArray[Any]:
-    """What the metric needs, decided without any threshold: the most probable class, labels from one half on, ..."""
+    """Return predictions in the form that the metric needs, by argmax, a threshold of 1/2, top k, or scaling."""
     match metric.needs:
-        case "labels" if not one_class_each:
+        case "labels" if not is_single_class:
             return (probs >= 0.5).astype(np.int64)
         case "label" | "labels":
             labels: NDArray[np.int64] = probs.argmax(axis=1)
             return labels
         case "ranking":
-            return _best_first(probs, metric.n_ranked)
+            return _rank_classes(probs, metric.n_ranked)
         case "values":
             low, high = np.asarray(scales or [(0.0, 1.0)] * probs.shape[1]).T
             values: NDArray[np.float64] = low + probs * (high - low)
@@ -127,7 +126,7 @@ def plain_predictions(
 
 
 def require_finite(predictions: NDArray[Any]) -> NDArray[Any]:
-    """The predictions, in double precision where they are not whole numbers.
+    """Return the predictions, floats in double precision.
 
     Raises:
         ValueError: some are not finite.
@@ -140,13 +139,13 @@ def require_finite(predictions: NDArray[Any]) -> NDArray[Any]:
     return predictions
 
 
-def _best_first(probs: NDArray[Any], k: int) -> NDArray[np.int64]:
-    """(n, at most k) the most probable classes; of equal ones the first class first.
+def _rank_classes(probs: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """Return (n, at most k) the most probable classes, best first; ties in class order.
 
     With more than MAX_SORTED_CLASSES, which of several equal ones is the last on the list is left open.
     """
     if probs.shape[1] <= max(k, MAX_SORTED_CLASSES):
         return np.argsort(-probs, axis=1, kind="stable")[:, :k]
-    among = np.sort(np.argpartition(-probs, k - 1, axis=1)[:, :k], axis=1)
-    order = np.argsort(-np.take_along_axis(probs, among, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(among, order, axis=1)
+    candidates = np.sort(np.argpartition(-probs, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(probs, candidates, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(candidates, order, axis=1)

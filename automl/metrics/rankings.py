@@ -1,6 +1,6 @@
-"""Scores of ranked lists of classes.
+"""Metrics of order: MAP@k of ranked classes, and areas under the ROC curve.
 
-Not responsible for: ranking them (automl.rules).
+See also: automl.metrics.pointwise for metrics of the predictions' size.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
+COLUMNS_AT_ONCE = 32  # ranks of 3,000 columns at once would take gigabytes
+MIN_TPR = 0.8
+TPR_SLICES = ((0.0, 0.4, 2.0), (0.4, 1.0, 1.0))  # from, to, weight
+
 
 def mean_average_precision(targets: NDArray[Any], ranking: NDArray[Any], *, k: int) -> float:
-    """MAP@k of rankings (n, at least 1) of class indices, the best first.
+    """Return the MAP@k of rankings (n, at least 1) of class indices, the best first.
 
     Against class indices (n,) that is the mean of 1 / rank, 0 where the true class is not among the first k. Against
     labels (n, n_classes) of 0 and 1 each row's precisions at its hits are summed and divided by the number of its
@@ -25,28 +31,13 @@ def mean_average_precision(targets: NDArray[Any], ranking: NDArray[Any], *, k: i
         is_hit, n_true = ranking == targets[:, None], np.ones(len(targets), dtype=np.int64)
     else:
         is_hit, n_true = np.take_along_axis(targets > 0, ranking, axis=1), (targets > 0).sum(axis=1)
-    is_hit = is_hit & ~_is_repeated(ranking)
+    is_hit = is_hit & ~_find_repeated(ranking)
     precisions = np.cumsum(is_hit, axis=1) / np.arange(1, ranking.shape[1] + 1)
     return float(((precisions * is_hit).sum(axis=1) / np.clip(n_true, 1, k)).mean())
 
 
-def _is_repeated(ranking: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n, k) whether the class stands further left as well."""
-    repeated = np.zeros(ranking.shape, dtype=np.bool_)
-    for place in range(1, ranking.shape[1]):
-        repeated[:, place] = (ranking[:, :place] == ranking[:, place : place + 1]).any(axis=1)
-    return repeated
-
-
-Floats = NDArray[np.float64]
-
-COLUMNS_AT_ONCE = 32  # ranks of 3,000 columns at once would take gigabytes
-MIN_TPR = 0.8
-TPR_SLICES = ((0.0, 0.4, 2.0), (0.4, 1.0, 1.0))  # from, to, weight
-
-
 def roc_auc(targets: NDArray[Any], probs: NDArray[Any]) -> float:
-    """Area under the ROC curve; the mean over the columns where there are more than two classes, or several labels.
+    """Return the area under the ROC curve; the mean over the columns of more than two classes, or of several labels.
 
     With class indices (n,) a column is one class against the rest. A column whose class is absent, or alone, has no
     curve and is left out; 0.5 where none has one.
@@ -54,47 +45,57 @@ def roc_auc(targets: NDArray[Any], probs: NDArray[Any]) -> float:
     Source: Mann-Whitney U with average ranks for ties (Hanley and McNeil 1982).
     """
     if targets.ndim == 1 and probs.shape[1] == 2:
-        areas = _areas(targets[:, None] == 1, probs[:, 1:])
+        areas = _compute_aucs(targets[:, None] == 1, probs[:, 1:])
     else:
         columns = range(0, probs.shape[1], COLUMNS_AT_ONCE)
-        areas = np.concatenate([_areas(_is_positive(targets, first), _block(probs, first)) for first in columns])
+        areas = np.concatenate(
+            [_compute_aucs(_binarize_columns(targets, first), _take_columns(probs, first)) for first in columns]
+        )
     defined = areas[~np.isnan(areas)]
     return float(defined.mean()) if len(defined) else 0.5
 
 
 def partial_auc(targets: NDArray[Any], probs: NDArray[Any]) -> float:
-    """Area between the ROC curve and the line of 80 % true positives, from 0 to 0.2; 0.02, as by chance, without one.
+    """Return the area between the ROC curve and 80 % true positives, from 0 to 0.2; 0.02, as by chance, without one.
 
     Source: ISIC 2024 challenge, https://www.kaggle.com/code/metric/isic-pauc-abovetpr
     """
-    return _slice_area(*_roc_curve(targets, probs), MIN_TPR, 1.0)
+    return _compute_slice_area(*_compute_roc_curve(targets, probs), MIN_TPR, 1.0)
 
 
 def weighted_auc(targets: NDArray[Any], probs: NDArray[Any]) -> float:
-    """Area right of the ROC curve where the part below 40 % true positives counts twice, from 0 to 1.
+    """Return the area right of the ROC curve where the part below 40 % true positives counts twice, from 0 to 1.
 
     The limits are points of the curve, interpolated where no threshold falls on them. As by chance where it has none.
 
     Source: ALASKA2 image steganalysis, evaluation page, in the form of mle-bench's grade.py.
     """
-    fpr, tpr = _roc_curve(targets, probs)
-    total = sum(weight * _slice_area(fpr, tpr, low, high) for low, high, weight in TPR_SLICES)
+    fpr, tpr = _compute_roc_curve(targets, probs)
+    total = sum(weight * _compute_slice_area(fpr, tpr, low, high) for low, high, weight in TPR_SLICES)
     return total / sum(weight * (high - low) for low, high, weight in TPR_SLICES)
 
 
-def _is_positive(targets: NDArray[Any], first: int) -> NDArray[np.bool_]:
+def _find_repeated(ranking: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (n, k) whether the class occurs earlier in the ranking."""
+    repeated = np.zeros(ranking.shape, dtype=np.bool_)
+    for rank in range(1, ranking.shape[1]):
+        repeated[:, rank] = (ranking[:, :rank] == ranking[:, rank : rank + 1]).any(axis=1)
+    return repeated
+
+
+def _binarize_columns(targets: NDArray[Any], first: int) -> NDArray[np.bool_]:
     if targets.ndim == 2:
-        return _block(targets, first) > 0
+        return _take_columns(targets, first) > 0
     positive: NDArray[np.bool_] = targets[:, None] == np.arange(first, first + COLUMNS_AT_ONCE)
     return positive
 
 
-def _block(matrix: NDArray[Any], first: int) -> NDArray[Any]:
+def _take_columns(matrix: NDArray[Any], first: int) -> NDArray[Any]:
     return matrix[:, first : first + COLUMNS_AT_ONCE]
 
 
-def _areas(positive: NDArray[np.bool_], probs: NDArray[Any]) -> Floats:
-    """The area of each column of probs (n, columns); not a number where it has no positive or no negative row."""
+def _compute_aucs(positive: NDArray[np.bool_], probs: NDArray[Any]) -> Floats:
+    """Return the AUC of each column of probs (n, columns); NaN where it has no positive or no negative row."""
     from scipy.stats import rankdata  # here, because it takes a second to load and commands that score nothing need it
 
     positive = positive[:, : probs.shape[1]]
@@ -105,8 +106,8 @@ def _areas(positive: NDArray[np.bool_], probs: NDArray[Any]) -> Floats:
     return areas
 
 
-def _roc_curve(targets: NDArray[Any], probs: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Shares of false and of true positives at falling thresholds; the diagonal where a class is missing."""
+def _compute_roc_curve(targets: NDArray[Any], probs: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return false and true positive rates at falling thresholds; the diagonal where a class is missing."""
     from sklearn.metrics import roc_curve  # here, because it loads pandas
 
     positive = targets == 1
@@ -116,8 +117,8 @@ def _roc_curve(targets: NDArray[Any], probs: NDArray[Any]) -> tuple[Floats, Floa
     return fpr, tpr
 
 
-def _slice_area(fpr: Floats, tpr: Floats, low: float, high: float) -> float:
-    """The area right of the curve, up to fpr = 1, between two heights."""
+def _compute_slice_area(fpr: Floats, tpr: Floats, low: float, high: float) -> float:
+    """Return the area right of the curve, up to fpr = 1, between two true positive rates."""
     heights = np.clip(tpr, low, high)
     rises = np.diff(tpr)
     slopes = np.divide(np.diff(fpr), rises, out=np.zeros_like(rises), where=rises > 0)  # a level step has no area

@@ -1,7 +1,4 @@
-"""Which images belong together, such as those of one patient, so that no fold tests on what it has trained on.
-
-Not responsible for: duplicates, which are found by looking at the images (automl.data.cleaning), or the folds.
-"""
+"""Find which images belong together, such as those of one patient, so that no fold validates on what it trained on."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import DataError, listed
-from automl.files.image_names import is_of_test, without_suffix
-from automl.files.pixel_tables import pixel_columns
-from automl.files.tables import counted, read_header, read_table
-from automl.readers.labels.source import Labels, Source
+from automl.errors import DataError, join_names
+from automl.files.image_names import is_test_name, strip_suffix
+from automl.files.pixel_tables import find_pixel_columns
+from automl.files.tables import format_count, read_header, read_table
+from automl.readers.labels.source import Labels, LabelSource
 from automl.readers.submission_template import is_sample_name
 
 NO_GROUPS = "none"
@@ -33,12 +30,12 @@ MIN_GROUPS = 5  # as many as there are folds; fewer cannot be spread
 MAX_SHARE = 0.5  # of the images; a fold cannot hold more than it is given
 SUFFIX = re.compile(r"(.+)[_-]([^_-]+)")
 MAX_SUFFIXES = 6  # left, right, or a few views; more are numbers
-MOST = 0.9  # of the images must be found in another table, and of the prefixes have all suffixes
+MIN_COVERAGE = 0.9  # of the images must be found in another table, and of the prefixes have all suffixes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Groups:
-    """Which images belong together.
+    """The group of each image, for group-wise folds.
 
     Attributes:
         numbers: (n,) as `Competition.groups`.
@@ -59,153 +56,155 @@ class _Column:
     values: tuple[str, ...]
 
 
-def find_groups(labels: Labels, source: Source) -> Groups:
-    """The groups by the column that is asked for or known, else by one that looks like it, else by pairs of ids.
+def find_groups(labels: Labels, source: LabelSource) -> Groups:
+    """Find groups by the given or known column, else by one whose name and values look like groups.
 
-    A column is used unasked where its name is a word of GROUP_WORDS, with or without "id", where some of its values
+    A column is used by itself where its name is a word of GROUP_WORDS, with or without "id", where some of its values
     have several images, and where folds can be made of them. Images without a value are groups of their own.
 
     Raises:
-        DataError: no table has the column that was asked for.
+        DataError: no table has the given column.
     """
-    if source.asked.group is not None:
-        return _as_asked(source.asked.group, labels, source)
+    if source.settings.group is not None:
+        return _group_by_setting(source.settings.group, labels, source)
     if source.known is not None and source.known.group is not None:
-        known = _named(source.known.group, labels, source)
+        known_column = _find_named_column(source.known.group, labels, source)
         reason = f"known of {source.known.slug}"
-        if known is None:
-            return _none(f"groups: none, no table has the column {source.known.group} that is {reason}")
-        return _grouped(known, reason)
-    return _inferred(labels, source)
+        if known_column is None:
+            return _make_no_groups(f"groups: none, no table has the column {source.known.group} that is {reason}")
+        return _group_by_column(known_column, reason)
+    return _infer_groups(labels, source)
 
 
-def _as_asked(name: str, labels: Labels, source: Source) -> Groups:
+def _group_by_setting(name: str, labels: Labels, source: LabelSource) -> Groups:
     if name.strip().lower() == NO_GROUPS:
-        return _none("groups: none, as asked")
-    column = _named(name, labels, source)
+        return _make_no_groups("groups: none, as asked")
+    column = _find_named_column(name, labels, source)
     if column is None:
-        others = [column for header in _other_headers(source).values() for column in header]
+        others = [column for header in _read_other_headers(source).values() for column in header]
         names = dict.fromkeys([*labels.others, *others])
         raise DataError(
             f"--group {name}: no table has such a column beside the images",
-            hint=f"name one of {listed([*names, FILE_NAME], at_most=20)}, or {NO_GROUPS}",
+            hint=f"name one of {join_names([*names, FILE_NAME], at_most=20)}, or {NO_GROUPS}",
         )
-    return _grouped(column, "as asked")
+    return _group_by_column(column, "as asked")
 
 
-def _none(*evidence: str) -> Groups:
+def _make_no_groups(*evidence: str) -> Groups:
     return Groups(numbers=None, grouped_by=None, evidence=evidence)
 
 
-def _grouped(column: _Column, reason: str) -> Groups:
-    """The groups of a column, unless it tells all images apart or none."""
-    numbers = _numbers(column.values)
+def _group_by_column(column: _Column, reason: str) -> Groups:
+    """Group by a column, unless its values are all equal or all different."""
+    numbers = _number_groups(column.values)
     n_groups = len(set(numbers.tolist()))
     if n_groups in (1, len(numbers)):
-        held = "one value" if n_groups == 1 else "another value for each image"
-        return _none(f"groups: none, {column.place} has {held}, {reason}")
+        content = "one value" if n_groups == 1 else "another value for each image"
+        return _make_no_groups(f"groups: none, {column.place} has {content}, {reason}")
     largest = max(Counter(numbers.tolist()).values())
-    line = f"groups: {n_groups} of up to {counted(largest, 'image')}, from {column.place}, {reason}"
+    line = f"groups: {n_groups} of up to {format_count(largest, 'image')}, from {column.place}, {reason}"
     return Groups(numbers=numbers, grouped_by=column.name, evidence=(line,))
 
 
-def _numbers(values: Sequence[str]) -> NDArray[np.int64]:
-    """(n,) equal for equal values, in the order in which they occur; a blank is equal to nothing."""
+def _number_groups(values: Sequence[str]) -> NDArray[np.int64]:
+    """Number equal values alike, (n,) in the order in which they occur; a blank is equal to nothing."""
     keys = [(value, -1 if value else row) for row, value in enumerate(values)]
     number_of = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([number_of[key] for key in keys], dtype=np.int64)
 
 
-def _named(name: str, labels: Labels, source: Source) -> _Column | None:
-    """The column of that name: of the labels' own table, else of one that names the images; or the file names."""
+def _find_named_column(name: str, labels: Labels, source: LabelSource) -> _Column | None:
+    """Return the column of that name: of the labels' table, else of one that names the images; or the file names."""
     wanted = name.strip().lower()
     if wanted == FILE_NAME:
-        return _file_names(labels)
+        return _make_file_name_column(labels)
     for spelling, values in labels.others.items():
         if spelling.strip().lower() == wanted:
-            return _Column(name=spelling.strip(), place=f"column {listed([spelling.strip()])}", values=values)
-    for table, header in _other_headers(source).items():
+            return _Column(name=spelling.strip(), place=f"column {join_names([spelling.strip()])}", values=values)
+    for table, header in _read_other_headers(source).items():
         for column, spelling in enumerate(header):
             if spelling.strip().lower() == wanted:
-                found = _joined(table, column, labels, source)
+                found = _join_column(table, column, labels, source)
                 if found is not None:
                     return found
     return None
 
 
-def _other_headers(source: Source) -> Mapping[str, tuple[str, ...]]:
-    """The columns of the tables that may say something of the training images."""
+def _read_other_headers(source: LabelSource) -> Mapping[str, tuple[str, ...]]:
+    """Read the headers of the tables that may describe the training images."""
     headers: dict[str, tuple[str, ...]] = {}
     for name in sorted(source.tables):
-        if is_sample_name(name) or name == source.sample.name or is_of_test(name):
+        if is_sample_name(name) or name == source.sample.name or is_test_name(name):
             continue
         try:
             header = read_header(source.tables[name])
-        except DataError:  # some other table, and a damaged one: nobody needs it
+        except DataError:  # some other table, and a damaged one, which is not needed
             continue
-        if not pixel_columns(header):
+        if not find_pixel_columns(header):
             headers[name] = header
     return headers
 
 
-def _joined(name: str, column: int, labels: Labels, source: Source) -> _Column | None:
-    """A column of another table for each image, by whichever of its columns names the most images."""
+def _join_column(name: str, column: int, labels: Labels, source: LabelSource) -> _Column | None:
+    """Join a column of another table to the images, by whichever of its columns names the most images."""
     try:
         table = read_table(source.tables[name])
     except DataError:
         return None
-    keys = [_keys(image_id, image) for image_id, image in zip(labels.ids, labels.images, strict=True)]
+    keys = [_list_keys(image_id, image) for image_id, image in zip(labels.ids, labels.images, strict=True)]
     best: list[str] = []
     for key_column in range(len(table.header)):
         if key_column == column:
             continue
-        value_of = {without_suffix(row[key_column].strip()): row[column].strip() for row in table.rows}
+        value_of = {strip_suffix(row[key_column].strip()): row[column].strip() for row in table.rows}
         values = [next((value_of[key] for key in options if key in value_of), "") for options in keys]
         best = max(best, values, key=lambda found: sum(1 for value in found if value))
-    if sum(1 for value in best if value) < MOST * len(keys):
+    if sum(1 for value in best if value) < MIN_COVERAGE * len(keys):
         return None
     spelling = table.header[column].strip()
-    return _Column(name=spelling, place=f"column {listed([spelling])} of {name}", values=tuple(best))
+    return _Column(name=spelling, place=f"column {join_names([spelling])} of {name}", values=tuple(best))
 
 
-def _keys(image_id: str, image: str) -> tuple[str, ...]:
-    """What a table may call an image: its id, its address, or its file name, each without its extension."""
-    return tuple(without_suffix(name) for name in (image_id, image, posixpath.basename(image)))
+def _list_keys(image_id: str, image: str) -> tuple[str, ...]:
+    """List the keys of an image in other tables: its id, address and file name, each without extension."""
+    return tuple(strip_suffix(name) for name in (image_id, image, posixpath.basename(image)))
 
 
-def _inferred(labels: Labels, source: Source) -> Groups:
-    """Groups by what looks like it, and what was seen but not used."""
-    columns = sorted(_candidates(labels, source), key=lambda column: GROUP_WORDS.index(str(_group_word(column.name))))
+def _infer_groups(labels: Labels, source: LabelSource) -> Groups:
+    """Infer groups from columns, ids or file names; report candidates that were not used."""
+    columns = sorted(
+        _find_candidates(labels, source), key=lambda column: GROUP_WORDS.index(str(_match_group_word(column.name)))
+    )
     usable = [column for column in columns if _is_usable(column, labels)]
     if usable:
-        return _grouped(usable[0], f"which looks like it; --group {NO_GROUPS} ignores it")
-    names = _prefixes(labels) or _same_names(labels)
+        return _group_by_column(usable[0], f"which looks like it; --group {NO_GROUPS} ignores it")
+    names = _group_by_prefix(labels) or _group_by_file_name(labels)
     if names is not None:
-        return _grouped(names, f"which look like it; --group {NO_GROUPS} ignores them")
-    return _none(
-        *(f"groups: none; --group {listed([column.name])} would hold equal ones together" for column in columns)
+        return _group_by_column(names, f"which look like it; --group {NO_GROUPS} ignores them")
+    return _make_no_groups(
+        *(f"groups: none; --group {join_names([column.name])} would hold equal ones together" for column in columns)
     )
 
 
-def _candidates(labels: Labels, source: Source) -> list[_Column]:
-    """Columns that are called like groups, of the labels' own table or else of others, and that part the images."""
+def _find_candidates(labels: Labels, source: LabelSource) -> list[_Column]:
+    """Find columns with a group's name, in the labels' table or else in others, that separate some images."""
     own = [
-        _Column(name=name.strip(), place=f"column {listed([name.strip()])}", values=values)
+        _Column(name=name.strip(), place=f"column {join_names([name.strip()])}", values=values)
         for name, values in labels.others.items()
-        if _group_word(name)
+        if _match_group_word(name)
     ]
     found = own or [
         joined
-        for table, header in _other_headers(source).items()
+        for table, header in _read_other_headers(source).items()
         for column, name in enumerate(header)
-        if _group_word(name) and name.strip() not in labels.columns
-        if (joined := _joined(table, column, labels, source)) is not None
+        if _match_group_word(name) and name.strip() not in labels.columns
+        if (joined := _join_column(table, column, labels, source)) is not None
     ]
     return [column for column in found if 1 < len(set(column.values)) < len(labels.ids)]
 
 
-def _group_word(name: str) -> str | None:
-    """The word of GROUP_WORDS that a column is called by, where nothing but an id is added to it."""
+def _match_group_word(name: str) -> str | None:
+    """Return the word of GROUP_WORDS that is the column's name, with or without "id"."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     words = [word for word in re.split(r"[\W_]+", spaced.lower()) if word and word not in ID_WORDS]
     if len(words) != 1:
@@ -223,30 +222,30 @@ def _is_usable(column: _Column, labels: Labels) -> bool:
     return spreads and max(sizes.values()) > 1 and not is_target
 
 
-def _prefixes(labels: Labels) -> _Column | None:
-    """What ids such as 10_left and 10_right begin with, where each beginning has the same few endings."""
-    matches = [SUFFIX.fullmatch(without_suffix(posixpath.basename(image_id))) for image_id in labels.ids]
-    parted = [(match[1], match[2]) for match in matches if match]
-    suffixes = {suffix for _, suffix in parted}
-    if len(parted) < len(labels.ids) or not 1 < len(suffixes) <= MAX_SUFFIXES:
+def _group_by_prefix(labels: Labels) -> _Column | None:
+    """Group ids such as 10_left and 10_right by their beginning, where each has the same few endings."""
+    matches = [SUFFIX.fullmatch(strip_suffix(posixpath.basename(image_id))) for image_id in labels.ids]
+    split_ids = [(match[1], match[2]) for match in matches if match]
+    suffixes = {suffix for _, suffix in split_ids}
+    if len(split_ids) < len(labels.ids) or not 1 < len(suffixes) <= MAX_SUFFIXES:
         return None
-    n_endings = Counter(prefix for prefix, _ in set(parted))
+    n_endings = Counter(prefix for prefix, _ in set(split_ids))
     n_whole = sum(1 for n in n_endings.values() if n == len(suffixes))
-    column = _Column(name="id", place="the beginnings of the ids", values=tuple(prefix for prefix, _ in parted))
-    return column if n_whole >= MOST * len(n_endings) and _is_usable(column, labels) else None
+    column = _Column(name="id", place="the beginnings of the ids", values=tuple(prefix for prefix, _ in split_ids))
+    return column if n_whole >= MIN_COVERAGE * len(n_endings) and _is_usable(column, labels) else None
 
 
-def _same_names(labels: Labels) -> _Column | None:
-    """The file names, where each occurs in every folder: images of one thing in the folders of several classes."""
-    column = _file_names(labels)
+def _group_by_file_name(labels: Labels) -> _Column | None:
+    """Group by file name, where each name occurs in every folder: one thing in the folders of several classes."""
+    column = _make_file_name_column(labels)
     folders = [posixpath.dirname(image) for image in labels.images]
     n_folders_with = Counter(name for name, _ in set(zip(column.values, folders, strict=True)))
     n_folders = len(set(folders))
     n_everywhere = sum(1 for n in n_folders_with.values() if n == n_folders)
-    is_grid = n_folders > 1 and n_everywhere >= MOST * len(n_folders_with)
+    is_grid = n_folders > 1 and n_everywhere >= MIN_COVERAGE * len(n_folders_with)
     return column if is_grid and _is_usable(column, labels) else None
 
 
-def _file_names(labels: Labels) -> _Column:
-    stems = tuple(without_suffix(posixpath.basename(image)) for image in labels.images)
+def _make_file_name_column(labels: Labels) -> _Column:
+    stems = tuple(strip_suffix(posixpath.basename(image)) for image in labels.images)
     return _Column(name=FILE_NAME, place="the file names", values=stems)

@@ -1,7 +1,4 @@
-"""Competitions whose metric, groups and flips are known by name, because no file in their folder tells them.
-
-Not responsible for: what a folder tells itself (automl.readers.read).
-"""
+"""The table of competitions whose metric, groups and flips are known by name, as no file in their folder tells them."""
 
 from __future__ import annotations
 
@@ -9,20 +6,20 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from automl.errors import UsageError, listed
+from automl.errors import UsageError, join_names
 from automl.tasks import Task
 
-CLOSE_SLUGS = 3
-LIKENESS = 0.5  # of difflib, 0 to 1; below it a slug is no likely misspelling of another
+MAX_SUGGESTIONS = 3
+MIN_SIMILARITY = 0.5  # of difflib, 0 to 1; below it a slug is no likely misspelling of another
 
 # What file managers, unpackers and people append to a folder's name: "-data", " (1)", "-2". Three digits and more stay,
 # as they tell competitions apart: cifar-100 is not cifar-10.
-_APPENDED = re.compile(r"-(data|dataset|input|\(\d+\)|\d{1,2})$")
+_COPY_SUFFIX = re.compile(r"-(data|dataset|input|\(\d+\)|\d{1,2})$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known of a competition; None or empty where its folder tells it.
+class KnownCompetition:
+    """Facts about a competition; None or empty where its folder tells them.
 
     Attributes:
         slug: Kaggle's name of it.
@@ -48,8 +45,8 @@ class Known:
     remarks: tuple[str, ...] = ()
 
 
-def known_competition(slug: str) -> Known:
-    """What is known of the competition of that name; upper and lower case are alike.
+def get_known_competition(slug: str) -> KnownCompetition:
+    """Return the known competition of that slug; upper and lower case are alike.
 
     Raises:
         UsageError: none has that name; the problem names those that come close.
@@ -57,48 +54,48 @@ def known_competition(slug: str) -> Known:
     known = _BY_NAME.get(slug.strip().lower())
     if known is not None:
         return known
-    names = _close_slugs(slug.strip().lower())
+    names = _find_close_slugs(slug.strip().lower())
     raise UsageError(
-        f"there is no known competition '{slug}'" + (f"; close to it are {listed(names)}" if names else ""),
+        f"there is no known competition '{slug}'" + (f"; close to it are {join_names(names)}" if names else ""),
         hint="use one of these, or leave --competition out and say --metric" if names else "say --metric instead",
     )
 
 
-def known_folder(name: str) -> Known | None:
-    """The competition that a folder of that name holds, or None.
+def find_known_competition(name: str) -> KnownCompetition | None:
+    """Return the competition that a folder of that name holds, or None.
 
     Case, underscores, blanks and what is appended to a copy are tolerated: "Dogs_vs_Cats", "leaf-classification (1)".
     """
     words = re.sub(r"[\s_-]+", "-", name.strip().lower())
     while words not in _BY_NAME:
-        shorter = _APPENDED.sub("", words)
+        shorter = _COPY_SUFFIX.sub("", words)
         if shorter == words:
             return None
         words = shorter
     return _BY_NAME[words]
 
 
-def _close_slugs(slug: str) -> list[str]:
-    """Those of which it is a part, else those that are spelt much like it."""
+def _find_close_slugs(slug: str) -> list[str]:
+    """List the slugs that contain this one, else those that are spelt much like it."""
     parts = [name for name in _BY_NAME if slug and slug in name]
-    close = parts or difflib.get_close_matches(slug, _BY_NAME, n=CLOSE_SLUGS, cutoff=LIKENESS)
+    close = parts or difflib.get_close_matches(slug, _BY_NAME, n=MAX_SUGGESTIONS, cutoff=MIN_SIMILARITY)
     return list(dict.fromkeys(_BY_NAME[name].slug for name in close))
 
 
 # Source of every entry: the competitions' files and evaluation pages, and the graders of openai/mle-bench and MLE-Dojo.
 _COMPETITIONS = (
-    Known(slug="dogs-vs-cats", metric="accuracy"),
-    Known(
+    KnownCompetition(slug="dogs-vs-cats", metric="accuracy"),
+    KnownCompetition(
         slug="dogs-vs-cats-redux-kernels-edition",
         metric="log_loss",
         remarks=("A few training images are mislabelled or show no animal, so probabilities near 0 and 1 cost much.",),
     ),
-    Known(
+    KnownCompetition(
         slug="aerial-cactus-identification",
         metric="roc_auc",
         remarks=("The top tenth of the leaderboard scores 1.0.",),
     ),
-    Known(
+    KnownCompetition(
         slug="histopathologic-cancer-detection",
         metric="roc_auc",
         remarks=(
@@ -106,8 +103,8 @@ _COMPETITIONS = (
             "Patches of one slide are alike, and the slide is not given.",
         ),
     ),
-    Known(slug="invasive-species-monitoring", metric="roc_auc"),
-    Known(
+    KnownCompetition(slug="invasive-species-monitoring", metric="roc_auc"),
+    KnownCompetition(
         slug="siim-isic-melanoma-classification",
         metric="roc_auc",
         group="patient_id",
@@ -116,13 +113,13 @@ _COMPETITIONS = (
             "Hundreds of images are duplicates.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="isic-2024-challenge",
         metric="partial_auc",
         group="patient_id",
         remarks=("One image in a thousand is positive.", "45 columns of train-metadata.csv exist for training alone."),
     ),
-    Known(
+    KnownCompetition(
         slug="rsna-breast-cancer-detection",
         metric="pf1",
         group="patient_id",
@@ -131,7 +128,7 @@ _COMPETITIONS = (
             "site_id and machine_id tell where an image comes from.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="rsna-miccai-brain-tumor-radiogenomic-classification",
         metric="roc_auc",
         remarks=(
@@ -139,17 +136,17 @@ _COMPETITIONS = (
             "The cases 00109, 00123 and 00709 are faulty.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="statoil-iceberg-classifier-challenge",
         metric="log_loss",
         remarks=("Some test rows are made by machine and not scored.",),
     ),
-    Known(
+    KnownCompetition(
         slug="seti-breakthrough-listen",
         metric="roc_auc",
         remarks=("The folder old_leaky_data comes from before the relaunch and must not be trained on.",),
     ),
-    Known(
+    KnownCompetition(
         slug="alaska2-image-steganalysis",
         metric="weighted_auc",
         group="file name",
@@ -159,7 +156,7 @@ _COMPETITIONS = (
             "The images of one name in the four folders show the same scene.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="cassava-leaf-disease-classification",
         metric="accuracy",
         remarks=(
@@ -167,19 +164,19 @@ _COMPETITIONS = (
             "About 15,000 test images are hidden.",
         ),
     ),
-    Known(slug="paddy-disease-classification", metric="accuracy", label="label"),
-    Known(slug="plant-seedlings-classification", metric="f1_micro"),
-    Known(
+    KnownCompetition(slug="paddy-disease-classification", metric="accuracy", label="label"),
+    KnownCompetition(slug="plant-seedlings-classification", metric="f1_micro"),
+    KnownCompetition(
         slug="plant-pathology-2020-fgvc7",
         metric="roc_auc",
         remarks=("91 images have multiple_diseases, and that column dominates the score's variance.",),
     ),
-    Known(
+    KnownCompetition(
         slug="plant-pathology-2021-fgvc8",
         metric="f1_samples",
         remarks=("Some duplicates have different labels.", "About 5,000 test images are hidden."),
     ),
-    Known(
+    KnownCompetition(
         slug="aptos2019-blindness-detection",
         metric="qwk",
         task=Task.ORDINAL,
@@ -188,27 +185,27 @@ _COMPETITIONS = (
             "There are duplicates, and the private leaderboard was a shake-up.",
         ),
     ),
-    Known(slug="diabetic-retinopathy-detection", metric="qwk", task=Task.ORDINAL),
-    Known(
+    KnownCompetition(slug="diabetic-retinopathy-detection", metric="qwk", task=Task.ORDINAL),
+    KnownCompetition(
         slug="prostate-cancer-grade-assessment",
         metric="qwk",
         task=Task.ORDINAL,
         label="isup_grade",
         remarks=("The noise of the labels differs by data_provider.", "The test images are hidden."),
     ),
-    Known(
+    KnownCompetition(
         slug="dog-breed-identification",
         metric="log_loss",
         remarks=("The images are part of ImageNet: pretrained weights have seen the test images.",),
     ),
-    Known(
+    KnownCompetition(
         slug="state-farm-distracted-driver-detection",
         metric="log_loss",
         group="subject",
         flips=False,
         remarks=("There are 26 drivers, and the test has others.",),
     ),
-    Known(
+    KnownCompetition(
         slug="the-nature-conservancy-fisheries-monitoring",
         metric="log_loss",
         remarks=(
@@ -216,25 +213,27 @@ _COMPETITIONS = (
             "Clipping the probabilities gains places.",
         ),
     ),
-    Known(slug="datasciencebowl", metric="log_loss", remarks=("Plankton has no upright: views may be turned.",)),
-    Known(
+    KnownCompetition(
+        slug="datasciencebowl", metric="log_loss", remarks=("Plankton has no upright: views may be turned.",)
+    ),
+    KnownCompetition(
         slug="leaf-classification",
         metric="log_loss",
         label="species",
         remarks=("The columns margin, shape and texture beat the images.",),
     ),
-    Known(
+    KnownCompetition(
         slug="intel-mobileodt-cervical-cancer-screening",
         metric="log_loss",
         remarks=("There are near duplicates of one patient, and the patient is not given.",),
     ),
-    Known(
+    KnownCompetition(
         slug="humpback-whale-identification",
         metric="map@5",
         remarks=("Half of the whales have one or two images.", "The test has unknown whales: new_whale."),
     ),
-    Known(slug="whale-categorization-playground", metric="map@5", remarks=("Many whales have one image.",)),
-    Known(
+    KnownCompetition(slug="whale-categorization-playground", metric="map@5", remarks=("Many whales have one image.",)),
+    KnownCompetition(
         slug="happy-whale-and-dolphin",
         metric="map@5",
         label="individual_id",
@@ -244,42 +243,46 @@ _COMPETITIONS = (
             "Some names of species are misspelt.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="hotel-id-2021-fgvc8",
         metric="map@5",
         label="hotel_id",
         remarks=("train.csv names ce27d36c9147cc19.jpg twice.", "Most test images are hidden."),
     ),
-    Known(slug="inaturalist-2019-fgvc6", metric="top1_error", remarks=("Only the first id of a row is scored.",)),
-    Known(
+    KnownCompetition(
+        slug="inaturalist-2019-fgvc6", metric="top1_error", remarks=("Only the first id of a row is scored.",)
+    ),
+    KnownCompetition(
         slug="iwildcam-2019-fgvc6",
         metric="f1_macro",
         group="location",
         label="category_id",
         remarks=("Training and test come from other regions, and some classes have no training images.",),
     ),
-    Known(
+    KnownCompetition(
         slug="iwildcam-2020-fgvc7",
         metric="accuracy",
         group="location",
         remarks=("Training and test come from other locations.",),
     ),
-    Known(slug="herbarium-2022-fgvc9", metric="f1_macro"),
-    Known(slug="imaterialist-challenge-furniture-2018", metric="top1_error", remarks=("Some URLs no longer work.",)),
-    Known(slug="tpu-getting-started", metric="f1_macro"),
-    Known(slug="digit-recognizer", metric="accuracy", flips=False, label="label"),
-    Known(slug="Kannada-MNIST", metric="accuracy", flips=False, labels="train.csv", label="label"),
-    Known(
+    KnownCompetition(slug="herbarium-2022-fgvc9", metric="f1_macro"),
+    KnownCompetition(
+        slug="imaterialist-challenge-furniture-2018", metric="top1_error", remarks=("Some URLs no longer work.",)
+    ),
+    KnownCompetition(slug="tpu-getting-started", metric="f1_macro"),
+    KnownCompetition(slug="digit-recognizer", metric="accuracy", flips=False, label="label"),
+    KnownCompetition(slug="Kannada-MNIST", metric="accuracy", flips=False, labels="train.csv", label="label"),
+    KnownCompetition(
         slug="cifar-10",
         metric="accuracy",
         remarks=("290,000 of the 300,000 test images are not scored.",),
     ),
-    Known(
+    KnownCompetition(
         slug="human-protein-atlas-image-classification",
         metric="f1_macro",
         remarks=("There are duplicates.", "The rarest label has 9 images: thresholds decide the score."),
     ),
-    Known(
+    KnownCompetition(
         slug="planet-understanding-the-amazon-from-space",
         metric="f2_samples",
         remarks=(
@@ -287,27 +290,29 @@ _COMPETITIONS = (
             "Tiles that were neighbours on the ground are alike.",
         ),
     ),
-    Known(slug="imet-2020-fgvc7", metric="f1_micro", remarks=("The labels are noisy.", "The test images are hidden.")),
-    Known(
+    KnownCompetition(
+        slug="imet-2020-fgvc7", metric="f1_micro", remarks=("The labels are noisy.", "The test images are hidden.")
+    ),
+    KnownCompetition(
         slug="ranzcr-clip-catheter-line-classification",
         metric="roc_auc",
         group="PatientID",
         remarks=("About 14,000 test images are hidden.",),
     ),
-    Known(
+    KnownCompetition(
         slug="rsna-intracranial-hemorrhage-detection",
         metric="weighted_log_loss",
         metric_weights=(("any", 2.0),),
         task=Task.MULTILABEL,
         remarks=("Images of one patient are alike; PatientID is in the DICOM files.",),
     ),
-    Known(
+    KnownCompetition(
         slug="rsna-2022-cervical-spine-fracture-detection",
         metric="weighted_log_loss",
         task=Task.MULTILABEL,
         remarks=("Positive rows weigh more than negative ones.",),
     ),
-    Known(
+    KnownCompetition(
         slug="bengaliai-cv19",
         metric="balanced_accuracy",
         flips=False,
@@ -317,7 +322,7 @@ _COMPETITIONS = (
             "The test has graphemes that training has not.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="UBC-OCEAN",
         metric="balanced_accuracy",
         label="label",
@@ -327,7 +332,7 @@ _COMPETITIONS = (
             "The image 15583 is labelled wrongly; its class is MC.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="petfinder-pawpularity-score",
         metric="rmse",
         task=Task.REGRESSION,
@@ -336,7 +341,7 @@ _COMPETITIONS = (
             "The test images in the folder are random noise; the real ones, about 6,800, are hidden.",
         ),
     ),
-    Known(
+    KnownCompetition(
         slug="csiro-biomass",
         metric="weighted_r2",
         metric_weights=(
@@ -350,17 +355,17 @@ _COMPETITIONS = (
         group="Sampling_Date",
         remarks=("With 357 images a score out of fold says little: one team had 0.88 there and 0.62 in the end.",),
     ),
-    Known(
+    KnownCompetition(
         slug="cdiscount-image-classification-challenge",
         metric="accuracy",
         remarks=("A product has one to four images.", "The data was withdrawn."),
     ),
 )
 
-KNOWN: dict[str, Known] = {known.slug: known for known in _COMPETITIONS}
-_SHORTER = {
+KNOWN_COMPETITIONS: dict[str, KnownCompetition] = {known.slug: known for known in _COMPETITIONS}
+_ALIASES = {
     "rsna-miccai-brain-tumor-radiogenomic": "rsna-miccai-brain-tumor-radiogenomic-classification",
     "statoil-iceberg-classifier": "statoil-iceberg-classifier-challenge",
 }
-_BY_NAME = {slug.lower(): known for slug, known in KNOWN.items()}
-_BY_NAME |= {short: KNOWN[slug] for short, slug in _SHORTER.items()}
+_BY_NAME = {slug.lower(): known for slug, known in KNOWN_COMPETITIONS.items()}
+_BY_NAME |= {short: KNOWN_COMPETITIONS[slug] for short, slug in _ALIASES.items()}

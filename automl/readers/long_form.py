@@ -1,8 +1,4 @@
-"""The long form: row ids that name an image and one of its targets, such as ID_28fbab7eb_epidural, taken apart.
-
-Not responsible for: whether a sample's ids name images themselves (automl.readers.sample_submission asks that first),
-or labels in such rows (automl.readers.labels.csv_long).
-"""
+"""Split row ids of the long form, which name an image and one of its targets, such as ID_28fbab7eb_epidural."""
 
 from __future__ import annotations
 
@@ -18,8 +14,8 @@ TARGET_COLUMN = re.compile(r"target|component|prediction|label|class|finding|typ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unfolded:
-    """Row ids taken apart.
+class UnfoldedIds:
+    """Row ids split into image and target.
 
     Attributes:
         image_ids: (n_test,) in the order in which the rows first name them.
@@ -34,8 +30,8 @@ class Unfolded:
 
 def unfold(
     ids: Sequence[str], test_table: Table | None = None, *, known_targets: Collection[str] | None = None
-) -> Unfolded | None:
-    """The images and targets that row ids such as `ID_1_epidural` name; None where they are no complete grid.
+) -> UnfoldedIds | None:
+    """Split row ids such as `ID_1_epidural` into images and targets; None where they are no complete grid.
 
     In a complete grid each image has the same 2 to 60 targets once. Of several ways to split the ids it is the one
     with the fewest targets. Whether the ids name images themselves is for the caller to ask first.
@@ -45,16 +41,16 @@ def unfold(
         known_targets: names of training columns or labels; then only targets among them count, and one image will do.
     """
     if test_table is not None:
-        stated = _as_stated(ids, test_table)
+        stated = _unfold_by_table(ids, test_table)
         if stated is not None:
             return stated
-    found = [unfolded for pairs in _ways_to_split(ids) if (unfolded := _grid_of(pairs))]
+    found = [unfolded for pairs in _iterate_splits(ids) if (unfolded := _build_grid(pairs))]
     fitting = [unfolded for unfolded in found if _is_likely(unfolded, known_targets)]
     return min(fitting, key=lambda unfolded: (len(unfolded.targets), len(unfolded.targets[0])), default=None)
 
 
 def split_id(row_id: str, targets: Collection[str]) -> tuple[str, str] | None:
-    """(image, target) of a row id that ends in one of these targets, the longest that fits."""
+    """Split a row id into (image, target) by the longest of these targets that it ends in."""
     for separator in SEPARATOR.finditer(row_id):
         image, target = row_id[: separator.start()], row_id[separator.end() :]
         if image and target in targets:
@@ -62,31 +58,31 @@ def split_id(row_id: str, targets: Collection[str]) -> tuple[str, str] | None:
     return None
 
 
-def _as_stated(ids: Sequence[str], table: Table) -> Unfolded | None:
-    """By the columns of a table of the test rows: one for the image and one for the target, which ends the row's id."""
-    named = [column for column in range(len(table.header)) if set(ids) <= set(table.column(column))]
+def _unfold_by_table(ids: Sequence[str], table: Table) -> UnfoldedIds | None:
+    """Split by the columns of a table of the test rows: one for the image, one for the target."""
+    named = [column for column in range(len(table.header)) if set(ids) <= set(table.get_column(column))]
     if not named:
         return None
-    rows = dict(zip(table.column(named[0]), table.rows, strict=True))
+    rows = dict(zip(table.get_column(named[0]), table.rows, strict=True))
     columns = [tuple(rows[row_id][column].strip() for row_id in ids) for column in range(len(table.header))]
     in_ids = [all(map(str.endswith, ids, column)) and all(column) for column in columns]
-    called = [bool(TARGET_COLUMN.search(name.lower())) for name in table.header]
-    targets = [column for column in range(len(columns)) if (in_ids[column] or called[column]) and column not in named]
+    is_named = [bool(TARGET_COLUMN.search(name.lower())) for name in table.header]
+    targets = [column for column in range(len(columns)) if (in_ids[column] or is_named[column]) and column not in named]
     for target in sorted(targets, key=lambda column: not in_ids[column]):
         for image in range(len(columns)):
             pairs = zip(columns[image], columns[target], strict=True)
-            if image not in (target, *named) and (unfolded := _grid_of(pairs)):
+            if image not in (target, *named) and (unfolded := _build_grid(pairs)):
                 return unfolded
     return None
 
 
-def _ways_to_split(ids: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
-    """(image, target) of every id, for each part of the first or last id that may name its image."""
+def _iterate_splits(ids: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
+    """Yield (image, target) of every id, for each part of the first or last id that may name its image."""
     tried: set[frozenset[str]] = set()
     for probed in dict.fromkeys((ids[0], ids[-1]) if ids else ()):
         for separator in SEPARATOR.finditer(probed):
             start = probed[: separator.end()]
-            targets = frozenset(_below(ids, start))
+            targets = frozenset(_collect_endings(ids, start))
             if separator.start() and MIN_TARGETS <= len(targets) <= MAX_TARGETS and targets not in tried:
                 tried.add(targets)
                 pairs = [split_id(row_id, targets) for row_id in ids]
@@ -94,8 +90,8 @@ def _ways_to_split(ids: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
                     yield [pair for pair in pairs if pair]
 
 
-def _below(ids: Sequence[str], start: str) -> set[str]:
-    """What follows the start in the ids that have it; no more than needed to see that these are too many."""
+def _collect_endings(ids: Sequence[str], start: str) -> set[str]:
+    """Collect what follows the start in the ids; no more than needed to see that these are too many."""
     found: set[str] = set()
     for row_id in ids:
         if row_id.startswith(start):
@@ -105,8 +101,8 @@ def _below(ids: Sequence[str], start: str) -> set[str]:
     return found
 
 
-def _grid_of(pairs: Iterable[tuple[str, str]]) -> Unfolded | None:
-    """The pairs numbered, where each image has each of 2 to 60 targets once."""
+def _build_grid(pairs: Iterable[tuple[str, str]]) -> UnfoldedIds | None:
+    """Number the pairs, where each image has each of 2 to 60 targets once."""
     images: dict[str, int] = {}
     targets: dict[str, int] = {}
     cells = tuple(
@@ -116,10 +112,10 @@ def _grid_of(pairs: Iterable[tuple[str, str]]) -> Unfolded | None:
         targets
     ):
         return None
-    return Unfolded(image_ids=tuple(images), targets=tuple(targets), cells=cells)
+    return UnfoldedIds(image_ids=tuple(images), targets=tuple(targets), cells=cells)
 
 
-def _is_likely(unfolded: Unfolded, known_targets: Collection[str] | None) -> bool:
+def _is_likely(unfolded: UnfoldedIds, known_targets: Collection[str] | None) -> bool:
     """Whether the targets are known; else whether several images have them, and they are no numbers."""
     if known_targets is not None:
         return set(unfolded.targets) <= set(known_targets)

@@ -1,8 +1,4 @@
-"""Which CSV file is the sample submission, and whether its rows stand for images or for parts of them.
-
-Not responsible for: the images that its ids name (automl.readers.find_test_images), or what its values mean
-(automl.readers.infer).
-"""
+"""Find the CSV file that is the sample submission, and whether its rows stand for images or for parts of them."""
 
 from __future__ import annotations
 
@@ -13,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from posixpath import basename
 
-from automl.errors import DataError, UsageError, listed
+from automl.errors import DataError, UsageError, join_names
 from automl.files.image_index import ImageLookup
-from automl.files.image_names import folder_of, is_of_test
+from automl.files.image_names import get_folder, is_test_name
 from automl.files.images import ImageFiles
 from automl.files.listing import walk
-from automl.files.pixel_tables import pixel_columns
-from automl.files.tables import Table, read_header, read_table
-from automl.readers.labels.cells import repeats_itself
+from automl.files.pixel_tables import find_pixel_columns
+from automl.files.tables import Table, read_header, read_header_or_empty, read_table
+from automl.readers.labels.cells import find_repetition
 from automl.readers.long_form import unfold
-from automl.readers.submission_template import Sample, is_sample_name, sample_of
+from automl.readers.submission_template import SampleSubmission, is_sample_name, parse_sample
 
 PLAIN_STEMS = frozenset({"sample_submission", "samplesubmission"})
 SUBMISSION_WORDS = ("submi", "sample")  # in the name of a file that is one without being called so
@@ -48,7 +44,7 @@ class _Candidate:
         stage: 2 in sample_submission_stg2.csv, 0 where the name has none.
     """
 
-    sample: Sample
+    sample: SampleSubmission
     fraction_named: float
     stage: int
 
@@ -57,32 +53,32 @@ class _Candidate:
         return (self.fraction_named, self.stage)
 
 
-def find_sample(
-    root: Path, files: ImageFiles, tables: Mapping[str, Path], asked: str | None = None
-) -> tuple[Sample, tuple[str, ...]]:
-    """The sample submission, and what is worth telling of the choice.
+def find_sample_submission(
+    root: Path, files: ImageFiles, tables: Mapping[str, Path], sample_name: str | None = None
+) -> tuple[SampleSubmission, tuple[str, ...]]:
+    """Find the sample submission; also return evidence of the choice.
 
-    It is the file asked for, else the one that is called so, else the one whose ids all name test images. Of several
+    It is the given file, else the one that is named so, else the one whose ids all name test images. Of several
     it is the one whose ids name the most test images, and of these the one of the highest stage.
 
     Raises:
         DataError: there is none, it is unclear which it is, or it asks for something else than classes or values.
-        UsageError: there is no file of the name asked for.
+        UsageError: there is no file of the given name.
     """
     lookup = ImageLookup(files.test, files.other)
-    if asked is not None:
-        return _checked(_read(asked_table(tables, asked, "--sample"), lookup, tables)), ()
+    if sample_name is not None:
+        return _require_supported(_read_sample(get_table(tables, sample_name, "--sample"), lookup, tables)), ()
     names = [name for name in tables if is_sample_name(name)]
-    plain = [name for name in names if _stem(name) in PLAIN_STEMS]
+    plain = [name for name in names if _get_lower_stem(name) in PLAIN_STEMS]
     if len(names) > 1 and len(plain) != 1:
-        return _best([_candidate(name, lookup, tables) for name in sorted(names)], root)
+        return _choose_best([_rate_candidate(name, lookup, tables) for name in sorted(names)], root)
     if names:
-        return _checked(_read(tables[(plain or names)[0]], lookup, tables)), ()
-    return _uncommonly_named(root, files, tables)
+        return _require_supported(_read_sample(tables[(plain or names)[0]], lookup, tables)), ()
+    return _find_by_ids(root, files, tables)
 
 
-def asked_table(tables: Mapping[str, Path], name: str, flag: str) -> Path:
-    """The table of a name that the user gave, with or without its extension.
+def get_table(tables: Mapping[str, Path], name: str, flag: str) -> Path:
+    """Return the table of a name that the user gave, with or without its extension.
 
     Raises:
         UsageError: there is none.
@@ -91,151 +87,148 @@ def asked_table(tables: Mapping[str, Path], name: str, flag: str) -> Path:
     for spelling in (wanted, f"{wanted}.csv", wanted.removesuffix(".zip")):
         if spelling in tables:
             return tables[spelling]
-    near = difflib.get_close_matches(wanted, tables, n=3) or sorted(tables)
-    raise UsageError(f"{flag} {name}: there is no such table", hint=f"name one of {listed(near) or 'none'}")
+    close_names = difflib.get_close_matches(wanted, tables, n=3) or sorted(tables)
+    raise UsageError(f"{flag} {name}: there is no such table", hint=f"name one of {join_names(close_names) or 'none'}")
 
 
-def _stem(name: str) -> str:
+def _get_lower_stem(name: str) -> str:
     return PurePosixPath(name).stem.lower()
 
 
-def _read(path: Path, lookup: ImageLookup, tables: Mapping[str, Path]) -> Sample:
-    """The sample, taken apart by image and target where its ids name no images but parts of such names do."""
+def _read_sample(path: Path, lookup: ImageLookup, tables: Mapping[str, Path]) -> SampleSubmission:
+    """Read the sample; split its ids into image and target where they name no images but their parts do."""
     table = read_table(path)
-    sample = sample_of(table, id_position=_id_position(table, lookup))
-    if any(lookup.candidates(image_id) for image_id in sample.image_ids):
+    sample = parse_sample(table, id_position=_find_id_position(table, lookup))
+    if any(lookup.find(image_id) for image_id in sample.image_ids):
         return sample
-    unfolded = unfold(sample.ids, _table_with(sample.id_column, tables)) or unfold(
-        sample.ids, known_targets=_training_columns(tables)
+    unfolded = unfold(sample.ids, _find_test_table(sample.id_column, tables)) or unfold(
+        sample.ids, known_targets=_list_training_columns(tables)
     )
-    if unfolded is None or not any(_names_an_image(image_id, lookup) for image_id in unfolded.image_ids):
+    if unfolded is None or not any(_is_image_id(image_id, lookup) for image_id in unfolded.image_ids):
         return sample
     return replace(sample, image_ids=unfolded.image_ids, target_columns=unfolded.targets, cells=unfolded.cells)
 
 
-def _id_position(table: Table, lookup: ImageLookup) -> int:
-    """The first column; another one where the first repeats itself, and that one alone names an image in each row."""
-    if len(set(table.column(0))) == len(table.rows):
+def _find_id_position(table: Table, lookup: ImageLookup) -> int:
+    """Return 0, or another column where the first repeats itself and that one alone names an image in each row."""
+    if len(set(table.get_column(0))) == len(table.rows):
         return 0
-    naming = [
+    id_columns = [
         column
         for column in range(1, len(table.header))
-        if len(set(table.column(column))) == len(table.rows) and all(map(lookup.candidates, table.column(column)))
+        if len(set(table.get_column(column))) == len(table.rows) and all(map(lookup.find, table.get_column(column)))
     ]
-    return naming[0] if len(naming) == 1 else 0
+    return id_columns[0] if len(id_columns) == 1 else 0
 
 
-def _names_an_image(image_id: str, lookup: ImageLookup) -> bool:
-    return bool(lookup.candidates(image_id) or lookup.candidates(PurePosixPath(image_id).name))
+def _is_image_id(image_id: str, lookup: ImageLookup) -> bool:
+    return bool(lookup.find(image_id) or lookup.find(PurePosixPath(image_id).name))
 
 
-def _training_columns(tables: Mapping[str, Path]) -> frozenset[str]:
-    """The columns that training tables have, and with them perhaps the targets."""
-    headers = [_header(path) for name, path in tables.items() if name.lower().startswith("train")]
-    return frozenset(column.strip() for header in headers if not pixel_columns(header) for column in header)
+def _list_training_columns(tables: Mapping[str, Path]) -> frozenset[str]:
+    """List the columns of the training tables, which may be the targets."""
+    headers = [read_header_or_empty(path) for name, path in tables.items() if name.lower().startswith("train")]
+    return frozenset(column.strip() for header in headers if not find_pixel_columns(header) for column in header)
 
 
-def _header(path: Path) -> tuple[str, ...]:
-    """A table's header, empty where it is damaged: that is told where the table is needed."""
-    try:
-        return read_header(path)
-    except DataError:
-        return ()
-
-
-def _table_with(column: str, tables: Mapping[str, Path]) -> Table | None:
-    """The table of the test rows that has the sample's id column, unless it holds pixels."""
+def _find_test_table(column: str, tables: Mapping[str, Path]) -> Table | None:
+    """Find the table of the test rows that has the sample's id column, unless it holds pixels."""
     for name, path in tables.items():
-        if is_of_test(name):
-            header = _header(path)
-            if column in header and not pixel_columns(header):
+        if is_test_name(name):
+            header = read_header_or_empty(path)
+            if column in header and not find_pixel_columns(header):
                 return read_table(path)
     return None
 
 
-def _candidate(name: str, lookup: ImageLookup, tables: Mapping[str, Path]) -> _Candidate:
-    sample = _read(tables[name], lookup, tables)
-    stages = [int(match) for match in STAGE.findall(_stem(name))]
-    n_named = sum(1 for image_id in sample.image_ids if lookup.candidates(image_id))
+def _rate_candidate(name: str, lookup: ImageLookup, tables: Mapping[str, Path]) -> _Candidate:
+    sample = _read_sample(tables[name], lookup, tables)
+    stages = [int(match) for match in STAGE.findall(_get_lower_stem(name))]
+    n_named = sum(1 for image_id in sample.image_ids if lookup.find(image_id))
     return _Candidate(sample=sample, fraction_named=n_named / len(sample.image_ids), stage=max(stages, default=0))
 
 
-def _best(candidates: Sequence[_Candidate], root: Path) -> tuple[Sample, tuple[str, ...]]:
+def _choose_best(candidates: Sequence[_Candidate], root: Path) -> tuple[SampleSubmission, tuple[str, ...]]:
     best = max(candidate.rank for candidate in candidates)
     chosen = [candidate.sample for candidate in candidates if candidate.rank == best]
     names = [candidate.sample.name for candidate in candidates]
     if len(chosen) > 1:
         raise DataError(
-            f"{root} holds {len(chosen)} sample submissions: {listed([sample.name for sample in chosen])}",
+            f"{root} holds {len(chosen)} sample submissions: {join_names([sample.name for sample in chosen])}",
             hint="name the one that is to be filled in with --sample",
         )
     reason = "whose ids name test images" if best[0] else "by its name"
-    return _checked(chosen[0]), (f"sample: {chosen[0].name} of {listed(names, at_most=5)}, {reason}",)
+    return _require_supported(chosen[0]), (f"sample: {chosen[0].name} of {join_names(names, at_most=5)}, {reason}",)
 
 
-def _checked(sample: Sample) -> Sample:
-    """The sample, unless what it asks for is no class of an image and no value."""
+def _require_supported(sample: SampleSubmission) -> SampleSubmission:
+    """Require a sample of classes or values of images; masks, boxes and retrieval are refused."""
     for column in sample.value_columns:
-        kind = REFUSED_COLUMNS.get(column.strip().lower())
-        if kind:
+        output = REFUSED_COLUMNS.get(column.strip().lower())
+        if output:
             raise DataError(
-                f"{sample.name} asks for {kind} (column {listed([column])}), not for classes or values of images",
+                f"{sample.name} asks for {output} (column {join_names([column])}), not for classes or values of images",
                 hint="use a tool for segmentation or detection; automl predicts classes and values",
             )
-    repeating = repeats_itself(sample.values)
+    repeating = find_repetition(sample.values)
     if repeating is not None:
         raise DataError(
-            f"{sample.name} asks for masks or boxes: {listed([repeating])} in column {listed(sample.target_columns)} "
-            "names something twice",
+            f"{sample.name} asks for masks or boxes: {join_names([repeating])} "
+            f"in column {join_names(sample.target_columns)} names something twice",
             hint="use a tool for segmentation or detection; automl predicts classes and values",
         )
     matches = [value.split(" ", 1)[0] for value in sample.values]
     if len(matches) > 1 and matches == [image_id.strip() for image_id in sample.ids]:
         raise DataError(
-            f"{sample.name} asks which images match which: each row of column {listed(sample.value_columns[:1])} "
+            f"{sample.name} asks which images match which: each row of column {join_names(sample.value_columns[:1])} "
             "begins with its own id",
             hint="use a tool for retrieval; automl predicts classes and values",
         )
     return sample
 
 
-def _uncommonly_named(root: Path, files: ImageFiles, tables: Mapping[str, Path]) -> tuple[Sample, tuple[str, ...]]:
-    """The one table whose first column names test images alone."""
-    others = {name: path for name, path in tables.items() if not any(word in _stem(name) for word in NOT_SAMPLES)}
-    called = {name: path for name, path in others.items() if any(word in _stem(name) for word in SUBMISSION_WORDS)}
+def _find_by_ids(root: Path, files: ImageFiles, tables: Mapping[str, Path]) -> tuple[SampleSubmission, tuple[str, ...]]:
+    """Find the one table whose first column names test images alone."""
+    others = {
+        name: path for name, path in tables.items() if not any(word in _get_lower_stem(name) for word in NOT_SAMPLES)
+    }
+    named_alike = {
+        name: path for name, path in others.items() if any(word in _get_lower_stem(name) for word in SUBMISSION_WORDS)
+    }
     anywhere, in_test = ImageLookup(files.test, files.other), ImageLookup(files.test)
-    fitting = [name for name, path in called.items() if _names_test_images(path, anywhere)]
-    fitting = sorted(fitting or [name for name, path in others.items() if _names_test_images(path, in_test)])
-    if not fitting:
+    found = [name for name, path in named_alike.items() if _has_test_ids(path, anywhere)]
+    found = sorted(found or [name for name, path in others.items() if _has_test_ids(path, in_test)])
+    if not found:
         raise DataError(
             f"{root} holds no sample submission (sample_submission.csv, sampleSubmission.csv)",
-            hint=_how_to_get_one(root),
+            hint=_suggest_sample(root),
         )
-    if len(fitting) > 1:
+    if len(found) > 1:
         raise DataError(
-            f"{root} holds {len(fitting)} tables that may be the sample submission: {listed(fitting)}",
+            f"{root} holds {len(found)} tables that may be the sample submission: {join_names(found)}",
             hint="name the one that is to be filled in with --sample",
         )
-    sample = _checked(_read(tables[fitting[0]], anywhere, tables))
-    return sample, (f"sample: {fitting[0]}, whose column {listed([sample.id_column])} names the test images",)
+    sample = _require_supported(_read_sample(tables[found[0]], anywhere, tables))
+    return sample, (f"sample: {found[0]}, whose column {join_names([sample.id_column])} names the test images",)
 
 
-def _how_to_get_one(root: Path) -> str:
+def _suggest_sample(root: Path) -> str:
     deeper = sorted(walk(root, is_sample_name), key=lambda name: (name.count("/"), name))
     if deeper:
-        return f"move the tables of {listed([folder_of(deeper[0])])} there, {listed([basename(deeper[0])])} among them"
+        folder, name = join_names([get_folder(deeper[0])]), join_names([basename(deeper[0])])
+        return f"move the tables of {folder} there, {name} among them"
     return (
         "put the competition's sample submission there; where there is none, write one: a line id,label and a line "
         "such as 7.jpg,cat for each image to predict, cat being any of the labels"
     )
 
 
-def _names_test_images(path: Path, lookup: ImageLookup) -> bool:
+def _has_test_ids(path: Path, lookup: ImageLookup) -> bool:
     """Whether the table has ids of test images in its first column, and targets beside it."""
     try:
         header = read_header(path)
-        if len(header) < 2 or pixel_columns(header):
+        if len(header) < 2 or find_pixel_columns(header):
             return False
-        return all(lookup.candidates(value) for value in read_table(path).column(0))
-    except DataError:  # some other table, and a damaged one: nobody needs it
+        return all(lookup.find(value) for value in read_table(path).get_column(0))
+    except DataError:  # some other table, and a damaged one, which is not needed
         return False

@@ -1,7 +1,7 @@
-"""What the user says about a competition, so that it need not be inferred: flags, and automl.toml where they are typed.
+"""The user's settings for a competition, which replace inference: flags, and a TOML file where they are typed.
 
-Not responsible for: what is known of a competition by its name (automl.readers.known_competitions), or what a folder
-tells itself (automl.readers.read). The user's word goes before both.
+They go before what is known of a competition by its name (automl.readers.known_competitions), and that before what its
+folder tells (automl.readers.read).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from automl.errors import UsageError
 from automl.tasks import Task
 
-FILE_NAME = "automl.toml"
+SETTINGS_FILE = "automl.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What was said; None where it is to be inferred.
+class CompetitionSettings:
+    """What the user sets about a competition; None where it is to be inferred.
 
     Attributes:
         competition: Kaggle's name of it, such as "aptos2019-blindness-detection".
@@ -51,47 +51,47 @@ class Asked:
     skip_broken: bool = False
 
 
-def asked_here(flags: Asked, folder: Path) -> Asked:
-    """What the flags say, and where they are silent what automl.toml in the folder says, if there is one.
+def load_settings(flags: CompetitionSettings, folder: Path) -> CompetitionSettings:
+    """Complete the flags by automl.toml in the folder, if there is one; flags go first.
 
     Raises:
         UsageError: the file is no TOML, or has a key or a value that means nothing.
     """
-    path = folder / FILE_NAME
+    path = folder / SETTINGS_FILE
     if not path.is_file():
         return flags
-    said = {key: value for key, value in _read(path).items() if getattr(flags, key) in (None, False)}
-    return replace(flags, **said)
+    from_file = {key: value for key, value in _read_settings(path).items() if getattr(flags, key) in (None, False)}
+    return replace(flags, **from_file)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The file's fields of `Asked`."""
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read the file's fields of `CompetitionSettings`."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="mend its permissions") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="fix its permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}", hint='write lines such as metric = "qwk"') from error
-    return {key: _value(key, value, path) for key, value in document.items()}
+    return {key: _parse_value(key, value, path) for key, value in document.items()}
 
 
-def _value(key: str, value: Any, path: Path) -> Any:
+def _parse_value(key: str, value: Any, path: Path) -> Any:
     if key == "metric_weights":
-        return _weights(value, path)
+        return _parse_weights(value, path)
     if key == "task" and value in list(Task):
         return Task(value)
-    kinds = {field.name: bool if "bool" in str(field.type) else str for field in fields(Asked)}
-    if key not in kinds:
-        near = difflib.get_close_matches(key, kinds, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use {', '.join(kinds)}"
+    types = {field.name: bool if "bool" in str(field.type) else str for field in fields(CompetitionSettings)}
+    if key not in types:
+        close = difflib.get_close_matches(key, types, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"use {', '.join(types)}"
         raise UsageError(f"{path.name} has the key '{key}', which means nothing", hint=hint)
-    if key == "task" or not isinstance(value, kinds[key]):
-        wanted = ", ".join(Task) if key == "task" else {bool: "true or false", str: "text in quotes"}[kinds[key]]
+    if key == "task" or not isinstance(value, types[key]):
+        wanted = ", ".join(Task) if key == "task" else {bool: "true or false", str: "text in quotes"}[types[key]]
         raise UsageError(f"{path.name}: {key} = {value!r}", hint=f"give {wanted}")
     return value
 
 
-def _weights(value: Any, path: Path) -> tuple[tuple[str, float], ...]:
+def _parse_weights(value: Any, path: Path) -> tuple[tuple[str, float], ...]:
     numbers = isinstance(value, Mapping) and all(
         isinstance(weight, int | float) and not isinstance(weight, bool) and weight >= 0 for weight in value.values()
     )

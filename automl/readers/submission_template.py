@@ -1,9 +1,4 @@
-"""The sample submission: what the competition wants to be handed in, read from the example that it gives.
-
-Not responsible for: which file it is (automl.readers.sample_submission), the images that its ids name
-(automl.readers.find_test_images), what its values mean (automl.readers.infer), or writing a submission
-(automl.ensemble).
-"""
+"""Parse the sample submission, and build the template by which submissions are written."""
 
 from __future__ import annotations
 
@@ -12,14 +7,14 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from automl.data.competition import SubmissionKind, SubmissionTemplate
-from automl.errors import DataError, listed
+from automl.errors import DataError, join_names
 from automl.files.tables import Table
 
 SAMPLE_PATTERNS = ("sample_submission*.csv", "samplesubmission*.csv", "*sample_submission*.csv")  # of the lowered name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class SampleSubmission:
     """A sample submission: one column, nearly always the first, is the id, every other one a target.
 
     Attributes:
@@ -42,7 +37,7 @@ class Sample:
     @property
     def ids(self) -> tuple[str, ...]:
         """(n_rows,) as the sample writes them."""
-        return tuple(self.table.column(self.id_position))
+        return tuple(self.table.get_column(self.id_position))
 
     @property
     def id_column(self) -> str:
@@ -51,16 +46,16 @@ class Sample:
     @property
     def value_columns(self) -> tuple[str, ...]:
         """The header without the column of ids."""
-        return _without(self.table.header, self.id_position)
+        return _drop_position(self.table.header, self.id_position)
 
     @property
     def values(self) -> tuple[str, ...]:
         """(n_rows,) the fields of the first target, without surrounding blanks."""
-        return tuple(value.strip() for value in self.table.column(0 if self.id_position else 1))
+        return tuple(value.strip() for value in self.table.get_column(0 if self.id_position else 1))
 
 
-def sample_of(table: Table, *, id_position: int = 0) -> Sample:
-    """The table as a sample submission with a row for each image.
+def parse_sample(table: Table, *, id_position: int = 0) -> SampleSubmission:
+    """Parse a table as a sample submission with a row for each image.
 
     Raises:
         DataError: it is no table of distinct ids and of targets.
@@ -72,13 +67,13 @@ def sample_of(table: Table, *, id_position: int = 0) -> Sample:
         )
     if len(table.header) < 2:
         raise DataError(
-            f"{table.name} has one column alone: {listed(table.header)}",
+            f"{table.name} has one column alone: {join_names(table.header)}",
             hint="restore the sample submission: ids first, then one or more target columns",
         )
-    sample = Sample(
+    sample = SampleSubmission(
         table=table,
-        image_ids=tuple(table.column(id_position)),
-        target_columns=_without(table.header, id_position),
+        image_ids=tuple(table.get_column(id_position)),
+        target_columns=_drop_position(table.header, id_position),
         id_position=id_position,
     )
     _require_distinct_ids(sample)
@@ -86,33 +81,33 @@ def sample_of(table: Table, *, id_position: int = 0) -> Sample:
 
 
 def is_sample_name(name: str) -> bool:
-    """Whether a file of that name, or of that name in an archive of its own, would be a sample submission."""
+    """Whether a file of that name, or of that name in an archive of its own, is a sample submission."""
     return any(fnmatchcase(PurePosixPath(name).name.lower(), pattern) for pattern in SAMPLE_PATTERNS)
 
 
-def template_of(sample: Sample, kind: SubmissionKind, n_ranked: int = 0) -> SubmissionTemplate:
-    """The sample's form, copied from it byte for byte."""
+def build_template(sample: SampleSubmission, submission_kind: SubmissionKind, n_ranked: int = 0) -> SubmissionTemplate:
+    """Build the submission's template, copied from the sample byte for byte."""
     return SubmissionTemplate(
         header=sample.table.header,
         id_column=sample.id_position,
-        kind=kind,
+        submission_kind=submission_kind,
         ids=sample.ids,
         n_ranked=n_ranked,
         cells=sample.cells,
     )
 
 
-def _without(names: tuple[str, ...], position: int) -> tuple[str, ...]:
+def _drop_position(names: tuple[str, ...], position: int) -> tuple[str, ...]:
     return (*names[:position], *names[position + 1 :])
 
 
-def _require_distinct_ids(sample: Sample) -> None:
+def _require_distinct_ids(sample: SampleSubmission) -> None:
     first_lines: dict[str, int] = {}
     for image_id, line in zip(sample.ids, sample.table.lines, strict=True):
         if not image_id.strip():
             raise DataError(f"{sample.name} has a blank id in line {line}", hint="restore the sample submission")
         if first_lines.setdefault(image_id, line) != line:
             raise DataError(
-                f"{sample.name} names {listed([image_id])} in lines {first_lines[image_id]} and {line}",
+                f"{sample.name} names {join_names([image_id])} in lines {first_lines[image_id]} and {line}",
                 hint="restore the sample submission: each id has one row",
             )

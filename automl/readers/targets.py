@@ -1,7 +1,4 @@
-"""Labels as numbers: class indices, sets of labels as 0 and 1, or values with the scale they lie on.
-
-Not responsible for: which of these they are (automl.readers.infer_task).
-"""
+"""Encode labels as numbers: class indices, label sets as 0 and 1, or values with the scale they lie on."""
 
 from __future__ import annotations
 
@@ -13,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import DataError, listed
-from automl.readers.infer_submission import SAME_HINT, natural_order
+from automl.errors import DataError, join_names
+from automl.readers.infer_submission import SAME_HINT, sort_labels
 from automl.readers.infer_task import ONES, is_number, require_zeros_and_ones
-from automl.readers.labels.cells import labels_in, repeats_itself, separated_labels
+from automl.readers.labels.cells import collect_labels, find_repetition, split_separated_labels
 from automl.readers.labels.source import Labels
-from automl.readers.submission_template import Sample
+from automl.readers.submission_template import SampleSubmission
 
-MOST_ALONE = 20  # images; where more of them share no label, it is none but an id or a number
-NEAR_ZERO = 0.1  # of the largest value; a least value below that says that the scale begins at 0
+MAX_DISTINCT_LABELS = 20  # images; where more of them share no label, it is none but an id or a number
+MAX_RELATIVE_MINIMUM = 0.1  # of the largest value; a least value below that says that the scale begins at 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """Labels of a task.
+    """The targets of a task as an array, with its classes.
 
     Attributes:
         array: as `Competition.targets`.
@@ -39,42 +36,44 @@ class Targets:
     scales: tuple[tuple[float, float], ...] | None = None
 
 
-def class_texts(labels: Labels) -> tuple[str, ...]:
-    """(n,) the one class of each image: the text of its cell, or the name of the column that holds its 1.
+def extract_class_labels(labels: Labels) -> tuple[str, ...]:
+    """Return the (n,) one class of each image: its cell's text, or the name of the column that holds its 1.
 
     Raises:
         DataError: an image has none or several, or all images have the same, or each another one.
     """
-    texts = labels.texts if len(labels.columns) == 1 else _column_of_the_one(labels)
+    texts = labels.texts if len(labels.columns) == 1 else _find_hot_columns(labels)
     blank = [image_id for image_id, text in zip(labels.ids, texts, strict=True) if not text]
     if blank:
-        raise DataError(f"there is no label of {listed(blank)}", hint="add the labels, or remove these images")
+        raise DataError(f"there is no label of {join_names(blank)}", hint="add the labels, or remove these images")
     distinct = set(texts)
     if len(distinct) < 2:
         raise DataError(
-            f"all {len(texts)} training images have the label {listed(sorted(distinct))}",
+            f"all {len(texts)} training images have the label {join_names(sorted(distinct))}",
             hint="add images of another class",
         )
-    if len(distinct) == len(texts) > MOST_ALONE:
+    if len(distinct) == len(texts) > MAX_DISTINCT_LABELS:
         raise DataError(
-            f"each of the {len(texts)} training images has a label of its own: {listed(list(texts))}",
+            f"each of the {len(texts)} training images has a label of its own: {join_names(list(texts))}",
             hint="name the column of the labels with --label"
             + (", or say --task regression if these are measurements" if all(map(is_number, distinct)) else ""),
         )
     return texts
 
 
-def class_targets(texts: Sequence[str], classes: tuple[str, ...], renamed: Mapping[str, str]) -> Targets:
-    """(n,) class indices of labels, some of which the submission knows by another name."""
+def encode_classes(texts: Sequence[str], classes: tuple[str, ...], renamed: Mapping[str, str]) -> Targets:
+    """Encode labels as (n,) class indices, renaming those that the submission knows by another name."""
     names = [renamed.get(text, text) for text in texts]
     index_of = {label: index for index, label in enumerate(classes)}
     array = np.array([index_of[name] for name in names], dtype=np.int64)
     counts = np.bincount(array, minlength=len(classes)).tolist()
-    return Targets(classes=classes, array=array, evidence=(_counts_line(classes, counts), *_spelling_lines(classes)))
+    return Targets(
+        classes=classes, array=array, evidence=(_describe_counts(classes, counts), *_describe_spellings(classes))
+    )
 
 
-def label_set_targets(labels: Labels, sample: Sample) -> Targets:
-    """(n, n_classes) of 0 and 1, from a column for each label or from cells with blanks between labels.
+def encode_label_sets(labels: Labels, sample: SampleSubmission) -> Targets:
+    """Encode label sets as (n, n_classes) of 0 and 1, from columns or from cells with blanks between labels.
 
     Raises:
         DataError: the sample has other labels than training, or all images have the same.
@@ -85,7 +84,7 @@ def label_set_targets(labels: Labels, sample: Sample) -> Targets:
         array = np.array([[cell in ONES for cell in row] for row in labels.cells], dtype=np.int8)
     else:
         _require_sets(labels)
-        classes = _label_order(labels_in(labels.texts), sample)
+        classes = _order_labels(collect_labels(labels.texts), sample)
         array = np.zeros((len(labels.ids), len(classes)), dtype=np.int8)
         index_of = {label: index for index, label in enumerate(classes)}
         for row, text in zip(array, labels.texts, strict=True):
@@ -93,16 +92,20 @@ def label_set_targets(labels: Labels, sample: Sample) -> Targets:
     if len(classes) < 2 or (array == array[0]).all():
         names = [label for label, holds in zip(classes, array[0], strict=True) if holds] if len(classes) else []
         raise DataError(
-            f"all {len(array)} training images have the labels {listed(names) or 'none'}",
+            f"all {len(array)} training images have the labels {join_names(names) or 'none'}",
             hint="add images with other labels",
         )
     counts: list[int] = array.sum(axis=0).tolist()
-    lines = [_counts_line(classes, counts), *_spelling_lines(classes), *_absent_lines(classes, counts, len(array))]
+    lines = [
+        _describe_counts(classes, counts),
+        *_describe_spellings(classes),
+        *_describe_absent(classes, counts, len(array)),
+    ]
     return Targets(classes=classes, array=array, evidence=tuple(lines))
 
 
-def value_targets(labels: Labels, sample: Sample) -> Targets:
-    """(n, n_targets) values, and the scale of each target.
+def encode_values(labels: Labels, sample: SampleSubmission) -> Targets:
+    """Parse (n, n_targets) values, and compute the scale of each target.
 
     A scale goes from the least to the largest value in training, or from 0 where all values are positive and the least
     is less than a tenth of the largest: such a scale begins at 0, as counts, shares and masses do.
@@ -115,13 +118,13 @@ def value_targets(labels: Labels, sample: Sample) -> Targets:
     array = np.array([[float(cell) for cell in row] for row in labels.cells], dtype=np.float64)
     if (array == array[0]).all():
         raise DataError(
-            f"all {len(array)} training images have the value {listed(labels.cells[0])}",
+            f"all {len(array)} training images have the value {join_names(labels.cells[0])}",
             hint="add images with other values",
         )
-    scales = tuple(_scale(column) for column in array.T)
+    scales = tuple(_compute_scale(column) for column in array.T)
     means: list[float] = array.mean(axis=0).tolist()
     lines = tuple(
-        f"values: {listed([column])} from {values.min():g} to {values.max():g}, on average {mean:g}; "
+        f"values: {join_names([column])} from {values.min():g} to {values.max():g}, on average {mean:g}; "
         f"scale from {low:g} to {high:g}"
         for column, values, mean, (low, high) in zip(labels.columns, array.T, means, scales, strict=True)
     )
@@ -129,14 +132,15 @@ def value_targets(labels: Labels, sample: Sample) -> Targets:
     return Targets(classes=classes, array=array, scales=scales, evidence=lines)
 
 
-def _column_of_the_one(labels: Labels) -> tuple[str, ...]:
+def _find_hot_columns(labels: Labels) -> tuple[str, ...]:
     require_zeros_and_ones(labels)
     chosen = []
     for image_id, row in zip(labels.ids, labels.cells, strict=True):
         ones = [column for column, cell in zip(labels.columns, row, strict=True) if cell in ONES]
         if len(ones) != 1:
             raise DataError(
-                f"{listed([image_id])} has {len(ones)} of the {len(labels.columns)} classes: {listed(ones) or 'none'}",
+                f"{join_names([image_id])} has {len(ones)} of the {len(labels.columns)} classes: "
+                f"{join_names(ones) or 'none'}",
                 hint="give each image exactly one class, or say --task multilabel",
             )
         chosen.append(ones[0])
@@ -144,48 +148,52 @@ def _column_of_the_one(labels: Labels) -> tuple[str, ...]:
 
 
 def _require_sets(labels: Labels) -> None:
-    """Cells name each label once, with nothing but blanks between them, as the submission would."""
-    column = listed(labels.columns)
-    repeating = repeats_itself(labels.texts)
+    """Require cells that name each label once, with only blanks between them, as the submission would."""
+    column = join_names(labels.columns)
+    repeating = find_repetition(labels.texts)
     if repeating is not None:
         raise DataError(
-            f"column {column} holds lists that name something twice, as masks and boxes do: {listed([repeating])}",
+            f"column {column} holds lists that name something twice, as masks and boxes do: {join_names([repeating])}",
             hint="use a tool for segmentation or detection; automl predicts classes and values",
         )
-    lists = separated_labels(labels.texts)
+    lists = split_separated_labels(labels.texts)
     if lists is not None:
         raise DataError(
             f"column {column} holds lists without blanks between the labels, which a submission would have: "
-            f"{listed([max(lists, key=len)])}",
+            f"{join_names([max(lists, key=len)])}",
             hint="give a sample submission with a column for each label, or put blanks between the labels",
         )
 
 
-def _label_order(labels: Collection[str], sample: Sample) -> tuple[str, ...]:
-    """The sample's columns where it has one for each label, else by number or text."""
+def _order_labels(labels: Collection[str], sample: SampleSubmission) -> tuple[str, ...]:
+    """Return the sample's columns where it has one for each label, else sort by number or text."""
     if len(sample.target_columns) == 1:
-        return natural_order(labels)
+        return sort_labels(labels)
     classes = tuple(column.strip() for column in sample.target_columns)
     if set(classes) != set(labels):
-        other = natural_order(set(classes) ^ set(labels))
-        raise DataError(f"{sample.name} and the training labels differ in {listed(other)}", hint=SAME_HINT)
+        other = sort_labels(set(classes) ^ set(labels))
+        raise DataError(f"{sample.name} and the training labels differ in {join_names(other)}", hint=SAME_HINT)
     return classes
 
 
-def _counts_line(classes: Sequence[str], counts: Sequence[int]) -> str:
-    shown = listed([f"{label} {count}" for label, count in zip(classes, counts, strict=True)], at_most=10)
+def _describe_counts(classes: Sequence[str], counts: Sequence[int]) -> str:
+    shown = join_names([f"{label} {count}" for label, count in zip(classes, counts, strict=True)], at_most=10)
     return f"classes: {len(classes)}, with so many images: {shown}"
 
 
-def _spelling_lines(classes: Sequence[str]) -> list[str]:
+def _describe_spellings(classes: Sequence[str]) -> list[str]:
     spellings = Counter(label.lower() for label in classes)
-    alike = [label for label in classes if spellings[label.lower()] > 1]
-    return [f"classes: some differ only in upper and lower case: {listed(alike)}"] if alike else []
+    ambiguous = [label for label in classes if spellings[label.lower()] > 1]
+    return [f"classes: some differ only in upper and lower case: {join_names(ambiguous)}"] if ambiguous else []
 
 
-def _absent_lines(classes: Sequence[str], counts: Sequence[int], n_images: int) -> list[str]:
-    same = [label for label, count in zip(classes, counts, strict=True) if count in (0, n_images)]
-    return [f"classes: every image or none has {listed(same)}, so that nothing is learnt of it"] if same else []
+def _describe_absent(classes: Sequence[str], counts: Sequence[int], n_images: int) -> list[str]:
+    constant = [label for label, count in zip(classes, counts, strict=True) if count in (0, n_images)]
+    return (
+        [f"classes: every image or none has {join_names(constant)}, so that nothing is learnt of it"]
+        if constant
+        else []
+    )
 
 
 def _require_numbers(labels: Labels) -> None:
@@ -193,13 +201,13 @@ def _require_numbers(labels: Labels) -> None:
         for column, cell in zip(labels.columns, row, strict=True):
             if not is_number(cell):
                 raise DataError(
-                    f"the value of {listed([image_id])} in column {listed([column])} is no number: "
-                    f"{listed([cell]) or 'blank'}",
+                    f"the value of {join_names([image_id])} in column {join_names([column])} is no number: "
+                    f"{join_names([cell]) or 'blank'}",
                     hint="give a number, remove the row, or say --task multiclass",
                 )
 
 
-def _require_value_sample(labels: Labels, sample: Sample) -> None:
+def _require_value_sample(labels: Labels, sample: SampleSubmission) -> None:
     if len(labels.columns) != len(sample.target_columns):
         raise DataError(
             f"{sample.name} has {len(sample.target_columns)} targets, but training has values of {len(labels.columns)}",
@@ -207,15 +215,15 @@ def _require_value_sample(labels: Labels, sample: Sample) -> None:
         )
     targets = [column for column in range(len(sample.table.header)) if column != sample.id_position]
     fields = {row[column].strip() for row in sample.table.rows for column in targets}
-    strange = sorted(field for field in fields if field and not is_number(field))
-    if strange:
+    not_numbers = sorted(field for field in fields if field and not is_number(field))
+    if not_numbers:
         raise DataError(
-            f"{sample.name} holds {listed(strange)} in column {listed(sample.value_columns)}, "
+            f"{sample.name} holds {join_names(not_numbers)} in column {join_names(sample.value_columns)}, "
             "but the training labels are numbers",
             hint=SAME_HINT,
         )
 
 
-def _scale(values: NDArray[np.float64]) -> tuple[float, float]:
+def _compute_scale(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    return (0.0 if 0.0 <= low <= NEAR_ZERO * high else low), high
+    return (0.0 if 0.0 <= low <= MAX_RELATIVE_MINIMUM * high else low), high

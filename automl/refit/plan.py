@@ -1,12 +1,12 @@
-"""Which trials a refit trains, and why these: chosen once, kept in the study's folder, gone on with until done.
+"""Choose the trials that a refit trains: once, kept in the study's folder, and resumed until done.
 
-The choice is that of an ensemble on what the search itself said out of fold, so it does not depend on what a refit has
-trained already. Not responsible for: training (automl.refit.run_refit).
+The choice is that of an ensemble on the search's own out-of-fold predictions, so it does not depend on what a refit has
+trained already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,23 +19,30 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles, TrialFiles, read_json, write_json
 from automl.config import TrialConfig
-from automl.data.changed import changed_images
+from automl.data.changed import find_changed_images
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import N_FOLDS, load_folds
-from automl.ensemble.candidates import Candidate, Member, read_member, read_pool
-from automl.ensemble.selection import chosen_members
-from automl.errors import DataError, NoUsableModelError, StorageError, UnfitEnvironmentError, UsageError, listed
-from automl.refit.refit_loop import PLAIN, WantedFold
-from automl.search.run_search import told_of_lessons
-from automl.study.study import Terms, best_trials, read_study, terms_of
-from automl.training.refit_fold import forget_fold, has_weights, whole_fold
-
-Note = Callable[[str], None]
+from automl.ensemble.candidates import Candidate, Member, read_member, read_members
+from automl.ensemble.selection import select_members
+from automl.errors import (
+    DataError,
+    Notify,
+    NoUsableModelError,
+    StorageError,
+    UnfitEnvironmentError,
+    UsageError,
+    join_names,
+)
+from automl.refit.refit_loop import REFIT, FoldJob
+from automl.search.run_search import read_soft_target_report
+from automl.study.study import Terms, read_study, read_terms, select_best_trials
+from automl.training.refit_fold import delete_fold, has_weights, load_valid_fold
+from automl.training.trial_job import TrialJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What was asked: trials by number, or up to `top` that an ensemble of the best `n_pool` would choose now."""
+class RefitSelection:
+    """The trials to refit: by number, or up to `top` that an ensemble of the best `n_pool` would choose now."""
 
     top: int
     n_pool: int
@@ -48,24 +55,24 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RefitPlan:
     """The trials whose folds are trained.
 
     Attributes:
-        wanted: what was asked, as its to_json has it.
+        selection: the flags, as their to_json has them.
         numbers: of the trials, the heaviest in the ensemble first.
         n_complete: trials that there were to choose from.
         finished: whether every fold has been trained, or was found impossible to train.
     """
 
-    wanted: dict[str, Any]
+    selection: dict[str, Any]
     numbers: tuple[int, ...]
     n_complete: int
     finished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndedTrials:
+class CompleteTrials:
     """A study's complete trials, and what they were trained on; none of it changes any more.
 
     Attributes:
@@ -81,8 +88,8 @@ class EndedTrials:
     complete: Sequence[FrozenTrial]
 
     @classmethod
-    def of(cls, files: StudyFiles) -> EndedTrials:
-        """Those of the study in its folder.
+    def from_study(cls, files: StudyFiles) -> CompleteTrials:
+        """Read those of the study in its folder.
 
         Raises:
             UsageError: there is no study, or its competition is another one now.
@@ -91,12 +98,12 @@ class EndedTrials:
             StorageError: a file is missing or damaged.
         """
         study = read_study(files)
-        complete = best_trials(study)
+        complete = select_best_trials(study)
         if not complete:
             raise NoUsableModelError(
                 f"no trial of study '{files.root.name}' is complete", hint="see with automl status why, then search on"
             )
-        terms, competition = terms_of(study), load_competition(files.competition)
+        terms, competition = read_terms(study), load_competition(files.competition)
         if competition.fingerprint != terms.competition_fingerprint:
             raise UsageError(
                 f"{files.competition} is of another competition than study '{files.root.name}' was begun with",
@@ -106,44 +113,44 @@ class EndedTrials:
         _require_same_images(files, competition)
         return cls(files=files, competition=competition, folds=folds, terms=terms, study=study, complete=complete)
 
-    def trial(self, number: int) -> FrozenTrial:
-        """The complete trial with that number."""
+    def get_trial(self, number: int) -> FrozenTrial:
+        """Return the complete trial with that number."""
         return next(trial for trial in self.complete if trial.number == number)
 
-    def config(self, number: int) -> TrialConfig:
-        """With the image sizes that the trial was trained at.
+    def read_config(self, number: int) -> TrialConfig:
+        """Read a trial's configuration, with the image sizes that it was trained at.
 
         Raises:
             StorageError: its file is missing or damaged.
         """
-        return TrialConfig.from_json(read_json(self.files.trial(number).config))
+        return TrialConfig.from_json(read_json(self.files.get_trial_files(number).config))
 
-    def member(self, number: int, kind: str = "search", *, refits: bool = True) -> Member:
-        """What is known of a trial by now; without refits, what the search alone has left of it.
+    def read_member(self, number: int, member_kind: str = "search", *, refits: bool = True) -> Member:
+        """Read a trial's predictions and models by now; without refits, what the search alone has left.
 
         Raises:
             StorageError: its files are missing, damaged, or of another split.
         """
         return read_member(
-            self.candidate(number, kind),
-            self.files.trial(number),
+            self.build_candidate(number, member_kind),
+            self.files.get_trial_files(number),
             competition=self.competition,
             folds=self.folds,
             refits=refits,
         )
 
-    def candidate(self, number: int, kind: str = "search") -> Candidate:
-        """A trial that may become a member.
+    def build_candidate(self, number: int, member_kind: str = "search") -> Candidate:
+        """Build the candidate of a trial that may become a member.
 
         Raises:
             StorageError: its configuration is missing or damaged.
         """
-        score = self.trial(number).value or 0.0
-        return Candidate(number=number, score=score, config=self.config(number), kind=kind)
+        score = self.get_trial(number).value or 0.0
+        return Candidate(number=number, score=score, config=self.read_config(number), member_kind=member_kind)
 
 
-def planned(ended: EndedTrials, wanted: Wanted, *, note: Note) -> Plan:
-    """The plan that was begun for the same flags, or else a new one; its trials are fit to be members.
+def choose_plan(trials: CompleteTrials, selection: RefitSelection, *, notify: Notify) -> RefitPlan:
+    """Return the plan that was begun for the same flags, or else a new one; its trials are fit to be members.
 
     A plan that is not finished is gone on with, even if the search has completed more trials since; once it is, the
     same flags choose among all that are complete by then.
@@ -153,17 +160,17 @@ def planned(ended: EndedTrials, wanted: Wanted, *, note: Note) -> Plan:
         NoUsableModelError: no trial has usable predictions.
         StorageError: those of a trial are missing, damaged, or of other folds.
     """
-    plan = _resumed(ended, wanted, note) or _begun(ended, wanted, note)
+    plan = _resume_plan(trials, selection, notify) or _begin_plan(trials, selection, notify)
     for number in plan.numbers:
-        ended.member(number, refits=False)
+        trials.read_member(number, refits=False)
     return plan
 
 
-def write_plan(files: StudyFiles, plan: Plan, **outcome: Any) -> None:
-    """Keep the plan, and beside it what came of it; until that is known, what lessons gained before."""
+def write_plan(files: StudyFiles, plan: RefitPlan, **outcome: Any) -> None:
+    """Write the plan and its outcome; until that is known, what soft targets gained before."""
     document = {
-        "lines": told_of_lessons(files),
-        "asked": plan.wanted,
+        "lines": read_soft_target_report(files),
+        "asked": plan.selection,
         "trials": list(plan.numbers),
         "n_complete": plan.n_complete,
         "finished": plan.finished,
@@ -171,53 +178,53 @@ def write_plan(files: StudyFiles, plan: Plan, **outcome: Any) -> None:
     write_json(files.refit, document | outcome)
 
 
-def named(numbers: Sequence[int]) -> str:
-    """Trials in words."""
+def format_trials(numbers: Sequence[int]) -> str:
+    """Return "trial 3" or "trials 3, 7"."""
     return f"trial {numbers[0]}" if len(numbers) == 1 else f"trials {', '.join(map(str, numbers))}"
 
 
 def _require_same_images(files: StudyFiles, competition: Competition) -> None:
     """A trial's folds are one model only as long as all are trained on the same images."""
-    changed = changed_images(competition, "train", files.train_sizes)
+    changed = find_changed_images(competition, "train", files.train_sizes)
     if changed:
         raise DataError(
             f"{len(changed)} of {len(competition.image_ids)} training images changed since the search: "
-            f"{listed(changed)}",
+            f"{join_names(changed)}",
             hint="restore them, or begin another study with --study",
         )
 
 
-def _resumed(ended: EndedTrials, wanted: Wanted, note: Note) -> Plan | None:
-    kept = _kept_plan(ended.files)
-    if kept is None or kept.finished or kept.wanted != wanted.to_json():
+def _resume_plan(trials: CompleteTrials, selection: RefitSelection, notify: Notify) -> RefitPlan | None:
+    kept = _read_plan(trials.files)
+    if kept is None or kept.finished or kept.selection != selection.to_json():
         return None
-    _require_complete(ended, kept.numbers)
-    note(f"going on with the refit of {named(kept.numbers)}")
-    if len(ended.complete) > kept.n_complete:
-        note("more trials are complete since these were chosen; once these are done, a refit considers them too")
+    _require_complete(trials, kept.numbers)
+    notify(f"going on with the refit of {format_trials(kept.numbers)}")
+    if len(trials.complete) > kept.n_complete:
+        notify("more trials are complete since these were chosen; once these are done, a refit considers them too")
     return kept
 
 
-def _begun(ended: EndedTrials, wanted: Wanted, note: Note) -> Plan:
-    n_complete = len(ended.complete)
-    if wanted.numbers is not None:
-        _require_complete(ended, wanted.numbers)
-        numbers = tuple(dict.fromkeys(wanted.numbers))
+def _begin_plan(trials: CompleteTrials, selection: RefitSelection, notify: Notify) -> RefitPlan:
+    n_complete = len(trials.complete)
+    if selection.numbers is not None:
+        _require_complete(trials, selection.numbers)
+        numbers = tuple(dict.fromkeys(selection.numbers))
     else:
-        numbers = _chosen(ended, wanted, note)
+        numbers = _choose_trials(trials, selection, notify)
         verb = "is" if len(numbers) == 1 else "are"
-        note(f"{named(numbers)} {verb} what an ensemble would take of {n_complete} complete trials")
-    return Plan(wanted=wanted.to_json(), numbers=numbers, n_complete=n_complete)
+        notify(f"{format_trials(numbers)} {verb} what an ensemble would take of {n_complete} complete trials")
+    return RefitPlan(selection=selection.to_json(), numbers=numbers, n_complete=n_complete)
 
 
-def _kept_plan(files: StudyFiles) -> Plan | None:
-    """The plan in the study's folder; None where there is none, or none that can be read, as it can be made again."""
+def _read_plan(files: StudyFiles) -> RefitPlan | None:
+    """Read the plan in the study's folder; None where none can be read, as it can be made again."""
     if not files.refit.exists():
         return None
     try:
         document = read_json(files.refit)
-        return Plan(
-            wanted=dict(document["asked"]),
+        return RefitPlan(
+            selection=dict(document["asked"]),
             numbers=tuple(int(number) for number in document["trials"]),
             n_complete=int(document["n_complete"]),
             finished=bool(document["finished"]),
@@ -226,50 +233,51 @@ def _kept_plan(files: StudyFiles) -> Plan | None:
         return None
 
 
-def _chosen(ended: EndedTrials, wanted: Wanted, note: Note) -> tuple[int, ...]:
-    """The trials that an ensemble of the pool would take, by what the search said of its own folds."""
+def _choose_trials(trials: CompleteTrials, selection: RefitSelection, notify: Notify) -> tuple[int, ...]:
+    """Return the trials that an ensemble of the pool would take, by their predictions for the search's own folds."""
     candidates = []
-    for trial in ended.complete[: max(wanted.n_pool, wanted.top)]:
+    for trial in trials.complete[: max(selection.n_pool, selection.top)]:
         try:
-            candidates.append(ended.candidate(trial.number))
+            candidates.append(trials.build_candidate(trial.number))
         except StorageError as error:
-            note(f"trial {trial.number} is left out: {error.problem}")
-    pool = read_pool(candidates, ended.files, ended.competition, ended.folds, note=note, refits=False)
-    return tuple(member.number for member in chosen_members(pool, ended.competition, wanted.top))
+            notify(f"trial {trial.number} is left out: {error.problem}")
+    pool = read_members(candidates, trials.files, trials.competition, trials.folds, notify=notify, refits=False)
+    return tuple(member.number for member in select_members(pool, trials.competition, selection.top))
 
 
-def _require_complete(ended: EndedTrials, numbers: Sequence[int]) -> None:
-    states = {trial.number: trial.state for trial in ended.study.get_trials(deepcopy=False)}
+def _require_complete(trials: CompleteTrials, numbers: Sequence[int]) -> None:
+    states = {trial.number: trial.state for trial in trials.study.get_trials(deepcopy=False)}
     for number in numbers:
         if states.get(number) == TrialState.COMPLETE:
             continue
-        name = ended.files.root.name
+        name = trials.files.root.name
         state = f"is {states[number].name}, not COMPLETE" if number in states else "does not exist"
-        best = ", ".join(str(trial.number) for trial in ended.complete[:5])
+        best = ", ".join(str(trial.number) for trial in trials.complete[:5])
         raise UsageError(f"trial {number} of study '{name}' {state}", hint=f"name complete trials, such as {best}")
 
 
-def missing_folds(ended: EndedTrials, number: int, kind: str) -> list[int]:
-    """The trial's folds of that kind that are not there, or of which a part is missing or cut short."""
-    own = ended.files.trial(number)
-    searched = ended.terms.train_folds if kind == PLAIN else 0
+def list_missing_folds(trials: CompleteTrials, number: int, refit_kind: str) -> list[int]:
+    """Return the trial's folds of that kind that are not there, or of which a part is missing or cut short."""
+    own = trials.files.get_trial_files(number)
+    refitted = own.get_refit_files(refit_kind)
+    searched = trials.terms.train_folds if refit_kind == REFIT else 0
     return [
         fold
         for fold in range(N_FOLDS)
-        if not (fold < searched and has_weights(own, fold)) and whole_fold(own.retrained(kind), fold) is None
+        if not (fold < searched and has_weights(own, fold)) and load_valid_fold(refitted, fold) is None
     ]
 
 
-def of_unknown_origin(ended: EndedTrials, wanted: Sequence[WantedFold]) -> list[int]:
-    """The trials of wanted folds of which an older search did not write down what they began with."""
-    numbers = dict.fromkeys(fold.number for fold in wanted)
-    return [number for number in numbers if not ended.files.trial(number).origin.exists()]
+def find_unknown_origins(trials: CompleteTrials, jobs: Sequence[FoldJob]) -> list[int]:
+    """Return the trials of these folds of which an older search did not write down what they began with."""
+    numbers = dict.fromkeys(fold.number for fold in jobs)
+    return [number for number in numbers if not trials.files.get_trial_files(number).origin.exists()]
 
 
-def wanted_folds(
-    ended: EndedTrials, number: int, kind: str, *, lesson: Path | None, weights_dir: Path | None
-) -> Iterator[WantedFold]:
-    """The trial's missing folds, to be trained.
+def build_fold_jobs(
+    trials: CompleteTrials, number: int, refit_kind: str, *, soft_targets: Path | None, weights_dir: Path | None
+) -> Iterator[FoldJob]:
+    """Yield a job for each of the trial's missing folds.
 
     Args:
         weights_dir: of pretrained weights, instead of the folder that the search had.
@@ -279,40 +287,44 @@ def wanted_folds(
         UsageError: the trial whose weights it began with is gone.
         StorageError: the trial's files are damaged.
     """
-    files, config = ended.files.trial(number), ended.config(number)
-    if lesson is not None:
-        _begin_lesson(files.retrained(kind), lesson)
-    seconds = float(ended.trial(number).user_attrs.get("seconds", 0.0))
-    for fold in missing_folds(ended, number, kind):
-        if kind == PLAIN:
+    files, config = trials.files.get_trial_files(number), trials.read_config(number)
+    if soft_targets is not None:
+        _discard_other_targets(files.get_refit_files(refit_kind), soft_targets)
+    seconds = float(trials.get_trial(number).user_attrs.get("seconds", 0.0))
+    for fold in list_missing_folds(trials, number, refit_kind):
+        if refit_kind == REFIT:
             # Cut short if there at all; as long as it is there, the ensemble takes it for the fold's.
-            files.weights(fold).unlink(missing_ok=True)
-        payload = {
-            "trial": number,
-            "study_dir": str(ended.files.root),
-            "config": config.to_json(),
-            "seed": ended.terms.seed,
-            "fold": fold,
-            "kind": kind,
-            "lesson": None if lesson is None else str(lesson),
-            **_origin(files, number, config, weights_dir),
-        }
-        yield WantedFold(number=number, fold=fold, payload=payload, expected_s=seconds / ended.terms.train_folds)
+            files.get_weights_path(fold).unlink(missing_ok=True)
+        origin_weights_dir, init_from = _read_origin(files, number, config, weights_dir)
+        job = TrialJob(
+            trial=number,
+            study_dir=trials.files.root,
+            config=config,
+            seed=trials.terms.seed,
+            fold=fold,
+            refit_kind=refit_kind,
+            soft_targets=soft_targets,
+            weights_dir=origin_weights_dir,
+            init_from=init_from,
+        )
+        yield FoldJob(number=number, fold=fold, job=job, expected_s=seconds / trials.terms.train_folds)
 
 
-def _begin_lesson(files: TrialFiles, lesson: Path) -> None:
-    """Forget what was trained with another lesson."""
-    origin = {"lesson": lesson.name}
-    with suppress(StorageError):  # missing or damaged: nobody knows what the folds were taught
+def _discard_other_targets(files: TrialFiles, soft_targets: Path) -> None:
+    """Delete what was trained on other soft targets."""
+    origin = {"lesson": soft_targets.name}
+    with suppress(StorageError):  # missing or damaged: unknown targets
         if read_json(files.origin) == origin:
             return
     for fold in range(N_FOLDS):
-        forget_fold(files, fold)
+        delete_fold(files, fold)
     write_json(files.origin, origin)
 
 
-def _origin(files: TrialFiles, number: int, config: TrialConfig, weights_dir: Path | None) -> dict[str, str | None]:
-    """What the trial began with: weights_dir and init_from of a payload."""
+def _read_origin(
+    files: TrialFiles, number: int, config: TrialConfig, weights_dir: Path | None
+) -> tuple[Path | None, Path | None]:
+    """Return what the trial began with: weights_dir and init_from of a `TrialJob`."""
     origin = read_json(files.origin) if files.origin.exists() else {}
     if not isinstance(origin, dict):
         raise StorageError(f"{files.origin} is damaged: it holds no object", hint="restore the file, or remove it")
@@ -328,4 +340,4 @@ def _origin(files: TrialFiles, number: int, config: TrialConfig, weights_dir: Pa
             f"trial {number} began with pretrained weights in {folder}, which is gone",
             hint="say with --weights where they are now",
         )
-    return {"weights_dir": folder, "init_from": init_from}
+    return None if folder is None else Path(folder), None if init_from is None else Path(init_from)

@@ -1,8 +1,7 @@
-"""Where the folds of a refit meet a runner: which one is trained next, and what its events mean.
+"""Schedule the folds of a refit on a runner.
 
-`RefitLoop` decides as a state machine, like the search's: it hands out folds as jobs, tries again what died, and keeps
-what is lost. It starts no process, reads no clock and writes no file. Not responsible for: which folds are to be
-trained (automl.refit.plan), training them (automl.training.refit_fold) or carrying them (runners).
+`RefitLoop` decides as a state machine, like the search's: it hands out folds as jobs, retries what died, and records
+what is lost. It starts no process, reads no clock and writes no file.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from automl.errors import ERROR_OF_EXIT_CODE, AutomlError, NoUsableModelError
+from automl.errors import AutomlError, NoUsableModelError
+from automl.training.trial_job import Completed, Infeasible, Refused, TrialJob, TrialResult
 from runners.base import (
     Event,
     Failed,
@@ -28,33 +27,33 @@ from runners.base import (
     Verdict,
 )
 
-PLAIN = "refit"  # the kind of folds that are trained as the search would have trained them
+REFIT = "refit"  # the kind of folds that are trained as the search would have trained them
 MAX_DEATHS = 2  # of one fold, without a new epoch in between; as in a search
 MAX_LOST_IN_A_ROW = 5  # folds that died: by then it is the machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WantedFold:
+class FoldJob:
     """A fold of a trial that shall be trained.
 
     Attributes:
-        payload: what the task gets.
-        expected_s: how long it may take; 0 where nobody knows.
+        job: what the task gets.
+        expected_s: how long it may take; 0 where that is unknown.
     """
 
     number: int
     fold: int
-    payload: Mapping[str, Any]
+    job: TrialJob
     expected_s: float = 0.0
 
     @property
     def name(self) -> str:
-        kind = self.payload["kind"]
-        return f"trial {self.number}{'' if kind == PLAIN else f'-{kind}'} fold {self.fold}"
+        refit_kind = self.job.refit_kind
+        return f"trial {self.number}{'' if refit_kind == REFIT else f'-{refit_kind}'} fold {self.fold}"
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class LostFold:
     """Why a fold cannot be trained, in one line, and the last lines that its last attempt printed."""
 
     reason: str
@@ -62,8 +61,8 @@ class Loss:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Attempts:
-    """What is known of a fold's attempts: deaths since its last new epoch, and epochs that were ever reported."""
+class _FoldState:
+    """State of a fold over its attempts: deaths since its last new epoch, and epochs that were ever reported."""
 
     deaths: int = 0
     n_epochs: int = 0
@@ -77,28 +76,28 @@ class RefitLoop:
         error: why nothing more can be trained, or None.
         trained: the folds that are done, each with the score of its validation rows.
         lost: the folds that cannot be trained.
-        waiting: the folds that nobody trains at this moment, in the order in which they will be.
+        waiting: the folds that are idle, in the order in which they will be trained.
     """
 
     def __init__(
-        self, folds: Sequence[WantedFold], task: Task, *, time_left_s: Callable[[], float] = lambda: math.inf
+        self, folds: Sequence[FoldJob], task: Task, *, time_left_s: Callable[[], float] = lambda: math.inf
     ) -> None:
         """Args:
         folds: the one to begin with first.
         time_left_s: until running folds have to stop; they go on with the next refit.
         """
         self.error: AutomlError | None = None
-        self.trained: dict[WantedFold, float] = {}
-        self.lost: dict[WantedFold, Loss] = {}
+        self.trained: dict[FoldJob, float] = {}
+        self.lost: dict[FoldJob, LostFold] = {}
         self.waiting = list(folds)
         self._task = task
         self._time_left_s = time_left_s
-        self._running: dict[str, WantedFold] = {}
-        self._attempts = {fold.name: _Attempts() for fold in folds}
+        self._running: dict[str, FoldJob] = {}
+        self._attempts = {fold.name: _FoldState() for fold in folds}
         self._n_lost_in_a_row = 0
 
     def next_job(self) -> Job | None:
-        """The next fold for which there is time."""
+        """Return the next fold for which there is time."""
         if self.error is not None:
             return None
         left_s = self._time_left_s()
@@ -108,15 +107,15 @@ class RefitLoop:
         self.waiting.remove(fold)
         self._running[fold.name] = fold
         self._attempts[fold.name].has_new_epoch = False
-        return Job(id=fold.name, task=self._task, payload=fold.payload)
+        return Job(id=fold.name, task=self._task, payload=fold.job.to_json())
 
     def handle(self, event: Event) -> Verdict:
-        """What the event means for its fold, and whether its job goes on."""
+        """Record the event, and return whether its job goes on."""
         match event:
             case Reported():
                 self._on_report(event)
             case Finished():
-                self._on_result(self._running.pop(event.job_id), event.result)
+                self._on_result(self._running.pop(event.job_id), TrialResult.from_json(event.result))
             case Stopped():
                 self.waiting.insert(0, self._running.pop(event.job_id))
             case Failed():
@@ -130,32 +129,31 @@ class RefitLoop:
         if event.step >= attempts.n_epochs:
             attempts.n_epochs, attempts.has_new_epoch = event.step + 1, True
 
-    def _on_result(self, fold: WantedFold, result: Mapping[str, Any]) -> None:
-        match result["outcome"]:
-            case "completed" if math.isfinite(result["score"]):
-                self.trained[fold] = result["score"]
+    def _on_result(self, fold: FoldJob, result: TrialResult) -> None:
+        match result:
+            case Completed() if math.isfinite(result.score):
+                self.trained[fold] = result.score
                 self._n_lost_in_a_row = 0
-            case "completed":
-                self.lost[fold] = Loss(f"diverged: the score is {result['score']}")
-            case "dead_end":
-                self.lost[fold] = Loss(f"{result['constraint']}: {result['reason']}")
-            case "refused":
-                kind = ERROR_OF_EXIT_CODE.get(result["exit_code"], AutomlError)
-                self.error = self.error or kind(result["problem"], hint=result["hint"])
+            case Completed():
+                self.lost[fold] = LostFold(f"diverged: the score is {result.score}")
+            case Infeasible():
+                self.lost[fold] = LostFold(f"{result.constraint}: {result.reason}")
+            case Refused():
+                self.error = self.error or result.to_error()
                 self.waiting.insert(0, fold)
 
-    def _on_failure(self, fold: WantedFold, event: Failed) -> None:
+    def _on_failure(self, fold: FoldJob, event: Failed) -> None:
         attempts = self._attempts[fold.name]
         attempts.deaths = 1 if attempts.has_new_epoch else attempts.deaths + 1
         if attempts.deaths < MAX_DEATHS:
             self.waiting.insert(0, fold)
             return
-        self.lost[fold] = Loss(event.reason, event.log[-2000:])
+        self.lost[fold] = LostFold(event.reason, event.log[-2000:])
         self._n_lost_in_a_row += 1
         if self._n_lost_in_a_row >= MAX_LOST_IN_A_ROW:
             self.error = self.error or NoUsableModelError(
                 f"{MAX_LOST_IN_A_ROW} folds in a row died, the last, {fold.name}, with: {event.reason}",
-                hint="mend the cause, and run the same command again",
+                hint="fix the cause, and run the same command again",
             )
 
 
@@ -171,7 +169,7 @@ def train_folds(loop: RefitLoop, runner: Runner, supervisor: Supervisor | None =
         raise loop.error
 
 
-def require_none_lost(lost: Mapping[WantedFold, Loss]) -> None:
+def require_none_lost(lost: Mapping[FoldJob, LostFold]) -> None:
     """Raises:
     NoUsableModelError: there are folds that cannot be trained; each is named with its reason.
     """

@@ -1,7 +1,4 @@
-"""What came of a refit: each trial's score out of fold by now, what lessons gained, and what could not be trained.
-
-Not responsible for: how it came about (automl.refit.run_refit), nor printing it (automl.commands).
-"""
+"""Hold the result of a refit: scores out of fold, gains of soft targets, and the folds that could not be trained."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from automl.distillation.gains import Gain
+from automl.distillation.soft_target_gains import SoftTargetGain
 from automl.ensemble.candidates import Member
 from automl.errors import UsageError
-from automl.refit.refit_loop import Loss, WantedFold, require_none_lost
+from automl.refit.refit_loop import FoldJob, LostFold, require_none_lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,44 +31,44 @@ class RefitScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefitResult:
-    """What came of a refit.
+    """The result of a refit.
 
     Attributes:
         scores: of the chosen trials, in their order.
-        gains: what each lesson gained, by its kind.
+        soft_target_gains: what each kind of soft targets gained.
         lines: the gains in words.
         lost: the folds that could not be trained.
-        unlearned: why there is no lesson, where one was asked for and none could be made.
+        soft_target_error: why soft targets that were wanted could not be made, or None.
         finished: whether nothing is left to be trained.
     """
 
     scores: tuple[RefitScore, ...]
-    gains: Mapping[str, list[Gain]]
+    soft_target_gains: Mapping[str, list[SoftTargetGain]]
     lines: tuple[str, ...]
-    lost: Mapping[WantedFold, Loss]
-    unlearned: UsageError | None
+    lost: Mapping[FoldJob, LostFold]
+    soft_target_error: UsageError | None
     finished: bool
 
     def require_all(self) -> None:
         """Raises:
-        UsageError: a lesson that was asked for could not be made.
+        UsageError: soft targets that were wanted could not be made.
         NoUsableModelError: there are folds that could not be trained; each is named with its reason.
         """
-        if self.unlearned is not None:
-            raise self.unlearned
+        if self.soft_target_error is not None:
+            raise self.soft_target_error
         require_none_lost(self.lost)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "results": [asdict(score) for score in self.scores],
-            "lost": [_written(fold, loss) for fold, loss in self.lost.items()],
-            "gains": {kind: [asdict(gain) for gain in own] for kind, own in self.gains.items()},
+            "lost": [_convert_lost_fold(fold, loss) for fold, loss in self.lost.items()],
+            "gains": {kind: [gain.to_json() for gain in gains] for kind, gains in self.soft_target_gains.items()},
             "lines": list(self.lines),
         }
 
 
-def score_of(member: Member) -> RefitScore:
-    """The member's scores on the rows that it has out of fold by now."""
+def compute_refit_score(member: Member) -> RefitScore:
+    """Compute the member's scores on the rows that it has out of fold by now."""
     scorer, targets = member.competition.scorer, member.competition.targets[member.rows]
     of_fold = {fold: member.folds == fold for fold in sorted(set(member.folds.tolist()))}
     return RefitScore(
@@ -83,5 +80,5 @@ def score_of(member: Member) -> RefitScore:
     )
 
 
-def _written(fold: WantedFold, loss: Loss) -> dict[str, Any]:
-    return {"trial": fold.number, "fold": fold.fold, "kind": fold.payload["kind"], **asdict(loss)}
+def _convert_lost_fold(fold: FoldJob, loss: LostFold) -> dict[str, Any]:
+    return {"trial": fold.number, "fold": fold.fold, "kind": fold.job.refit_kind, **asdict(loss)}

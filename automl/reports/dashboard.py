@@ -1,4 +1,4 @@
-"""The Optuna dashboard on a study's file: for this machine's browser, and to look at only.
+"""Serve the Optuna dashboard on a study's file, read-only and for this machine's browser.
 
 optuna-dashboard has no authentication, answers any Host header, and can delete a study. So it is bound to 127.0.0.1,
 gets the file read-only, and is wrapped so that a page on another site can neither read it (DNS rebinding) nor change
@@ -17,11 +17,11 @@ from automl.errors import UnfitEnvironmentError
 
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 LOCAL_NAMES = ("127.0.0.1", "localhost")
-READING = ("GET", "HEAD")
+READ_METHODS = ("GET", "HEAD")
 
 
 def serve_dashboard(files: StudyFiles, *, port: int) -> WSGIServer:
-    """A server for the study on 127.0.0.1, ready for `serve_forever`; port 0 takes a free one.
+    """Build a server for the study on 127.0.0.1, ready for `serve_forever`; port 0 takes a free one.
 
     Raises:
         UnfitEnvironmentError: the port is taken.
@@ -30,23 +30,25 @@ def serve_dashboard(files: StudyFiles, *, port: int) -> WSGIServer:
 
     app = optuna_dashboard.wsgi(f"sqlite:///file:{files.study_db}?mode=ro&uri=true")
     try:
-        return make_server("127.0.0.1", port, local_reader_only(app), server_class=_Server, handler_class=_QuietHandler)
+        return make_server("127.0.0.1", port, guard_local_reads(app), server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:
         raise UnfitEnvironmentError(
             f"port {port} cannot be opened: {error.strerror}", hint="choose another with --port"
         ) from error
 
 
-def local_reader_only(app: WSGIApp) -> WSGIApp:
-    """The application, closed to foreign Host headers (403) and to all but reading (405)."""
+def guard_local_reads(app: WSGIApp) -> WSGIApp:
+    """Close the application to foreign Host headers (403) and to all but reading (405)."""
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST", "").rsplit(":", 1)[0]
         if host not in LOCAL_NAMES:
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
             return [b"only for this machine\n"]
-        if environ["REQUEST_METHOD"] not in READING:
-            start_response("405 Method Not Allowed", [("Content-Type", "text/plain"), ("Allow", ", ".join(READING))])
+        if environ["REQUEST_METHOD"] not in READ_METHODS:
+            start_response(
+                "405 Method Not Allowed", [("Content-Type", "text/plain"), ("Allow", ", ".join(READ_METHODS))]
+            )
             return [b"read-only\n"]
         return app(environ, start_response)
 
@@ -59,4 +61,4 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal belongs to the address."""
+        """Print nothing: the terminal belongs to the address."""

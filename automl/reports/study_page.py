@@ -1,46 +1,173 @@
-"""The study as one self-contained HTML page: what the trials scored, how they learned, which parameters mattered.
-
-The page holds everything it shows, plotly included; it asks no network and needs no server. Not responsible for: the
-images (automl.reports.inspection_page) or the ensemble itself (automl.ensemble).
-"""
+"""Render a study as one HTML page: scores, learning curves, parameters that mattered, and the ensemble."""
 
 from __future__ import annotations
 
-import html
+import html  # for texts in figures, of which plotly reads some tags
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 import plotly.graph_objects as go
+from markupsafe import Markup
 from optuna.trial import FrozenTrial, TrialState
-from plotly.offline import get_plotlyjs
 
-from automl.artifacts import read_json, write_bytes
+from automl.artifacts import read_json
 from automl.errors import StorageError
-from automl.study.study import best_trials, terms_of
+from automl.reports.page_shell import (
+    render_figure,
+    render_list,
+    render_paragraph,
+    render_section,
+    render_table,
+    write_page,
+)
+from automl.study.study import read_terms, select_best_trials
 
 CHOSEN_WITHOUT = "each with choices made without it"
 CELL_PX = 70  # of a correlation's square
-OUTDATED = "<h2>Ensemble</h2><p>ensemble.json is damaged or of an earlier version; automl ensemble writes it again.</p>"
+OUTDATED = "ensemble.json is damaged or of an earlier version; automl ensemble writes it again."
+COLOURS = {
+    TrialState.COMPLETE: "#1b7837",
+    TrialState.PRUNED: "#9e9e9e",
+    TrialState.FAIL: "#b2182b",
+    TrialState.RUNNING: "#2166ac",
+}
+MIN_COMPLETE_FOR_IMPORTANCE = 10  # below that the importances are noise
 
 
-def ensemble_section(path: Path) -> str:
-    """HTML of the ensemble that is written at path; a line where it cannot be understood."""
+def write_report(study: optuna.Study, path: Path, *, ensemble: Path | None = None) -> None:
+    """Write the page, atomically.
+
+    Args:
+        ensemble: ensemble.json; there is no section about it where there is no such file.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    trials = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+    metric = read_terms(study).metric
+    figures = [
+        _plot_history(trials, metric),
+        _plot_learning_curves(trials, metric),
+        *_plot_importances(study),
+        *_plot_slices(trials, metric),
+    ]
+    sections = [
+        render_paragraph(_summarise(study, trials, metric)),
+        Markup("") if ensemble is None or not ensemble.exists() else render_ensemble_section(ensemble),
+        render_section("Trials", *map(render_figure, figures)),
+        render_section("Best trials", _render_best_table(select_best_trials(study, 15))),
+    ]
+    write_page(path, f"Study {study.study_name}", sections)
+
+
+def _summarise(study: optuna.Study, trials: Sequence[FrozenTrial], metric: str) -> str:
+    counts = [f"{sum(t.state == state for t in trials)} {state.name.lower()}" for state in COLOURS]
+    best = select_best_trials(study, 1)
+    ending = f"; best {metric} {best[0].value:.4f} (trial {best[0].number})" if best else ""
+    return f"{len(trials)} trials: {', '.join(counts)}{ending}."
+
+
+def _plot_history(trials: Sequence[FrozenTrial], metric: str) -> go.Figure:
+    figure = go.Figure(layout={"title": "Score of each trial", "xaxis_title": "trial", "yaxis_title": metric})
+    for state, colour in COLOURS.items():
+        shown = [(trial.number, _get_last_value(trial)) for trial in trials if trial.state == state]
+        shown = [point for point in shown if point[1] is not None]
+        if shown:
+            x, y = zip(*shown, strict=True)
+            figure.add_scatter(x=x, y=y, mode="markers", name=state.name.lower(), marker={"color": colour, "size": 9})
+    return figure
+
+
+def _plot_learning_curves(trials: Sequence[FrozenTrial], metric: str) -> go.Figure:
+    figure = go.Figure(layout={"title": "Learning curves", "xaxis_title": "epoch", "yaxis_title": metric})
+    for trial in trials:
+        steps = sorted(trial.intermediate_values)
+        figure.add_scatter(
+            x=[step + 1 for step in steps],
+            y=[trial.intermediate_values[step] for step in steps],
+            mode="lines+markers",
+            name=f"trial {trial.number} ({trial.state.name.lower()})",
+            line={"color": COLOURS[trial.state], "width": 1},
+            marker={"size": 4},
+            showlegend=False,
+        )
+    return figure
+
+
+def _plot_importances(study: optuna.Study) -> list[go.Figure]:
+    complete = select_best_trials(study)
+    if len(complete) < MIN_COMPLETE_FOR_IMPORTANCE:
+        return []
+    try:
+        importances = optuna.importance.get_param_importances(study)
+    except (ValueError, RuntimeError):  # all trials scored the same, or share no parameter
+        return []
+    names = list(importances)[::-1]
+    title = f"Importance of the parameters, from {len(complete)} complete trials"
+    return [go.Figure(go.Bar(x=[importances[name] for name in names], y=names, orientation="h"), {"title": title})]
+
+
+def _plot_slices(trials: Sequence[FrozenTrial], metric: str) -> Iterable[go.Figure]:
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    for name in dict.fromkeys(name for trial in complete for name in trial.params):
+        shown = [(trial.params[name], trial.value, trial.number) for trial in complete if name in trial.params]
+        if len({value for value, _, _ in shown}) < 2:
+            continue
+        values, scores, numbers = zip(*shown, strict=True)
+        is_log = any(getattr(trial.distributions.get(name), "log", False) for trial in complete)
+        yield go.Figure(
+            go.Scatter(x=values, y=scores, mode="markers", text=[f"trial {number}" for number in numbers]),
+            {
+                "title": html.escape(name),
+                "xaxis": {"title": html.escape(name), "type": "log" if is_log else None},
+                "yaxis_title": metric,
+                "height": 320,
+            },
+        )
+
+
+def _render_best_table(best: Sequence[FrozenTrial]) -> Markup:
+    names = list(dict.fromkeys(name for trial in best for name in trial.params))
+    rows = [[trial.number, trial.value, *[trial.params.get(name, "") for name in names]] for trial in best]
+    return render_table(("trial", "score", *names), [[_format_cell(cell) for cell in row] for row in rows])
+
+
+def _format_cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _get_last_value(trial: FrozenTrial) -> float | None:
+    if trial.value is not None:
+        return trial.value
+    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
+
+
+def render_ensemble_section(path: Path) -> Markup:
+    """Return the section about the ensemble of this ensemble.json; a line where it cannot be understood."""
     try:
         document = read_json(path)
-        parts = [_scores(document), _members(document), _views(document), _correlations(document), _notes(document)]
+        parts = [
+            _render_scores(document),
+            _render_members(document),
+            _render_views(document),
+            _render_correlations(document),
+            render_list(document["notes"]) if document["notes"] else Markup(""),
+        ]
     except (StorageError, KeyError, TypeError, ValueError, IndexError):
-        return OUTDATED
-    return "<h2>Ensemble</h2>" + "\n".join(parts)
+        parts = [render_paragraph(OUTDATED)]
+    return render_section("Ensemble", *parts)
 
 
-def _scores(document: Mapping[str, Any]) -> str:
+def _render_scores(document: Mapping[str, Any]) -> Markup:
     better = "greater" if document["greater_is_better"] else "smaller"
-    told = "which also told what to leave out for lack of time" if document["is_trimmed"] else CHOSEN_WITHOUT
-    lines = [
-        f"<b>{html.escape(document['metric'])} {document['score']:.4f} &plusmn; {document['score_error']:.4f}</b>, on "
-        f"{document['n_rows']} images out of fold, {told}; {better} is better.",
+    choices = "which also told what to leave out for lack of time" if document["is_trimmed"] else CHOSEN_WITHOUT
+    score = f"{document['metric']} {document['score']:.4f} \N{PLUS-MINUS SIGN} {document['score_error']:.4f}"
+    lines: list[str] = [
+        Markup("<b>{}</b>, on {} images out of fold, {}; {} is better.").format(
+            score, document["n_rows"], choices, better
+        )
     ]
     if len(document["views"]) > 1:
         lines.append(f"Without views {document['score_without_tta']:.4f}.")
@@ -50,18 +177,17 @@ def _scores(document: Mapping[str, Any]) -> str:
             f", the best of {document['n_trials']} trials, which by luck looks about {document['luck']:.4f} better "
             "than it is"
         )
-    lines += [f"{single}.", f"The submission is {html.escape(document['decided'])}."]
-    return f"<p>{'<br>'.join(lines)}</p>"
+    return render_paragraph(*lines, f"{single}.", f"The submission is {document['decided']}.")
 
 
-def _members(document: Mapping[str, Any]) -> str:
+def _render_members(document: Mapping[str, Any]) -> Markup:
     head = ("member", "weight", "own score", "adds", "ms per image", "temperature", "network", "folds", "views")
     rows = [
         [
             f"trial {member['name']}",
             f"{member['weight']:.3f}",
             f"{member['score']:.4f}",
-            _added(member["adds"]),
+            _format_gain(member["adds"]),
             f"{1000.0 * member['seconds_per_image']:.1f}",
             f"{member['temperature']:.2f}",
             f"{member['backbone']}, {member['image_size']} px",
@@ -70,19 +196,19 @@ def _members(document: Mapping[str, Any]) -> str:
         ]
         for member in document["members"]
     ]
-    note = "<p>What something adds is by how much the ensemble is worse without it, positive where it helps.</p>"
-    return _table(head, rows, numbers=range(1, 6)) + note
+    note = "What something adds is by how much the ensemble is worse without it, positive where it helps."
+    return render_table(head, rows, numbers=range(1, 6)) + render_paragraph(note)
 
 
-def _views(document: Mapping[str, Any]) -> str:
-    adds = document["view_adds"]
-    return _table(("view", "adds"), [[view, _added(own)] for view, own in adds.items()], numbers=(1,)) if adds else ""
+def _render_views(document: Mapping[str, Any]) -> Markup:
+    rows = [[view, _format_gain(gain)] for view, gain in document["view_adds"].items()]
+    return render_table(("view", "adds"), rows, numbers=(1,)) if rows else Markup("")
 
 
-def _correlations(document: Mapping[str, Any]) -> str:
+def _render_correlations(document: Mapping[str, Any]) -> Markup:
     names = [f"trial {member['name']}" for member in document["members"]]
     if len(names) < 2:
-        return ""
+        return Markup("")
     correlations = document["error_correlations"]
     heatmap = go.Heatmap(
         z=correlations,
@@ -103,157 +229,8 @@ def _correlations(document: Mapping[str, Any]) -> str:
         "xaxis": {"type": "category"},
         "yaxis": {"type": "category", "autorange": "reversed"},
     }
-    figure: str = go.Figure(heatmap, layout).to_html(full_html=False, include_plotlyjs=False)
-    return figure
+    return render_figure(go.Figure(heatmap, layout))
 
 
-def _notes(document: Mapping[str, Any]) -> str:
-    lines = "".join(f"<li>{html.escape(line)}</li>" for line in document["notes"])
-    return f"<ul>{lines}</ul>" if lines else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int]) -> str:
-    def cells(texts: Sequence[str], tag: str) -> str:
-        sides = [' class="number"' if column in numbers else "" for column in range(len(texts))]
-        return "".join(f"<{tag}{side}>{html.escape(text)}</{tag}>" for side, text in zip(sides, texts, strict=True))
-
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<table><tr>{cells(head, 'th')}</tr>{body}</table>"
-
-
-def _added(adds: float | None) -> str:
-    return "" if adds is None else f"{adds:+.4f}"
-
-
-COLOURS = {
-    TrialState.COMPLETE: "#1b7837",
-    TrialState.PRUNED: "#9e9e9e",
-    TrialState.FAIL: "#b2182b",
-    TrialState.RUNNING: "#2166ac",
-}
-MIN_COMPLETE_FOR_IMPORTANCE = 10  # below that the importances are noise
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<style>body{{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}}
-table{{border-collapse:collapse;font-size:13px}}td,th{{padding:3px 10px;text-align:left;border-bottom:1px solid #ddd}}
-td.number,th.number{{text-align:right;font-variant-numeric:tabular-nums}}
-</style><script>{plotly}</script></head><body><h1>{title}</h1><p>{summary}</p>
-{ensemble}
-<h2>Trials</h2>
-{figures}
-<h2>Best trials</h2>{table}</body></html>
-"""
-
-
-def write_report(study: optuna.Study, path: Path, *, ensemble: Path | None = None) -> None:
-    """Write the page, atomically.
-
-    Args:
-        ensemble: ensemble.json; there is no section about it where there is no such file.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    trials = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
-    metric = terms_of(study).metric
-    figures = [
-        _history(trials, metric),
-        _learning_curves(trials, metric),
-        *_importance(study),
-        *_slices(trials, metric),
-    ]
-    page = PAGE.format(
-        title=html.escape(f"Study {study.study_name}"),
-        summary=html.escape(_summary(study, trials, metric)),
-        plotly=get_plotlyjs(),
-        ensemble="" if ensemble is None or not ensemble.exists() else ensemble_section(ensemble),
-        figures="\n".join(figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures),
-        table=_best_table(best_trials(study, 15)),
-    )
-    write_bytes(path, page.encode())
-
-
-def _summary(study: optuna.Study, trials: Sequence[FrozenTrial], metric: str) -> str:
-    counts = [f"{sum(t.state == state for t in trials)} {state.name.lower()}" for state in COLOURS]
-    best = best_trials(study, 1)
-    ending = f"; best {metric} {best[0].value:.4f} (trial {best[0].number})" if best else ""
-    return f"{len(trials)} trials: {', '.join(counts)}{ending}."
-
-
-def _history(trials: Sequence[FrozenTrial], metric: str) -> go.Figure:
-    figure = go.Figure(layout={"title": "Score of each trial", "xaxis_title": "trial", "yaxis_title": metric})
-    for state, colour in COLOURS.items():
-        shown = [(trial.number, _last_value(trial)) for trial in trials if trial.state == state]
-        shown = [point for point in shown if point[1] is not None]
-        if shown:
-            x, y = zip(*shown, strict=True)
-            figure.add_scatter(x=x, y=y, mode="markers", name=state.name.lower(), marker={"color": colour, "size": 9})
-    return figure
-
-
-def _learning_curves(trials: Sequence[FrozenTrial], metric: str) -> go.Figure:
-    figure = go.Figure(layout={"title": "Learning curves", "xaxis_title": "epoch", "yaxis_title": metric})
-    for trial in trials:
-        steps = sorted(trial.intermediate_values)
-        figure.add_scatter(
-            x=[step + 1 for step in steps],
-            y=[trial.intermediate_values[step] for step in steps],
-            mode="lines+markers",
-            name=f"trial {trial.number} ({trial.state.name.lower()})",
-            line={"color": COLOURS[trial.state], "width": 1},
-            marker={"size": 4},
-            showlegend=False,
-        )
-    return figure
-
-
-def _importance(study: optuna.Study) -> list[go.Figure]:
-    complete = best_trials(study)
-    if len(complete) < MIN_COMPLETE_FOR_IMPORTANCE:
-        return []
-    try:
-        importances = optuna.importance.get_param_importances(study)
-    except (ValueError, RuntimeError):  # all trials scored the same, or share no parameter
-        return []
-    names = list(importances)[::-1]
-    title = f"Importance of the parameters, from {len(complete)} complete trials"
-    return [go.Figure(go.Bar(x=[importances[name] for name in names], y=names, orientation="h"), {"title": title})]
-
-
-def _slices(trials: Sequence[FrozenTrial], metric: str) -> Iterable[go.Figure]:
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    for name in dict.fromkeys(name for trial in complete for name in trial.params):
-        shown = [(trial.params[name], trial.value, trial.number) for trial in complete if name in trial.params]
-        if len({value for value, _, _ in shown}) < 2:
-            continue
-        values, scores, numbers = zip(*shown, strict=True)
-        is_log = any(getattr(trial.distributions.get(name), "log", False) for trial in complete)
-        yield go.Figure(
-            go.Scatter(x=values, y=scores, mode="markers", text=[f"trial {number}" for number in numbers]),
-            {
-                "title": html.escape(name),
-                "xaxis": {"title": html.escape(name), "type": "log" if is_log else None},
-                "yaxis_title": metric,
-                "height": 320,
-            },
-        )
-
-
-def _best_table(best: Sequence[FrozenTrial]) -> str:
-    names = list(dict.fromkeys(name for trial in best for name in trial.params))
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("trial", "score", *names))
-    rows = "".join(_row([trial.number, trial.value, *[trial.params.get(n, "") for n in names]]) for trial in best)
-    return f"<table><tr>{head}</tr>{rows}</table>"
-
-
-def _row(cells: Sequence[Any]) -> str:
-    texts = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells]
-    return "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in texts) + "</tr>"
-
-
-def _last_value(trial: FrozenTrial) -> float | None:
-    if trial.value is not None:
-        return trial.value
-    return trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
+def _format_gain(gain: float | None) -> str:
+    return "" if gain is None else f"{gain:+.4f}"

@@ -1,7 +1,4 @@
-"""Where trials run: the slots that the flags mean, and the runner that fills them.
-
-Not responsible for: carrying jobs (runners) or what the flags are called (automl.cli.app).
-"""
+"""Place trials on devices: the slots that the flags mean, and the runner that fills them."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ from pathlib import Path
 
 from automl.errors import UnfitEnvironmentError, UsageError
 from runners.base import Runner
-from runners.devices import cpu_count, group_devices, visible_gpus
+from runners.devices import count_cpus, group_devices, list_visible_gpus
 
 PRELOAD = ("automl.training.trial",)  # what a worker imports before it has a job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """What was asked about where trials run.
+    """Where trials run, as the flags say.
 
     Attributes:
         gpus: of this machine; None for all that are visible.
@@ -42,8 +39,8 @@ class Placement:
     silence_timeout_s: float | None = None
     storage: Path = Path()
 
-    def devices(self) -> list[str]:
-        """One entry for each slot: "cuda:0", "cuda:0+cuda:1" for a trial on two GPUs, or "cpu".
+    def list_devices(self) -> list[str]:
+        """Return one entry for each slot: "cuda:0", "cuda:0+cuda:1" for a trial on two GPUs, or "cpu".
 
         Raises:
             UnfitEnvironmentError: more GPUs are asked for than are visible.
@@ -52,12 +49,12 @@ class Placement:
         self._require_consistent()
         if self.ray_address is not None:
             return [f"{self.gpus_per_trial} GPUs" if self.gpus_per_trial else "cpu"] * (self.slots or 0)
-        gpus = _visible(self.gpus)
+        gpus = _select_gpus(self.gpus)
         if gpus and self.cpu_slots:
             raise UsageError("--cpu-slots was given together with GPUs", hint="add --gpus 0 to train on the CPU")
         if not gpus and (self.gpus_per_trial or 0) > 0:
             raise UnfitEnvironmentError(
-                f"--gpus-per-trial {self.gpus_per_trial} was asked, but no GPU is used",
+                f"--gpus-per-trial {self.gpus_per_trial} was given, but no GPU is used",
                 hint="leave it out to train on the CPU, or check CUDA_VISIBLE_DEVICES",
             )
         try:
@@ -67,10 +64,10 @@ class Placement:
                 f"--gpus-per-trial {self.gpus_per_trial} does not divide {len(gpus)} GPUs",
                 hint="choose --gpus and --gpus-per-trial so that none is left over",
             ) from error
-        return grouped * self.trials_per_gpu or ["cpu"] * (self.cpu_slots or min(2, cpu_count()))
+        return grouped * self.trials_per_gpu or ["cpu"] * (self.cpu_slots or min(2, count_cpus()))
 
     def build_runner(self) -> Runner:
-        """The runner that was asked for, with the cores of this machine shared among its slots.
+        """Build the runner of that name, with the cores of this machine shared among its slots.
 
         Raises:
             UsageError: there is none of that name, or the numbers contradict one another.
@@ -95,47 +92,47 @@ class Placement:
                 "--trials-per-gpu and --gpus-per-trial were both given", hint="share a GPU, or take several, not both"
             )
 
-    def threads(self, devices: Sequence[str]) -> int:
-        """Processor cores for each slot; on a cluster those of this machine say nothing about its nodes'."""
-        share = 1 if self.ray_address is not None else max(1, cpu_count() // len(devices))
+    def count_threads(self, devices: Sequence[str]) -> int:
+        """Return the processor cores for each slot; on a cluster those of this machine do not count."""
+        share = 1 if self.ray_address is not None else max(1, count_cpus() // len(devices))
         return self.cpus_per_trial or share
 
 
-def _visible(wanted: int | None) -> list[str]:
-    visible = visible_gpus()
-    if wanted is not None and wanted > len(visible):
+def _select_gpus(n_gpus: int | None) -> list[str]:
+    visible = list_visible_gpus()
+    if n_gpus is not None and n_gpus > len(visible):
         names = f" ({', '.join(visible)})" if visible else ""
         use = f"use --gpus {len(visible)}" if visible else "leave --gpus out to train on the CPU"
         raise UnfitEnvironmentError(
-            f"--gpus {wanted} was asked, but {len(visible)} are visible{names}",
+            f"--gpus {n_gpus} was given, but {len(visible)} are visible{names}",
             hint=f"{use}, or check CUDA_VISIBLE_DEVICES",
         )
-    return visible[:wanted]
+    return visible[:n_gpus]
 
 
-def _process(placement: Placement) -> Runner:
+def _build_process_runner(placement: Placement) -> Runner:
     from runners.process import ProcessRunner
 
-    devices = placement.devices()
+    devices = placement.list_devices()
     return ProcessRunner(
         devices,
-        n_threads=placement.threads(devices),
+        n_threads=placement.count_threads(devices),
         preload=PRELOAD,
         silence_timeout_s=placement.silence_timeout_s,
     )
 
 
-def _inline(placement: Placement) -> Runner:
+def _build_inline_runner(placement: Placement) -> Runner:
     from runners.inline import InlineRunner
 
-    return InlineRunner(device=placement.devices()[0], n_threads=cpu_count())
+    return InlineRunner(device=placement.list_devices()[0], n_threads=count_cpus())
 
 
-def _ray(placement: Placement) -> Runner:
+def _build_ray_runner(placement: Placement) -> Runner:
     from runners.ray_tune import RayTuneRunner
 
-    devices = placement.devices()
-    n_threads = placement.threads(devices)
+    devices = placement.list_devices()
+    n_threads = placement.count_threads(devices)
     uses_gpus = devices[0] != "cpu"
     return RayTuneRunner(
         n_slots=len(devices),
@@ -149,11 +146,15 @@ def _ray(placement: Placement) -> Runner:
     )
 
 
-_BUILDERS: dict[str, Callable[[Placement], Runner]] = {"process": _process, "inline": _inline, "ray": _ray}
+_BUILDERS: dict[str, Callable[[Placement], Runner]] = {
+    "process": _build_process_runner,
+    "inline": _build_inline_runner,
+    "ray": _build_ray_runner,
+}
 
 
-def counted(devices: list[str]) -> str:
-    """The devices in words: "2 slots of cpu"."""
+def describe_devices(devices: list[str]) -> str:
+    """Return the devices in words: "2 slots of cpu"."""
     return ", ".join(
         device if devices.count(device) == 1 else f"{devices.count(device)} slots of {device}"
         for device in dict.fromkeys(devices)

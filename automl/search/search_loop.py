@@ -1,4 +1,4 @@
-"""Where a space, a study and a runner meet: the one file that knows all three.
+"""Run a search: the one file that knows a space, a study and a runner.
 
 `SearchLoop` decides as a state machine: it asks the study for trials, hands them out as jobs, and turns each event into
 what the study remembers and a verdict. It starts no process and reads no clock. Not responsible for: training
@@ -17,12 +17,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from automl.config import TrialConfig
-from automl.errors import ERROR_OF_EXIT_CODE, AutomlError, NoUsableModelError
+from automl.errors import AutomlError, NoUsableModelError
 from automl.space import Space
-from automl.study.provenance import git_commit, versions
+from automl.study.provenance import read_git_commit, read_versions
 from automl.study.pruners import IMAGE_SIZES
 from automl.study.study import ENDED, SearchStudy
-from automl.training.resizing import image_size_of_epoch
+from automl.training.resizing import get_image_size
+from automl.training.trial_job import Completed, Infeasible, Refused, TrialResult
 from runners.base import (
     Event,
     Failed,
@@ -93,23 +94,23 @@ class SearchLoop:
         self._running: dict[str, RunningTrial] = {}
         self._n_pruning = 0
         self._n_failures_in_a_row = 0
-        self._provenance = {"git_commit": git_commit(), "versions": versions()}
-        self._resumed = collections.deque(study.running())
+        self._provenance = {"git_commit": read_git_commit(), "versions": read_versions()}
+        self._interrupted = collections.deque(study.list_running())
 
     def next_job(self) -> Job | None:
-        """An interrupted trial first, then new ones up to the target."""
-        if self.error is not None or self._time_left_s() <= self._study.median_seconds():
+        """Return an interrupted trial first, then new ones up to the target."""
+        if self.error is not None or self._time_left_s() <= self._study.compute_median_seconds():
             return None
-        while self._resumed:
-            job = self._take_up(self._resumed.popleft())
+        while self._interrupted:
+            job = self._build_job(self._interrupted.popleft())
             if job is not None:
                 return job
-        if self._study.n_in(*ENDED) + len(self._running) >= self._n_trials:
+        if self._study.count_trials(*ENDED) + len(self._running) >= self._n_trials:
             return None
-        return self._take_up(self._study.ask(self._space))
+        return self._build_job(self._study.ask(self._space))
 
     def handle(self, event: Event) -> Verdict:
-        """What the event means for the study, and whether its job goes on."""
+        """Record the event in the study, and return whether its job goes on."""
         running = self._running[event.job_id]
         match event:
             case Started():
@@ -118,7 +119,7 @@ class SearchLoop:
                 return self._on_report(running, event)
             case Finished():
                 self._end(running)
-                self._on_result(running, event.result)
+                self._on_result(running, TrialResult.from_json(event.result))
             case Stopped():
                 self._end(running)
                 if PRUNED_AT in running.trial.user_attrs:
@@ -128,14 +129,14 @@ class SearchLoop:
                 self._on_failure(running, event)
             case Progressed():
                 pass
-        return self._general_verdict()
+        return self._decide_for_all()
 
-    def _take_up(self, trial: Trial) -> Job | None:
-        """A job for the trial, or None where it only remained to be told that it was pruned."""
+    def _build_job(self, trial: Trial) -> Job | None:
+        """Build the trial's job, or return None where it only remained to record that it was pruned."""
         if PRUNED_AT in trial.user_attrs:
             self._study.tell(trial, TrialState.PRUNED)
             return None
-        config = self._space(self._study.questions(trial))
+        config = self._space(self._study.seed_questions(trial))
         if IMAGE_SIZES not in trial.user_attrs:
             trial.set_user_attr(IMAGE_SIZES, _image_sizes(config))
         job = Job(id=str(trial.number), task=self._task, payload=self._payload(trial.number, config))
@@ -145,7 +146,7 @@ class SearchLoop:
     def _on_report(self, running: RunningTrial, event: Reported) -> Verdict:
         trial = running.trial
         running.epoch_seconds[event.step] = float(event.detail.get("seconds", 0.0))
-        if event.step not in self._study.frozen(trial).intermediate_values:
+        if event.step not in self._study.get_frozen_trial(trial).intermediate_values:
             running.has_new_epoch = True
         try:
             prune = math.isfinite(event.value) and self._study.report(trial, event.step, event.value)
@@ -153,18 +154,18 @@ class SearchLoop:
             return Verdict.STOP  # a person ended the trial by another tool
         is_last = event.step >= running.config.epochs - 1
         if prune and not is_last and self._may_prune():
-            # Noted before the job ends: a driver that dies in between must not ask the pruner a second time.
+            # Recorded before the job ends: a driver that dies in between must not ask the pruner a second time.
             trial.set_user_attr(PRUNED_AT, event.step)
             self._n_pruning += 1
             return Verdict.STOP
-        return Verdict.CONTINUE if is_last else self._general_verdict()
+        return Verdict.CONTINUE if is_last else self._decide_for_all()
 
-    def _general_verdict(self) -> Verdict:
-        """Whether any trial may go on at this moment."""
+    def _decide_for_all(self) -> Verdict:
+        """Return whether any trial may go on at this moment."""
         return Verdict.STOP if self.error is not None or self._time_left_s() <= 0 else Verdict.CONTINUE
 
     def _may_prune(self) -> bool:
-        n_lost = self._study.n_in(TrialState.PRUNED, TrialState.FAIL) + self._n_pruning
+        n_lost = self._study.count_trials(TrialState.PRUNED, TrialState.FAIL) + self._n_pruning
         return self._n_trials - n_lost > self._keep_complete
 
     def _end(self, running: RunningTrial) -> None:
@@ -174,69 +175,72 @@ class SearchLoop:
         if self._is_over(running.trial):
             return
         known = running.trial.user_attrs
-        epochs_trained = len(self._study.frozen(running.trial).intermediate_values)
+        epochs_trained = len(self._study.get_frozen_trial(running.trial).intermediate_values)
         attributes = {
             "device": running.device,
             "epochs_trained": epochs_trained,
             "seconds": round(sum(running.epoch_seconds.values()), 3),
             **self._provenance,
         }
-        self._note(running.trial, {name: value for name, value in attributes.items() if known.get(name) != value})
+        self._set_attributes(
+            running.trial, {name: value for name, value in attributes.items() if known.get(name) != value}
+        )
 
-    def _on_result(self, running: RunningTrial, result: Mapping[str, Any]) -> None:
+    def _on_result(self, running: RunningTrial, result: TrialResult) -> None:
         if self._is_over(running.trial):
             return
-        self._note(running.trial, result.get("attributes", {}))
-        match result["outcome"]:
-            case "completed" if math.isfinite(result["score"]):
-                self._study.tell(running.trial, TrialState.COMPLETE, result["score"])
+        match result:
+            case Completed() if math.isfinite(result.score):
+                self._set_attributes(running.trial, result.attributes)
+                self._study.tell(running.trial, TrialState.COMPLETE, result.score)
                 self._n_failures_in_a_row = 0
-            case "completed":
-                self._dead_end(running.trial, "diverged", f"the score is {result['score']}")
-            case "dead_end":
-                self._dead_end(running.trial, result["constraint"], result["reason"])
-            case "refused":
+            case Completed():
+                self._set_attributes(running.trial, result.attributes)
+                self._end_as_dead_end(running.trial, "diverged", f"the score is {result.score}")
+            case Infeasible():
+                self._set_attributes(running.trial, result.attributes)
+                self._end_as_dead_end(running.trial, result.constraint, result.reason)
+            case Refused():
                 self._refuse(running.trial, result)
 
-    def _dead_end(self, trial: Trial, constraint: str, reason: str) -> None:
+    def _end_as_dead_end(self, trial: Trial, constraint: str, reason: str) -> None:
         """End a trial that can never succeed so that the sampler learns to keep away: it ignores FAIL."""
         trial.set_constraint(constraint, 1.0)
         trial.set_user_attr("dead_end", reason)
         self._study.tell(trial, TrialState.PRUNED)
 
-    def _refuse(self, trial: Trial, result: Mapping[str, Any]) -> None:
-        kind = ERROR_OF_EXIT_CODE.get(result["exit_code"], AutomlError)
-        self.error = self.error or kind(result["problem"], hint=result["hint"])
-        if result["exit_code"] == 2:  # the configuration's own fault: taken up again it would be refused again
-            self._fail(trial, result["problem"])
+    def _refuse(self, trial: Trial, refusal: Refused) -> None:
+        self.error = self.error or refusal.to_error()
+        if refusal.exit_code == 2:  # the configuration's own fault: resumed, it would be refused again
+            self._fail(trial, refusal.problem)
 
     def _on_failure(self, running: RunningTrial, event: Failed) -> None:
         if self._is_over(running.trial):
             return
         deaths = 1 if running.has_new_epoch else 1 + running.trial.user_attrs.get(DEATHS, 0)
         running.trial.set_user_attr(DEATHS, deaths)
-        self._note(running.trial, {"last_death": event.reason, "last_death_log": event.log[-2000:]})
+        self._set_attributes(running.trial, {"last_death": event.reason, "last_death_log": event.log[-2000:]})
         if deaths < MAX_DEATHS:
-            self._resumed.append(running.trial)
+            self._interrupted.append(running.trial)
             return
         self._fail(running.trial, event.reason)
         self._n_failures_in_a_row += 1
         if self._n_failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             self.error = NoUsableModelError(
                 f"{MAX_FAILURES_IN_A_ROW} trials in a row failed, the last with: {event.reason}",
-                hint="read what it printed with automl status, mend the cause, and run the same command again",
+                hint="read what it printed with automl status, fix the cause, and run the same command again",
             )
 
     def _fail(self, trial: Trial, reason: str) -> None:
         trial.set_user_attr(FAIL_REASON, reason)
         self._study.tell(trial, TrialState.FAIL)
 
-    def _note(self, trial: Trial, attributes: Mapping[str, Any]) -> None:
+    def _set_attributes(self, trial: Trial, attributes: Mapping[str, Any]) -> None:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
 
     def _is_over(self, trial: Trial) -> bool:
-        return self._study.frozen(trial).state.is_finished()
+        return self._study.get_frozen_trial(trial).state.is_finished()
 
 
 def search(loop: SearchLoop, runner: Runner, supervisor: Supervisor | None = None) -> None:
@@ -252,4 +256,4 @@ def search(loop: SearchLoop, runner: Runner, supervisor: Supervisor | None = Non
 
 
 def _image_sizes(config: TrialConfig) -> list[int]:
-    return [image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs) for epoch in range(config.epochs)]
+    return [get_image_size(config.resize.image_sizes, epoch, config.epochs) for epoch in range(config.epochs)]

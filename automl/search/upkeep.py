@@ -1,7 +1,7 @@
-"""What is done with the files after each trial: a submission that is up to date, and no more weights than wanted.
+"""Update the running submission and delete superfluous weights after each trial.
 
-A killed machine still leaves something to submit, and a long search does not fill the disk. Not responsible for: the
-ensemble with views and weights that ends a search (automl.ensemble.build).
+A killed machine still leaves something to submit, and a long search does not fill the disk. The ensemble with views and
+weights that ends a search is built by automl.ensemble.build.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from automl.artifacts import Arrays, StudyFiles, delete_training_state, delete_w
 from automl.data.competition import Competition
 from automl.decisions.rules import Rule
 from automl.errors import StorageError
-from automl.study.study import ENDED, best_trials
-from automl.submission.decide import running_rule, takes_decisions
+from automl.study.study import ENDED, select_best_trials
+from automl.submission.decide import is_decided_by_fitted_rule, match_training_frequencies
 from automl.submission.write import write_submission
 from runners.base import Event, Failed, Finished, Job, Stopped, Supervisor, Verdict
 
 
 class Upkeep(Supervisor):
-    """A supervisor that passes everything on and looks after the files when a trial has ended."""
+    """A supervisor that passes everything on and calls a function when a trial has ended."""
 
     def __init__(self, inner: Supervisor, after_trial: Callable[[], None]) -> None:
         self._inner = inner
@@ -43,7 +43,7 @@ class Upkeep(Supervisor):
 
 
 class StudyKeeper:
-    """Keeps the files of one study.
+    """Keeps the files of one study up to date.
 
     Args:
         top: how many of the best trials the running submission is the plain mean of.
@@ -74,16 +74,16 @@ class StudyKeeper:
         Raises:
             StorageError: the disk is full.
         """
-        best = [trial.number for trial in best_trials(self._study)]
-        self._submit(best)
+        best = [trial.number for trial in select_best_trials(self._study)]
+        self._update_submission(best)
         kept = set(best if self._keep_weights is None else best[: self._keep_weights])
         for trial in self._study.get_trials(deepcopy=False, states=ENDED):
-            trial_files = self._files.trial(trial.number)
+            trial_files = self._files.get_trial_files(trial.number)
             delete_training_state(trial_files)
             if trial.state != TrialState.COMPLETE or trial.number not in kept:
                 delete_weights(trial_files)
 
-    def _submit(self, ranked: Sequence[int]) -> None:
+    def _update_submission(self, ranked: Sequence[int]) -> None:
         """Write the mean of the best trials, those left out whose predictions are gone, unless it is written."""
         if not ranked or ranked[: self._top] == self._submitted:
             return
@@ -91,23 +91,23 @@ class StudyKeeper:
         for number in ranked:
             if len(test) < self._top:
                 with contextlib.suppress(StorageError):
-                    test[number] = read_arrays(self._files.trial(number).test)["probs"]
+                    test[number] = read_arrays(self._files.get_trial_files(number).test)["probs"]
         if test:
-            rule = self._rule(list(test))
+            rule = self._fit_rule(list(test))
             write_submission(self._competition, np.mean(list(test.values()), axis=0), self._files.submission, rule)
         self._submitted = list(ranked[: self._top])
 
-    def _rule(self, numbers: Sequence[int]) -> Rule | None:
-        """What decides, fitted to what the members said out of fold, as in the ensemble; never to the test images.
+    def _fit_rule(self, numbers: Sequence[int]) -> Rule | None:
+        """Return the decision rule, fitted to out-of-fold predictions, as in the ensemble; never to the test images.
 
         Members whose rows are gone, or are others than the best one's, are left out of the fit; None where all are,
         and where nothing is to be fitted.
         """
-        if not takes_decisions(self._competition):
+        if not is_decided_by_fitted_rule(self._competition):
             return None
         oof: list[Arrays] = []
         for number in numbers:
             with contextlib.suppress(StorageError):
-                oof.append(read_arrays(self._files.trial(number).oof))
+                oof.append(read_arrays(self._files.get_trial_files(number).oof))
         same_rows = [arrays["probs"] for arrays in oof if np.array_equal(arrays["rows"], oof[0]["rows"])]
-        return running_rule(self._competition, np.mean(same_rows, axis=0)) if same_rows else None
+        return match_training_frequencies(self._competition, np.mean(same_rows, axis=0)) if same_rows else None

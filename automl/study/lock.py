@@ -1,7 +1,4 @@
-"""The lock that keeps a second driver off a study; the kernel lets go of it when its holder ends, however it ends.
-
-Not responsible for: the locks of single trials (automl.training.trial) or SQLite's own.
-"""
+"""Lock a study against a second driver; the kernel releases the lock when its holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -18,15 +15,15 @@ from automl.errors import StorageError, StudyInUseError
 
 
 @contextlib.contextmanager
-def locked(files: StudyFiles) -> Iterator[None]:
-    """Hold the study's lock; the kernel lets go of it when this process ends, however it ends.
+def lock_study(files: StudyFiles) -> Iterator[None]:
+    """Hold the study's lock; the kernel releases it when this process ends, however it ends.
 
     Raises:
         StudyInUseError: another process holds it.
         StorageError: the folder cannot be written.
     """
-    with _opened_lock(files) as file:
-        if not _lock_at_once(file):
+    with _open_lock(files) as file:
+        if not _try_lock(file):
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise StudyInUseError(
@@ -39,8 +36,8 @@ def locked(files: StudyFiles) -> Iterator[None]:
         yield
 
 
-def driver_of(files: StudyFiles) -> str | None:
-    """Who works on the study at this moment ("process 41 on host"), or None."""
+def find_driver(files: StudyFiles) -> str | None:
+    """Return the process that drives the study at this moment ("process 41 on host"), or None."""
     if not files.lock.exists():
         return None
     with files.lock.open() as file:
@@ -51,19 +48,19 @@ def driver_of(files: StudyFiles) -> str | None:
     return None
 
 
-def _opened_lock(files: StudyFiles) -> IO[str]:
+def _open_lock(files: StudyFiles) -> IO[str]:
     try:
         files.root.mkdir(parents=True, exist_ok=True)
         return files.lock.open("a+")
     except OSError as error:
         raise StorageError(
             f"{files.lock} cannot be opened: {error.strerror or error}",
-            hint="mend the permissions, or choose another place with --workdir",
+            hint="fix the permissions, or choose another place with --workdir",
         ) from error
 
 
-def _lock_at_once(file: IO[str]) -> bool:
-    # A few tries: `driver_of` holds the lock shared for an instant when it looks.
+def _try_lock(file: IO[str]) -> bool:
+    # A few tries: `find_driver` holds the lock shared for an instant when it looks.
     for _ in range(5):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

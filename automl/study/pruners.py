@@ -1,7 +1,4 @@
-"""When a trial is not worth going on with: the default pruner, and Optuna's own by name.
-
-Not responsible for: how many trials have to be left for an ensemble (automl.search.search_loop).
-"""
+"""Stop trials that are not worth going on with: the default pruner, and Optuna's own by name."""
 
 from __future__ import annotations
 
@@ -25,17 +22,17 @@ class RankPruner(BasePruner):
     after 1/9, 1/3 and 2/3 of the epochs. Stateless: it writes nothing and answers the same after a restart.
 
     Source: the checkpoints are the rungs of ASHA with eta = 3 (Li et al. 2020, section 3); unlike there, half of all
-    that reached a rung is kept, since at about fifty trials early epochs tell bad configurations from the rest, not
+    that reached a rung is kept, since at about fifty trials early epochs separate bad configurations from the rest, not
     the best from the good.
     """
 
     def __init__(self, *, epochs: int, keep_fraction: float = 0.5, n_min_peers: int = 4) -> None:
-        self.steps = checkpoint_steps(epochs)
+        self.steps = compute_checkpoint_steps(epochs)
         self._keep_fraction = keep_fraction
         self._n_min_peers = n_min_peers
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial ranks, at the checkpoint step it has just reported, below the kept part of its peers."""
+        """Return whether, at the checkpoint step just reported, the trial ranks below the kept part of its peers."""
         step = trial.last_step
         if step not in self.steps:
             return False
@@ -43,21 +40,21 @@ class RankPruner(BasePruner):
         if not math.isfinite(value):
             return True
         sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
-        peers = [sign * other for other in _peer_values(study, trial, step)]
+        peers = [sign * other for other in _list_peer_values(study, trial, step)]
         if len(peers) < self._n_min_peers:
             return False
         n_better = sum(other > sign * value for other in peers)
         return n_better >= math.ceil((len(peers) + 1) * self._keep_fraction)
 
 
-def checkpoint_steps(epochs: int) -> tuple[int, ...]:
-    """Steps after 1/9, 1/3 and 2/3 of the epochs, none before the second epoch or at the last."""
+def compute_checkpoint_steps(epochs: int) -> tuple[int, ...]:
+    """Return the steps after 1/9, 1/3 and 2/3 of the epochs, none before the second epoch or at the last."""
     steps = {max(2, round(epochs * fraction)) - 1 for fraction in (1 / 9, 1 / 3, 2 / 3)}
     return tuple(sorted(step for step in steps if step < epochs - 1))
 
 
 def build_pruner(name: str, *, epochs: int) -> BasePruner:
-    """The pruner of that name for trials of so many epochs.
+    """Build the pruner of that name for trials of so many epochs.
 
     Raises:
         UsageError: there is none.
@@ -76,8 +73,8 @@ def build_pruner(name: str, *, epochs: int) -> BasePruner:
     raise UsageError(f"there is no pruner '{name}'", hint=f"use one of {', '.join(PRUNERS)}")
 
 
-def _peer_values(study: optuna.Study, trial: FrozenTrial, step: int) -> list[float]:
-    size = _image_size(trial, step)
+def _list_peer_values(study: optuna.Study, trial: FrozenTrial, step: int) -> list[float]:
+    size = _get_image_size(trial, step)
     ended_or_running = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     others = study.get_trials(deepcopy=False, states=ended_or_running)
     return [
@@ -85,10 +82,10 @@ def _peer_values(study: optuna.Study, trial: FrozenTrial, step: int) -> list[flo
         for other in others
         if other.number != trial.number
         and math.isfinite(other.intermediate_values.get(step, math.nan))
-        and _image_size(other, step) <= size
+        and _get_image_size(other, step) <= size
     ]
 
 
-def _image_size(trial: FrozenTrial, step: int) -> int:
+def _get_image_size(trial: FrozenTrial, step: int) -> int:
     sizes = trial.user_attrs.get(IMAGE_SIZES, ())
     return int(sizes[step]) if step < len(sizes) else 0

@@ -1,7 +1,4 @@
-"""Samplers by name, and questions whose answers depend on the trial and the question alone, not on a process's past.
-
-Not responsible for: which questions there are (the spaces).
-"""
+"""Build samplers by name, and seed each question by trial and name, so that no answer depends on a process's past."""
 
 from __future__ import annotations
 
@@ -12,19 +9,19 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
-from automl.artifacts import digest_of
+from automl.artifacts import compute_digest
 from automl.errors import UsageError
 
 SAMPLERS = ("tpe", "random", "qmc")
 
 
 def build_sampler(name: str, *, study_seed: int, trial_number: int, question: str = "") -> optuna.samplers.BaseSampler:
-    """The sampler of that name, seeded for one trial, or for one question of it.
+    """Build the sampler of that name, seeded for one trial, or for one question of it.
 
     Raises:
         UsageError: there is none.
     """
-    seed = int(digest_of([str(study_seed), str(trial_number), question])[:8], 16)
+    seed = int(compute_digest([str(study_seed), str(trial_number), question])[:8], 16)
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
     if name == "random":
@@ -42,7 +39,7 @@ def build_sampler(name: str, *, study_seed: int, trial_number: int, question: st
 
 
 class SeededQuestions:
-    """A trial to put a space's questions to; `seed` is called with the name of each before it is answered."""
+    """A trial that answers a space's questions; `seed` is called with the name of each before it is answered."""
 
     def __init__(self, trial: Trial, seed: Callable[[str], None]) -> None:
         self._trial = trial

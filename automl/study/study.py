@@ -1,7 +1,6 @@
-"""The study: Optuna's SQLite file, its terms, and how interrupted trials are taken up again.
+"""Store a study in Optuna's SQLite file, with its terms, and resume its interrupted trials.
 
-One process, the driver, writes it; whoever else wants to look opens it read-only. Not responsible for: which job runs
-when (automl.search.search_loop) or what a trial trains (automl.training).
+One process, the driver, writes it; everybody else opens it read-only.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from automl.artifacts import StudyFiles, remove_leftovers
 from automl.errors import StorageError, UsageError
 from automl.space import Space
-from automl.study.lock import locked
+from automl.study.lock import lock_study
 from automl.study.pruners import build_pruner
 from automl.study.samplers import SeededQuestions, build_sampler
 from automl.suggest import Suggest
@@ -46,7 +45,7 @@ class Terms:
     seed: int
 
 
-WORDS_OF_TERMS = {
+TERM_NAMES = {
     "space": "search space",
     "space_fingerprint": "search space (its choices, ranges, --fix or --choices)",
     "competition_fingerprint": "competition folder (its images, ids or labels)",
@@ -71,58 +70,58 @@ class SearchStudy:
         self._seed = seed
 
     def ask(self, space: Space) -> Trial:
-        """A new trial: the next of the space's first trials while they last, then the sampler's choice.
+        """Start a new trial: the next of the space's first trials while they last, then the sampler's choice.
 
         The sampler is seeded by the trial's number, since a resumed process would otherwise draw again what the
         process before it drew.
         """
         trials = self.optuna_study.get_trials(deepcopy=False)
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        proposals = space.proposals() if len(trials) < 64 else []
+        proposals = space.list_proposals() if len(trials) < 64 else []
         if not waiting and len(trials) < len(proposals):
             self.optuna_study.enqueue_trial(proposals[len(trials)])
         self._seed_sampler(len(trials))
         return self.optuna_study.ask()
 
-    def running(self) -> list[Trial]:
-        """The trials that an earlier process left unfinished, in the order of their numbers, fit to go on."""
+    def list_running(self) -> list[Trial]:
+        """Return the trials that an earlier process left unfinished, in the order of their numbers, fit to go on."""
         frozen = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [self._adopted(trial) for trial in frozen]
+        return [self._adopt(trial) for trial in frozen]
 
-    def questions(self, trial: Trial) -> Suggest:
-        """The trial to put a space's questions to; each answer is seeded by the trial's number and the question.
+    def seed_questions(self, trial: Trial) -> Suggest:
+        """Return the trial that answers a space's questions; each answer is seeded by trial number and question.
 
         So a trial that was cut short between two questions gets the answers that it would have got.
         """
         return SeededQuestions(trial, lambda question: self._seed_sampler(trial.number, question))
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Note a step's value once; whether the pruner would stop the trial there, False for a step already known."""
-        if step in self.frozen(trial).intermediate_values:
+        """Record a step's value once; return whether the pruner would stop the trial there, False for a known step."""
+        if step in self.get_frozen_trial(trial).intermediate_values:
             return False
         trial.report(value, step)
         return bool(trial.should_prune())
 
     def tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
-        """End a trial; telling the same end twice does no harm."""
+        """End a trial; ending it twice in the same way does no harm."""
         self.optuna_study.tell(trial, value, state=state, skip_if_finished=True)
 
-    def frozen(self, trial: Trial) -> FrozenTrial:
-        """The trial as the study holds it."""
+    def get_frozen_trial(self, trial: Trial) -> FrozenTrial:
+        """Return the trial as the study holds it."""
         frozen: FrozenTrial = self.optuna_study._storage.get_trial(trial._trial_id)
         return frozen
 
-    def n_in(self, *states: TrialState) -> int:
-        """How many trials are in one of the states."""
+    def count_trials(self, *states: TrialState) -> int:
+        """Return how many trials are in one of the states."""
         return len(self.optuna_study.get_trials(deepcopy=False, states=states))
 
-    def median_seconds(self) -> float:
-        """How long a complete trial took; 0 where none is complete."""
+    def compute_median_seconds(self) -> float:
+        """Return the median seconds of a complete trial; 0 where none is complete."""
         complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         seconds = [float(trial.user_attrs.get("seconds", 0.0)) for trial in complete]
         return statistics.median(seconds) if seconds else 0.0
 
-    def _adopted(self, frozen: FrozenTrial) -> Trial:
+    def _adopt(self, frozen: FrozenTrial) -> Trial:
         # `ask` returns just this object for a new trial; Optuna has no public way to get it for a running one.
         return Trial(self.optuna_study, frozen._trial_id)
 
@@ -134,7 +133,7 @@ class SearchStudy:
 
 @contextlib.contextmanager
 def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner: str = "rank") -> Iterator[SearchStudy]:
-    """The study in its folder, made there if it is new, and locked against a second driver.
+    """Open the study in its folder, made there if it is new, and locked against a second driver.
 
     Raises:
         StudyInUseError: another process has it.
@@ -145,12 +144,12 @@ def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner:
     build_sampler(sampler, study_seed=0, trial_number=0)
     chosen_pruner = build_pruner(pruner, epochs=terms.epochs)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with locked(files), _told_as_storage_errors(files):
+    with lock_study(files), _convert_storage_errors(files):
         _check_file(files)
         remove_leftovers(files)
         optuna_study = optuna.create_study(
             study_name=files.root.name,
-            storage=_storage(f"sqlite:///{files.study_db}"),
+            storage=_open_storage(f"sqlite:///{files.study_db}"),
             direction=optuna.study.StudyDirection[terms.direction.upper()],
             pruner=chosen_pruner,
             load_if_exists=True,
@@ -161,7 +160,7 @@ def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner:
 
 
 def read_study(files: StudyFiles) -> optuna.Study:
-    """The study, to look at only.
+    """Open the study read-only.
 
     Raises:
         UsageError: there is none.
@@ -172,17 +171,17 @@ def read_study(files: StudyFiles) -> optuna.Study:
             f"there is no study in {files.root}", hint="begin one with automl search, or name it with --study"
         )
     _check_file(files)
-    storage = _storage(f"sqlite:///file:{files.study_db}?mode=ro&uri=true")
+    storage = _open_storage(f"sqlite:///file:{files.study_db}?mode=ro&uri=true")
     return optuna.load_study(study_name=files.root.name, storage=storage)
 
 
-def terms_of(optuna_study: optuna.Study) -> Terms:
-    """The terms that a study was begun with."""
+def read_terms(optuna_study: optuna.Study) -> Terms:
+    """Return the terms that a study was begun with."""
     return Terms(**optuna_study.user_attrs[TERMS])
 
 
-def best_trials(optuna_study: optuna.Study, k: int | None = None) -> list[FrozenTrial]:
-    """The k best complete trials (all for None), best first; equal ones in the order of their numbers."""
+def select_best_trials(optuna_study: optuna.Study, k: int | None = None) -> list[FrozenTrial]:
+    """Return the k best complete trials (all for None), best first; equal ones in the order of their numbers."""
     complete = optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     sign = -1.0 if optuna_study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
@@ -190,8 +189,8 @@ def best_trials(optuna_study: optuna.Study, k: int | None = None) -> list[Frozen
 
 
 @contextlib.contextmanager
-def _told_as_storage_errors(files: StudyFiles) -> Iterator[None]:
-    """Turn what SQLite reports, however Optuna and SQLAlchemy have wrapped it, into one line."""
+def _convert_storage_errors(files: StudyFiles) -> Iterator[None]:
+    """Convert SQLite's errors, however Optuna and SQLAlchemy have wrapped them, to one line."""
     try:
         yield
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
@@ -204,7 +203,7 @@ def _told_as_storage_errors(files: StudyFiles) -> Iterator[None]:
         ) from error
 
 
-def _storage(url: str) -> optuna.storages.RDBStorage:
+def _open_storage(url: str) -> optuna.storages.RDBStorage:
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}})
     except RuntimeError as error:  # its tables are of another version
@@ -248,7 +247,7 @@ def _check_terms(optuna_study: optuna.Study, terms: Terms, files: StudyFiles) ->
     different = [name for name in now if now[name] != begun.get(name)]
     if different:
         raise UsageError(
-            f"study '{files.root.name}' was begun with another {_difference(different[0], begun, now)}",
+            f"study '{files.root.name}' was begun with another {_describe_difference(different[0], begun, now)}",
             hint="give the same flags as before to go on with it, or begin another with --study",
         )
 
@@ -261,6 +260,6 @@ def _name_metric(optuna_study: optuna.Study, metric: str) -> None:
             optuna_study.set_metric_names([metric])
 
 
-def _difference(name: str, begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    words = WORDS_OF_TERMS[name]
+def _describe_difference(name: str, begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    words = TERM_NAMES[name]
     return words if name.endswith("fingerprint") else f"{words}: {begun.get(name)}, not {now[name]}"

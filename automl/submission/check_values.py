@@ -1,7 +1,4 @@
-"""Values of a submission that a scorer would refuse: what is not a number, not a label, or not the form that is asked.
-
-Not responsible for: header and ids (automl.submission.check_file).
-"""
+"""Check a submission's values: those that are no number, no label, or not of the required form."""
 
 from __future__ import annotations
 
@@ -18,29 +15,29 @@ SUM_TOLERANCE = 1e-6  # Source: mle-bench's graders refuse rows whose sum is fur
 Check = Callable[[Row, Sequence[str], Findings], None]
 
 
-def value_problems(competition: Competition, file: SubmissionFile) -> list[str]:
-    """Offending values, a line for each kind of offence; nothing where the columns are not those of the sample."""
+def find_value_problems(competition: Competition, file: SubmissionFile) -> list[str]:
+    """Find values that a scorer would refuse, a line for each type; none where the columns are not the sample's."""
     if not file.positions:
         return []
     found = Findings()
-    check = _check_of(competition)
-    for row, values in targets_of(competition, file):
+    check = _choose_check(competition)
+    for row, values in iterate_values(competition, file):
         check(row, values, found)
-    if competition.submission.cells is not None and _sums_count(competition):
+    if competition.submission.cells is not None and _requires_sums(competition):
         _check_sums_of_images(competition, file, found)
-    return found.lines()
+    return found.format_lines()
 
 
-def targets_of(competition: Competition, file: SubmissionFile) -> Iterator[tuple[Row, list[str]]]:
-    """Each row and what it holds beside its id, in the sample's order of columns."""
+def iterate_values(competition: Competition, file: SubmissionFile) -> Iterator[tuple[Row, list[str]]]:
+    """Iterate over rows and what each holds beside its id, in the sample's order of columns."""
     id_column = competition.submission.id_column
     positions = [at for column, at in enumerate(file.positions) if column != id_column]
     for row in file.rows:
         yield row, [row.values[at] for at in positions]
 
 
-def number_in(text: str) -> float | None:
-    """The number that a scorer would read; None where it would not."""
+def parse_number(text: str) -> float | None:
+    """Parse a number as a scorer would; None where it would not."""
     if not text.isascii() or "_" in text:  # Python reads those, pandas does not
         return None
     try:
@@ -49,56 +46,57 @@ def number_in(text: str) -> float | None:
         return None
 
 
-def _check_of(competition: Competition) -> Check:
+def _choose_check(competition: Competition) -> Check:
     long = competition.submission.cells is not None
-    match competition.submission.kind:
+    match competition.submission.submission_kind:
         case SubmissionKind.VALUES:
             return _check_values
         case SubmissionKind.PROBABILITY | SubmissionKind.PROBABILITIES:
-            return _check_rows_sums if _sums_count(competition) and not long else _check_probabilities
+            return _check_rows_sums if _requires_sums(competition) and not long else _check_probabilities
         case SubmissionKind.RANKING:
-            return _Names(competition, at_most=max(1, competition.submission.n_ranked), may_be_empty=False)
+            return _LabelList(competition, at_most=max(1, competition.submission.n_ranked), may_be_empty=False)
         case SubmissionKind.LABELS if not long:
-            return _Names(competition, at_most=competition.n_classes, may_be_empty=True)
+            return _LabelList(competition, at_most=competition.n_classes, may_be_empty=True)
         case SubmissionKind.LABEL if not long:
             return _Label(competition)
         case _:
             return _check_flags
 
 
-def _sums_count(competition: Competition) -> bool:
+def _requires_sums(competition: Competition) -> bool:
     """Whether an image's probabilities must sum to 1: not of labels side by side, nor where only the order is scored.
 
     A metric that was merely proposed may be another one in truth, so there they must.
     """
-    if competition.submission.kind is not SubmissionKind.PROBABILITIES or not competition.task.one_class_each:
+    submission_kind = competition.submission.submission_kind
+    if submission_kind is not SubmissionKind.PROBABILITIES or not competition.task.one_class_each:
         return False
     return not (competition.metric_given and competition.metric.needs == "order")
 
 
 def _check_values(row: Row, values: Sequence[str], found: Findings) -> None:
     for text in values:
-        _finite(row, text, "a value", found)
+        _parse_finite(row, text, "a value", found)
 
 
 def _check_probabilities(row: Row, values: Sequence[str], found: Findings) -> None:
-    if _sum_of_probabilities(values) is not None:
+    if _sum_probabilities(values) is not None:
         return
     for text in values:
-        _probability(row, text, found)
+        _parse_probability(row, text, found)
 
 
 def _check_rows_sums(row: Row, values: Sequence[str], found: Findings) -> None:
-    quick = _sum_of_probabilities(values)
+    quick = _sum_probabilities(values)
     if quick is not None and abs(quick - 1.0) <= SUM_TOLERANCE:
         return
-    numbers = [_probability(row, text, found) for text in values]
+    numbers = [_parse_probability(row, text, found) for text in values]
     total = math.fsum(number for number in numbers if number is not None)
     if None not in numbers and abs(total - 1.0) > SUM_TOLERANCE:
         found.add("sum", f"line {row.line} has probabilities that sum to {total:.9g}, not 1")
 
 
-def _sum_of_probabilities(values: Sequence[str]) -> float | None:
+def _sum_probabilities(values: Sequence[str]) -> float | None:
     """Of a whole row at once, as millions of cells take minutes one by one; None where one of them is at fault."""
     together = "".join(values)
     if not together.isascii() or "_" in together:
@@ -117,16 +115,16 @@ def _check_flags(row: Row, values: Sequence[str], found: Findings) -> None:
             found.add("flag", f"line {row.line} has '{text}', not 0 or 1")
 
 
-def _probability(row: Row, text: str, found: Findings) -> float | None:
-    number = _finite(row, text, "a probability", found)
+def _parse_probability(row: Row, text: str, found: Findings) -> float | None:
+    number = _parse_finite(row, text, "a probability", found)
     if number is not None and not 0.0 <= number <= 1.0:
         found.add("range", f"line {row.line} has the probability {text}, which is not in [0, 1]")
         return None
     return number
 
 
-def _finite(row: Row, text: str, noun: str, found: Findings) -> float | None:
-    number = number_in(text)
+def _parse_finite(row: Row, text: str, noun: str, found: Findings) -> float | None:
+    number = parse_number(text)
     if number is None:
         found.add("number", f"line {row.line} has '{text}' for {noun}")
         return None
@@ -153,10 +151,10 @@ class _Label:
             elif len(tokens) > 1 and self._labels.issuperset(tokens):
                 found.add("several", f"line {row.line} has {len(tokens)} labels, where one is asked: {text}")
             else:
-                self._spelling.complain(row, text, found)
+                self._spelling.report(row, text, found)
 
 
-class _Names:
+class _LabelList:
     """Checks a list of labels with spaces between them."""
 
     def __init__(self, competition: Competition, *, at_most: int, may_be_empty: bool) -> None:
@@ -177,18 +175,18 @@ class _Names:
                 found.add("twice", f"line {row.line} names '{twice}' more than once")
             unknown = next((token for token in tokens if token not in self._labels), None)
             if unknown is not None:
-                self._spelling.complain(row, unknown, found)
+                self._spelling.report(row, unknown, found)
 
 
 class _Spelling:
-    """Says which class a label would be, were it written as the training labels are."""
+    """Reports which class a label would be, were it written as the training labels are."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._by_number = {number: name for name in classes if (number := number_in(name)) is not None}
+        self._by_number = {number: name for name in classes if (number := parse_number(name)) is not None}
         self._by_letters = {name.strip().casefold(): name for name in classes}
 
-    def complain(self, row: Row, text: str, found: Findings) -> None:
-        number = number_in(text)
+    def report(self, row: Row, text: str, found: Findings) -> None:
+        number = parse_number(text)
         meant = self._by_letters.get(text.strip().casefold())
         if meant is None and number is not None:
             meant = self._by_number.get(number)
@@ -205,8 +203,8 @@ def _check_sums_of_images(competition: Competition, file: SubmissionFile, found:
     image_of = {row_id: image for row_id, (image, _) in zip(template.ids, cells, strict=True)}
     totals, first_lines = np.zeros(len(competition.test_ids)), dict[int, int]()
     at_id = file.positions[template.id_column]
-    for row, values in targets_of(competition, file):
-        image, number = image_of.get(row.values[at_id]), number_in(values[0])
+    for row, values in iterate_values(competition, file):
+        image, number = image_of.get(row.values[at_id]), parse_number(values[0])
         if image is not None:
             totals[image] += np.nan if number is None else number
             first_lines.setdefault(image, row.line)

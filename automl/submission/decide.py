@@ -1,8 +1,4 @@
-"""How a blend is turned into what is handed in: fitted on rows out of fold, the same for the test images.
-
-Not responsible for: the rules themselves (automl.decisions.choose) or writing their decisions
-(automl.submission.write).
-"""
+"""Fit the decision rule that turns a blend into a submission: on rows out of fold, the same for the test images."""
 
 from __future__ import annotations
 
@@ -13,25 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.choose import choose_rule, is_chosen, is_fitted, matched_rule
+from automl.decisions.choose import choose_rule, fit_matched_rule, is_chosen, is_fitted
 from automl.decisions.rules import ClipRule, Rule
 from automl.metrics.metric import Metric
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deciding:
+class DecisionRule:
     """The rule that was chosen, and what it scores on rows that it was not fitted to.
 
     Attributes:
-        kind: "plain", "matched" to the training frequencies, or "searched".
+        rule_source: "plain", "matched" to the training frequencies, or "searched".
         score: of the competition's metric, cross-fitted.
         words: the rule in a line.
     """
 
     rule: Rule
-    kind: str
+    rule_source: str
     score: float
     score_error: float
     words: str
@@ -44,92 +40,97 @@ class Estimate(NamedTuple):
     error: float
 
 
-def decide(competition: Competition, probs: NDArray[Any], rows: NDArray[np.int64], *, scored: Estimate) -> Deciding:
-    """The best rule for cross-fitted probabilities (n_rows, n_classes) of those rows of the competition.
+def fit_decision_rule(
+    competition: Competition, probs: NDArray[Any], rows: NDArray[np.int64], *, estimate: Estimate
+) -> DecisionRule:
+    """Fit the best rule to cross-fitted probabilities (n_rows, n_classes) of those rows of the competition.
 
     Args:
-        scored: these probabilities by the competition's scorer; it stays where nothing is fitted, or where the
+        estimate: of these probabilities by the competition's scorer; it stays where nothing is fitted, or where the
             submission asks for something else than the metric does.
     """
-    metric, facts, by_rank = deciding_metric(competition), competition.scorer.facts, blends_ranks(competition)
+    metric, facts = get_deciding_metric(competition), competition.scorer.context
     if metric != competition.metric or not is_chosen(metric, facts):
-        rule = matched_rule(metric, facts, probs)
-        kind = "matched" if is_fitted(metric, facts) else "plain"
+        rule = fit_matched_rule(metric, facts, probs)
+        source = "matched" if is_fitted(metric, facts) else "plain"
     else:
         groups = None if competition.groups is None else competition.groups[rows]
         decision = choose_rule(metric, facts, competition.targets[rows], probs, groups=groups)
-        rule, kind, scored = decision.rule, decision.kind, Estimate(decision.score, decision.score_error)
-    in_words = _clip_in_words(rule) if isinstance(rule, ClipRule) else _words(metric, facts.task, kind, by_rank=by_rank)
-    return Deciding(rule=rule, kind=kind, score=scored.score, score_error=scored.error, words=in_words)
+        rule, source, estimate = decision.rule, decision.rule_source, Estimate(decision.score, decision.score_error)
+    if isinstance(rule, ClipRule):
+        words = _describe_clip(rule)
+    else:
+        words = _describe(metric, facts.task, source, by_rank=is_blended_by_rank(competition))
+    return DecisionRule(rule=rule, rule_source=source, score=estimate.score, score_error=estimate.error, words=words)
 
 
-def running_rule(competition: Competition, oof_probs: NDArray[Any]) -> Rule:
-    """The rule under which the classes are as frequent in these rows out of fold as they are in training."""
-    return matched_rule(deciding_metric(competition), competition.scorer.facts, oof_probs)
+def match_training_frequencies(competition: Competition, oof_probs: NDArray[Any]) -> Rule:
+    """Fit the rule under which the classes are as frequent in these rows out of fold as they are in training."""
+    return fit_matched_rule(get_deciding_metric(competition), competition.scorer.context, oof_probs)
 
 
-def blends_ranks(competition: Competition) -> bool:
+def is_blended_by_rank(competition: Competition) -> bool:
     """Whether ranks are averaged, column by column: where the metric that the user named scores the order alone.
 
     Not of three or more classes of which an image has one, as the ranks of a row would not sum to one; nor where labels
-    are handed in, as ranks cannot be decided.
+    are submitted, as ranks cannot be decided.
     """
     ranking = competition.metric.needs == "order" and competition.metric_given
     two_classes = competition.task.one_class_each and competition.n_classes == 2
-    probabilities = competition.submission.kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES)
+    probabilities = competition.submission.submission_kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES)
     return ranking and probabilities and (two_classes or competition.task is Task.MULTILABEL)
 
 
-def takes_decisions(competition: Competition) -> bool:
-    """Whether labels or certainties are handed in that a rule decides, which is fitted."""
-    return is_fitted(deciding_metric(competition), competition.scorer.facts)
+def is_decided_by_fitted_rule(competition: Competition) -> bool:
+    """Whether labels or confidences are submitted that a fitted rule decides."""
+    return is_fitted(get_deciding_metric(competition), competition.scorer.context)
 
 
-def deciding_metric(competition: Competition) -> Metric:
-    """The competition's metric where it scores what is handed in; else the usual one for that.
+def get_deciding_metric(competition: Competition) -> Metric:
+    """Return the competition's metric where it scores what is submitted; else the usual one for that.
 
     Labels may be asked for where the metric ranks, and probabilities where it scores labels.
     """
-    kind, metric = competition.submission.kind, competition.metric
-    if kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES):
-        return metric if metric.needs in ("probabilities", "order") else metric_named("log_loss")
-    if kind is SubmissionKind.VALUES:
-        return metric if metric.needs == "values" else metric_named("rmse")
+    submission_kind, metric = competition.submission.submission_kind, competition.metric
+    if submission_kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES):
+        return metric if metric.needs in ("probabilities", "order") else get_metric("log_loss")
+    if submission_kind is SubmissionKind.VALUES:
+        return metric if metric.needs == "values" else get_metric("rmse")
     one_class_each = competition.task.one_class_each
-    if kind is SubmissionKind.RANKING:
+    if submission_kind is SubmissionKind.RANKING:
         fits = metric.needs == "ranking" or (one_class_each and metric.needs_labels)
-        return metric if fits else metric_named(f"map@{competition.submission.n_ranked}")
+        return metric if fits else get_metric(f"map@{competition.submission.n_ranked}")
     if metric.needs_labels:
         return metric
-    return metric_named("accuracy" if one_class_each else "f1_samples")
+    return get_metric("accuracy" if one_class_each else "f1_samples")
 
 
-def _clip_in_words(rule: ClipRule) -> str:
+def _describe_clip(rule: ClipRule) -> str:
     bounds = (f"{bound:.6f}".rstrip("0").rstrip(".") for bound in (rule.edge, 1.0 - rule.edge))
     within = f" between {' and '.join(bounds)}" if rule.edge > 0 else ""
     tempered = f" with a temperature of {rule.temperature:.2f}" if rule.temperature != 1.0 else ""
-    return f"handed in as probabilities{within}{tempered}, as that wins on rows out of fold that it was not fitted on"
+    return f"submitted as probabilities{within}{tempered}, as that wins on rows out of fold that it was not fitted on"
 
 
-def _words(metric: Metric, task: Task, kind: str, *, by_rank: bool) -> str:
+def _describe(metric: Metric, task: Task, source: str, *, by_rank: bool) -> str:
     match metric.needs:
-        case "probabilities" | "order" if kind == "plain":
-            return f"handed in as {'ranks' if by_rank else 'probabilities'}, without a decision"
+        case "probabilities" | "order" if source == "plain":
+            return f"submitted as {'ranks' if by_rank else 'probabilities'}, without a decision"
         case "values":
-            return "handed in as values on the scale of the training targets"
+            return "submitted as values on the scale of the training targets"
         case "ranking":
             return f"decided by the {metric.n_ranked} most probable classes"
-    subject = _subject(metric, task)
-    if kind == "searched":
+    subject = _name_parameters(metric, task)
+    if source == "searched":
         return f"decided by {subject} searched on rows out of fold, as they win on rows that they were not searched on"
-    if kind == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and task.one_class_each)):
+    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and task.one_class_each)):
         return f"decided by {subject} that promise the best score, going by the probabilities themselves"
-    if kind == "matched":
+    if source == "matched":
         return f"decided by {subject} matched to the training frequencies"
     return "decided by the most probable class" if task.one_class_each else "decided by one half for each label"
 
 
-def _subject(metric: Metric, task: Task) -> str:
+def _name_parameters(metric: Metric, task: Task) -> str:
     if task is Task.ORDINAL:
         return "cut points"
     return "thresholds" if task is Task.MULTILABEL or metric.name in ("f1", "pf1") else "weights of the classes"

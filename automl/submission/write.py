@@ -1,7 +1,6 @@
-"""The submission in the very form of the sample, written only where the competition would accept it.
+"""Write a submission in the form of the sample, only where the competition would accept it.
 
-Rows stand in the sample's order, and numbers have nine significant digits. Not responsible for: finding out that form
-(automl.data), the probabilities (automl.ensemble.build), or what a scorer would refuse (automl.submission.validate).
+Rows stand in the sample's order, and numbers have nine significant digits.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from automl.artifacts import write_bytes
 from automl.data.competition import Competition, SubmissionKind
 from automl.decisions.rules import ClipRule, Rule
 from automl.errors import DataError
-from automl.metrics.metric import plain_predictions
-from automl.submission.decide import deciding_metric
-from automl.submission.validate import problems
+from automl.metrics.metric import apply_plain_rule
+from automl.submission.decide import get_deciding_metric
+from automl.submission.validate import find_problems
 from automl.tasks import Task
 
 OVERSHOOT = 1e-6  # a mean of probabilities may leave [0, 1] by rounding alone
 MIDDLE_RANK = 0.5
-WRITTEN = "%.9g"  # a float32 comes back; fewer digits make ties and cost log loss
+NUMBER_FORMAT = "%.9g"  # a float32 comes back; fewer digits make ties and cost log loss
 
 
 def write_submission(
     competition: Competition, probs: NDArray[Any], path: Path, rule: Rule | None = None, *, by_rank: bool = False
 ) -> None:
-    """Put the submission for test probabilities (n_test, n_classes) at path, atomically.
+    """Write the submission for test probabilities (n_test, n_classes) at path, atomically.
 
-    Test images that nobody can see get the prior, or the middle rank.
+    Test images that cannot be read get the prior, or the middle rank.
 
     Args:
-        rule: what decides where labels, lists or values are asked; it was fitted to rows out of fold. None for the most
-            probable class, labels from one half on, and the like.
+        rule: for labels, lists or values, fitted to rows out of fold. None for the most probable class, labels from one
+            half on, and the like.
         by_rank: the probabilities are ranks.
 
     Raises:
@@ -47,25 +46,25 @@ def write_submission(
     """
     expected = (len(competition.test_ids), competition.n_classes)
     _require(probs.shape == expected, f"it has probabilities of shape {probs.shape}, not {expected}")
-    seen = np.array(probs, dtype=np.float64)
+    filled = np.array(probs, dtype=np.float64)
     if competition.unreadable_test:
-        seen[list(competition.unreadable_test)] = MIDDLE_RANK if by_rank else competition.prior
-    _require(bool(np.isfinite(seen).all()), "it has probabilities that are not finite")
-    content = _submission_bytes(competition, _fields(competition, seen, rule))
+        filled[list(competition.unreadable_test)] = MIDDLE_RANK if by_rank else competition.prior
+    _require(bool(np.isfinite(filled).all()), "it has probabilities that are not finite")
+    content = _format_submission(competition, _format_rows(competition, filled, rule))
     check_submission(competition, content)
     write_bytes(path, content)
 
 
 def check_submission(competition: Competition, submission: Path | bytes) -> None:
-    """Read a submission back and hold it against the sample's form: header, ids, values.
+    """Require a submission to have the sample's form: header, ids, values.
 
     Raises:
         DataError: naming the first problem and how many others there are; or there is no such file.
     """
     content = submission if isinstance(submission, bytes) else _read(submission)
-    found = problems(competition, content)
+    found = find_problems(competition, content)
     if found:
-        raise _refused(found[0], n_others=len(found) - 1)
+        raise _build_error(found[0], n_others=len(found) - 1)
 
 
 def _read(path: Path) -> bytes:
@@ -75,7 +74,7 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror}", hint="name the file of a submission") from error
 
 
-def _submission_bytes(competition: Competition, fields: Iterable[Sequence[str]]) -> bytes:
+def _format_submission(competition: Competition, fields: Iterable[Sequence[str]]) -> bytes:
     template = competition.submission
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -86,62 +85,62 @@ def _submission_bytes(competition: Competition, fields: Iterable[Sequence[str]])
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _fields(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> Iterable[Sequence[str]]:
+def _format_rows(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> Iterable[Sequence[str]]:
     """What each row of the file holds beside its id."""
     template, classes = competition.submission, competition.classes
-    match template.kind:
+    match template.submission_kind:
         case SubmissionKind.VALUES:
-            return _numbers(competition, _predictions(competition, probs, rule))
+            return _format_numbers(competition, _decide(competition, probs, rule))
         case SubmissionKind.PROBABILITY | SubmissionKind.PROBABILITIES:
-            return _numbers(competition, _handed_in_probs(competition, probs, rule))
+            return _format_numbers(competition, _normalize_probs(competition, probs, rule))
         case SubmissionKind.RANKING:
-            ranking = _ranking(competition, probs, rule)
+            ranking = _decide_ranking(competition, probs, rule)
             return ([" ".join(classes[index] for index in row)] for row in ranking)
         case _ if template.cells is not None:
-            return _numbers(competition, _indicators(competition, probs, rule))
+            return _format_numbers(competition, _decide_indicators(competition, probs, rule))
         case SubmissionKind.LABELS:
-            chosen = _indicators(competition, probs, rule)
+            chosen = _decide_indicators(competition, probs, rule)
             return ([" ".join(classes[index] for index in np.flatnonzero(row))] for row in chosen)
         case SubmissionKind.LABEL:
-            labels = _predictions(competition, probs, rule)
+            labels = _decide(competition, probs, rule)
             return ([classes[index]] for index in labels)
 
 
-def _predictions(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[Any]:
+def _decide(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[Any]:
     """In the form that the deciding metric needs."""
     if rule is not None:
         return rule(probs)
-    one_class_each = competition.task.one_class_each
-    metric = deciding_metric(competition)
-    return plain_predictions(metric, probs, one_class_each=one_class_each, scales=competition.scales)
+    is_single_class = competition.task.target_kind.is_single_class
+    metric = get_deciding_metric(competition)
+    return apply_plain_rule(metric, probs, is_single_class=is_single_class, scales=competition.scales)
 
 
-def _handed_in_probs(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.float64]:
-    """Rows that sum to 1 where an image has one class; (n, 1) of the second class where that alone is asked."""
-    handed_in = _within_bounds(_predictions(competition, probs, rule))
-    if isinstance(rule, ClipRule):  # the prior has no doubt to mend
+def _normalize_probs(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.float64]:
+    """Rows that sum to 1 where an image has one class; (n, 1) of the second class where that alone is submitted."""
+    submitted = _clip_rounding(_decide(competition, probs, rule))
+    if isinstance(rule, ClipRule):  # the prior needs no clipping
         unseen = list(competition.unreadable_test)
-        handed_in[unseen] = probs[unseen]
+        submitted[unseen] = probs[unseen]
     template = competition.submission
-    if template.kind is SubmissionKind.PROBABILITY and template.cells is None:
-        return handed_in[:, 1:2]
+    if template.submission_kind is SubmissionKind.PROBABILITY and template.cells is None:
+        return submitted[:, 1:2]
     if not competition.task.one_class_each:
-        return handed_in
-    totals = handed_in.sum(axis=1, keepdims=True)
+        return submitted
+    totals = submitted.sum(axis=1, keepdims=True)
     _require(bool((totals > 0).all()), "it has rows of probabilities without a positive sum")
-    normalised: NDArray[np.float64] = handed_in / totals
+    normalised: NDArray[np.float64] = submitted / totals
     return normalised
 
 
-def _within_bounds(probs: NDArray[Any]) -> NDArray[np.float64]:
+def _clip_rounding(probs: NDArray[Any]) -> NDArray[np.float64]:
     """The probabilities, without what rounding has added; the guard refuses what lies further out."""
     inside = np.clip(probs, 0.0, 1.0)
     return np.where(np.abs(probs - inside) <= OVERSHOOT, inside, probs)
 
 
-def _ranking(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.int64]:
+def _decide_ranking(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.int64]:
     """(n, n_ranked) different classes, the best first: what the rule names, and then the likeliest of the others."""
-    predictions = _predictions(competition, probs, rule)
+    predictions = _decide(competition, probs, rule)
     named = predictions[:, None] if predictions.ndim == 1 else predictions
     order = probs.copy()
     np.put_along_axis(order, named, 2.0 + np.arange(named.shape[1], 0, -1), axis=1)  # above every probability
@@ -149,34 +148,34 @@ def _ranking(competition: Competition, probs: NDArray[np.float64], rule: Rule | 
     return np.argsort(-order, axis=1, kind="stable")[:, :n_ranked]
 
 
-def _indicators(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.int64]:
+def _decide_indicators(competition: Competition, probs: NDArray[np.float64], rule: Rule | None) -> NDArray[np.int64]:
     """(n, n_classes) of 0 and 1: the labels, at least one where every training image has one."""
-    predictions = _predictions(competition, probs, rule)
+    predictions = _decide(competition, probs, rule)
     if predictions.ndim == 1:
         one_hot: NDArray[np.int64] = np.eye(competition.n_classes, dtype=np.int64)[predictions]
         return one_hot
     chosen = predictions.astype(np.int64)
-    if competition.task is Task.MULTILABEL and rule is None and competition.scorer.facts.always_labelled:
+    if competition.task is Task.MULTILABEL and rule is None and competition.scorer.context.always_labelled:
         empty = np.flatnonzero(~chosen.any(axis=1))
         chosen[empty, probs[empty].argmax(axis=1)] = 1
     return chosen
 
 
-def _numbers(competition: Competition, values: NDArray[Any]) -> Iterable[Sequence[str]]:
+def _format_numbers(competition: Competition, values: NDArray[Any]) -> Iterable[Sequence[str]]:
     """The numbers (n, n_columns) of each row, or one for each row of the long form."""
     cells = competition.submission.cells
     if cells is not None:
-        return ([WRITTEN % values[image, column]] for image, column in cells)
-    form = " ".join([WRITTEN] * values.shape[1])
+        return ([NUMBER_FORMAT % values[image, column]] for image, column in cells)
+    form = " ".join([NUMBER_FORMAT] * values.shape[1])
     return ((form % tuple(row)).split(" ") for row in values.tolist())
 
 
 def _require(holds: bool, problem: str) -> None:
     if not holds:
-        raise _refused(problem)
+        raise _build_error(problem)
 
 
-def _refused(problem: str, *, n_others: int = 0) -> DataError:
+def _build_error(problem: str, *, n_others: int = 0) -> DataError:
     others = f"; and {n_others} more problem{'s' if n_others > 1 else ''}" if n_others else ""
     return DataError(
         f"the submission would be refused: {problem}{others}",

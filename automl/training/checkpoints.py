@@ -1,8 +1,4 @@
-"""A fold's training state as JSON and safetensors, and back; no pickle.
-
-Not responsible for: the file itself (automl.artifacts), nor generator states (automl.training.seeding makes them
-unnecessary).
-"""
+"""Save and restore a fold's training state as JSON and safetensors; no pickle."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from torch import Tensor, nn
 
 from automl.artifacts import TrialFiles, read_checkpoint, write_checkpoint
 from automl.errors import StorageError
-from automl.training.optim.ema import WeightAverage
+from automl.training.optim.ema import ModelEma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +40,8 @@ class TrainingState:
 
     Attributes:
         micro_batch: how many images pass through the network at once.
-        average: of the weights over the steps, on the process that validates, where the configuration asks for it.
+        ema: the average of the weights over the steps, on the process that validates, where the configuration asks for
+            it.
         best: name -> weights of the best epoch so far, where the best is chosen.
         history: of the epochs that are complete.
     """
@@ -53,25 +50,25 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     micro_batch: int
-    average: WeightAverage | None = None
+    ema: ModelEma | None = None
     best: dict[str, Tensor] | None = None
     history: list[EpochRecord] = field(default_factory=list)
 
     @property
-    def evaluated(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The network whose predictions count: that of the averaged weights, where they are averaged."""
-        return self.model if self.average is None else self.average.model
+        return self.model if self.ema is None else self.ema.model
 
     def keep_best(self) -> None:
         """Remember the weights that are evaluated now."""
-        self.best = {name: tensor.detach().clone() for name, tensor in self.evaluated.state_dict().items()}
+        self.best = {name: tensor.detach().clone() for name, tensor in self.eval_model.state_dict().items()}
 
-    def settle(self, *, best: bool) -> None:
+    def load_final_weights(self, *, best: bool) -> None:
         """Give the model the weights that predict: those of the best epoch, or those that are evaluated now."""
         if best and self.best is not None:
             self.model.load_state_dict(self.best)
-        elif self.average is not None:
-            self.model.load_state_dict(self.average.model.state_dict())
+        elif self.ema is not None:
+            self.model.load_state_dict(self.ema.model.state_dict())
 
     @property
     def n_parameters(self) -> int:
@@ -85,11 +82,11 @@ def save_state(files: TrialFiles, fold: int, state: TrainingState) -> None:
     document = {
         "history": [asdict(record) for record in state.history],
         "micro_batch": state.micro_batch,
-        "model": flattened(state.model.state_dict(), "model", tensors),
-        "optimizer": flattened(state.optimizer.state_dict(), "optimizer", tensors),
-        "scaler": flattened(state.scaler.state_dict(), "scaler", tensors),
-        "average": None if state.average is None else flattened(state.average.state_dict(), "average", tensors),
-        "best": flattened(state.best, "best", tensors),
+        "model": flatten(state.model.state_dict(), "model", tensors),
+        "optimizer": flatten(state.optimizer.state_dict(), "optimizer", tensors),
+        "scaler": flatten(state.scaler.state_dict(), "scaler", tensors),
+        "average": None if state.ema is None else flatten(state.ema.state_dict(), "average", tensors),
+        "best": flatten(state.best, "best", tensors),
     }
     write_checkpoint(files, fold, document, safetensors.torch.save(tensors))
 
@@ -106,60 +103,60 @@ def restore_state(files: TrialFiles, fold: int, state: TrainingState) -> None:
     document, content = checkpoint
     try:
         tensors = safetensors.torch.load(content)
-        state.model.load_state_dict(unflattened(document["model"], tensors))
-        state.optimizer.load_state_dict(unflattened(document["optimizer"], tensors))
-        if scaler := unflattened(document["scaler"], tensors):
+        state.model.load_state_dict(unflatten(document["model"], tensors))
+        state.optimizer.load_state_dict(unflatten(document["optimizer"], tensors))
+        if scaler := unflatten(document["scaler"], tensors):
             state.scaler.load_state_dict(scaler)
-        if state.average is not None:
-            state.average.load_state_dict(unflattened(document["average"], tensors))
-        state.best = unflattened(document["best"], tensors)
+        if state.ema is not None:
+            state.ema.load_state_dict(unflatten(document["average"], tensors))
+        state.best = unflatten(document["best"], tensors)
         state.micro_batch = int(document["micro_batch"])
         state.history = [EpochRecord(**record) for record in document["history"]]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(
-            f"{files.checkpoint(fold)} does not belong to this trial: {str(error).splitlines()[0]}",
+            f"{files.get_checkpoint_path(fold)} does not belong to this trial: {str(error).splitlines()[0]}",
             hint="begin another study with --study",
         ) from error
 
 
-def model_bytes(model: nn.Module, metadata: dict[str, str] | None = None) -> bytes:
-    """The model's weights and statistics as a safetensors file under their own names."""
-    return safetensors.torch.save({name: _plain(tensor) for name, tensor in model.state_dict().items()}, metadata)
+def serialize_model(model: nn.Module, metadata: dict[str, str] | None = None) -> bytes:
+    """Return the model's weights and statistics as a safetensors file under their own names."""
+    return safetensors.torch.save({name: _copy_to_cpu(tensor) for name, tensor in model.state_dict().items()}, metadata)
 
 
-def flattened(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Nested dicts, lists, tuples, tensors and scalars as JSON; the tensors go into `tensors` under their paths.
+def flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Return nested dicts, lists, tuples, tensors and scalars as JSON; the tensors go into `tensors` under their paths.
 
     Raises:
-        TypeError: a value is of another kind.
+        TypeError: a value is of another type.
     """
     if isinstance(value, Tensor):
-        tensors[path] = _plain(value)
+        tensors[path] = _copy_to_cpu(value)
         return {"tensor": path}
     if isinstance(value, dict):
         # As pairs, because JSON would turn the optimizer's integer keys into strings.
-        return {"dict": [[key, flattened(item, f"{path}.{key}", tensors)] for key, item in value.items()]}
+        return {"dict": [[key, flatten(item, f"{path}.{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
-        kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [flattened(item, f"{path}.{index}", tensors) for index, item in enumerate(value)]}
+        type_name = "tuple" if isinstance(value, tuple) else "list"
+        return {type_name: [flatten(item, f"{path}.{index}", tensors) for index, item in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"{path} is a {type(value).__name__}, which a checkpoint cannot hold")
 
 
-def unflattened(document: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value that `flattened` took apart."""
+def unflatten(document: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return the value that `flatten` took apart."""
     if not isinstance(document, dict):
         return document
-    ((kind, content),) = document.items()
-    if kind == "tensor":
+    ((type_name, content),) = document.items()
+    if type_name == "tensor":
         return tensors[content]
-    if kind == "dict":
-        return {key: unflattened(item, tensors) for key, item in content}
-    items = [unflattened(item, tensors) for item in content]
-    return tuple(items) if kind == "tuple" else items
+    if type_name == "dict":
+        return {key: unflatten(item, tensors) for key, item in content}
+    items = [unflatten(item, tensors) for item in content]
+    return tuple(items) if type_name == "tuple" else items
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    """A copy of its own on the CPU in the usual memory layout, as safetensors needs it."""
+def _copy_to_cpu(tensor: Tensor) -> Tensor:
+    """Return a copy on the CPU in the usual memory layout, as safetensors needs it."""
     return tensor.detach().to(device="cpu", copy=True).contiguous()

@@ -1,8 +1,4 @@
-"""What a frozen body makes of the images, computed once and kept for the epochs in which the head alone trains.
-
-Not responsible for: when the body is frozen (automl.training.optim.freezing), nor the steps that train the head
-(automl.training.training_loop).
-"""
+"""Features of a frozen backbone, computed once and cached for the epochs in which the head alone trains."""
 
 from __future__ import annotations
 
@@ -25,50 +21,53 @@ BATCH_SIZE = 64  # of images, to begin with; as in automl.training.inference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureCache:
-    """The features of some images, in the precision in which the body gave them.
+    """The features of some images, in the precision in which the backbone gave them.
 
-    They hold as long as the body's weights do.
+    They hold as long as the backbone's weights do.
 
     Attributes:
-        image_size: at which the body saw the images.
+        image_size: at which the backbone saw the images.
         features: (m, F) or (m, C, H, W) in main memory.
-        places: (n,) where in them a row of the pixels is; -1 is nowhere.
-        are_pooled: whether the neck has been applied too.
+        positions: (n,) where in them a row of the pixels is; -1 is nowhere.
+        are_pooled: whether the pooling has been applied too.
     """
 
     image_size: int
     device: str
     features: Tensor
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     are_pooled: bool
 
-    def logits(self, model: nn.Module, rows: NDArray[np.int64]) -> Tensor:
-        """(len(rows), n_outputs) what neck and head make of the rows' features, in the model's present mode."""
-        return self._outputs(model, self._places_of(rows))
+    def compute_logits(self, model: nn.Module, rows: NDArray[np.int64]) -> Tensor:
+        """Compute (len(rows), n_outputs) by pooling and head from the rows' features, in the model's present mode."""
+        return self._run_head(model, self._get_positions(rows))
 
-    def probs(self, model: nn.Module, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(len(rows), n_classes) probabilities; the model is left in evaluation mode.
+    def predict_probs(self, model: nn.Module, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Predict (len(rows), n_classes) probabilities; the model is left in evaluation mode.
 
         They equal those of `automl.training.inference.predict_probs` without a view.
         """
         model.eval()
-        places = self._places_of(rows)
-        done = [self._probs(model, places[start : start + BATCH_SIZE]) for start in range(0, len(places), BATCH_SIZE)]
+        positions = self._get_positions(rows)
+        done = [
+            self._predict_batch(model, positions[start : start + BATCH_SIZE])
+            for start in range(0, len(positions), BATCH_SIZE)
+        ]
         return np.concatenate(done) if done else np.empty((0, int(model.num_classes)), np.float32)  # type: ignore[arg-type]
 
-    def _places_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        places = self.places[rows]
-        if (places < 0).any():
-            raise KeyError(f"row {rows[places < 0][0]} has no cached features")
-        return places
+    def _get_positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        positions = self.positions[rows]
+        if (positions < 0).any():
+            raise KeyError(f"row {rows[positions < 0][0]} has no cached features")
+        return positions
 
     @torch.no_grad()
-    def _probs(self, model: nn.Module, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        logits = self._outputs(model, places)
-        return model.link.probs(logits.float()).cpu().numpy()  # type: ignore[union-attr, operator, no-any-return]
+    def _predict_batch(self, model: nn.Module, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        logits = self._run_head(model, positions)
+        return model.output_layer.to_probs(logits.float()).cpu().numpy()  # type: ignore[union-attr, operator, no-any-return]
 
-    def _outputs(self, model: nn.Module, places: NDArray[np.int64]) -> Tensor:
-        features = self.features[torch.from_numpy(places)].to(self.device)
+    def _run_head(self, model: nn.Module, positions: NDArray[np.int64]) -> Tensor:
+        features = self.features[torch.from_numpy(positions)].to(self.device)
         with autocast(self.device):
             pooled = features if self.are_pooled else model.get_submodule("neck")(features)
             outputs: Tensor = model.get_submodule("head")(pooled)
@@ -84,10 +83,10 @@ def cache_features(
     device: str,
     on_batch: Callable[[], None] | None = None,
 ) -> FeatureCache | None:
-    """The features of pixels[rows], resized alone, or None where they would take more than MEMORY_LIMIT.
+    """Compute the features of pixels[rows], resized alone, or None where they would take more than MEMORY_LIMIT.
 
-    The body computes them in evaluation mode, and is left in it. A neck without parameters is applied too, so that
-    pooled vectors are kept instead of maps.
+    The backbone computes them in evaluation mode, and is left in it. A pooling without parameters is applied too, so
+    that pooled vectors are kept instead of maps.
     Source: Chollet 2017, Deep Learning with Python, section 5.3.1 (fast feature extraction without augmentation).
 
     Args:
@@ -95,25 +94,27 @@ def cache_features(
         on_batch: called after each batch.
     """
     rows = np.unique(rows)
-    neck = model.get_submodule("neck")
-    are_pooled = not [*neck.parameters(), *neck.buffers()]
+    pooling = model.get_submodule("neck")
+    are_pooled = not [*pooling.parameters(), *pooling.buffers()]
     model.get_submodule("body").eval()
-    features = _filled(
-        lambda batch: _computed(model, resize_batch(pixels[batch], image_size), device, pooled=are_pooled),
+    features = _fill_features(
+        lambda batch: _compute_features(model, resize_batch(pixels[batch], image_size), device, pooled=are_pooled),
         rows,
         on_batch,
     )
     if features is None:
         return None
-    places = np.full(len(pixels), -1, dtype=np.int64)
-    places[rows] = np.arange(len(rows))
-    return FeatureCache(image_size=image_size, device=device, features=features, places=places, are_pooled=are_pooled)
+    positions = np.full(len(pixels), -1, dtype=np.int64)
+    positions[rows] = np.arange(len(rows))
+    return FeatureCache(
+        image_size=image_size, device=device, features=features, positions=positions, are_pooled=are_pooled
+    )
 
 
-def _filled(
+def _fill_features(
     compute: Callable[[NDArray[np.int64]], Tensor], rows: NDArray[np.int64], on_batch: Callable[[], None] | None
 ) -> Tensor | None:
-    """What compute makes of all rows, a batch at a time; a batch that does not fit into memory is halved."""
+    """Compute all rows, a batch at a time; a batch that does not fit into memory is halved."""
     features: Tensor | None = None
     start, batch_size = 0, BATCH_SIZE
     while start < len(rows):
@@ -136,9 +137,9 @@ def _filled(
 
 
 @torch.no_grad()
-def _computed(model: nn.Module, images: NDArray[np.uint8], device: str, *, pooled: bool) -> Tensor:
-    normalised = Normalisation.of(model)(images, device)
+def _compute_features(model: nn.Module, images: NDArray[np.uint8], device: str, *, pooled: bool) -> Tensor:
+    normalised = Normalisation.from_model(model)(images, device)
     with autocast(device):
-        features: Tensor = model.features(normalised)  # type: ignore[operator]
+        features: Tensor = model.extract_features(normalised)  # type: ignore[operator]
         kept: Tensor = model.get_submodule("neck")(features) if pooled else features
     return kept.cpu()

@@ -1,7 +1,4 @@
-"""Class probabilities of cached images: the one path for validation, test-time augmentation and test images.
-
-Not responsible for: the pixels (automl.data.cache), what views there are or averaging them (automl.ensemble).
-"""
+"""Predict class probabilities of cached images: for validation, test-time augmentation and test images alike."""
 
 from __future__ import annotations
 
@@ -18,22 +15,22 @@ from automl.data.resize import resize_batch
 from automl.training.network.create import Normalisation
 from automl.training.optim.amp import autocast
 
-Look = Callable[[Tensor], Tensor]
-Batches = Callable[[int, int], NDArray[np.uint8]]  # from the first image to the one after the last -> (b, S, S, 3)
+ViewTransform = Callable[[Tensor], Tensor]
+LoadImages = Callable[[int, int], NDArray[np.uint8]]  # from the first image to the one after the last -> (b, S, S, 3)
 BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Sights:
-    """Images at one side, and how a model is to see them.
+class ImageViews:
+    """Images at one size, and the views in which a model predicts them.
 
     Attributes:
-        images: gives the (b, side, side, 3) of a batch.
-        looks: each acts on the normalised (B, 3, side, side) batch.
+        load: gives the (b, side, side, 3) of a batch.
+        views: each acts on the normalised (B, 3, side, side) batch.
     """
 
-    images: Batches
-    looks: Sequence[Look]
+    load: LoadImages
+    views: Sequence[ViewTransform]
 
 
 def predict_probs(
@@ -43,11 +40,11 @@ def predict_probs(
     *,
     image_size: int,
     device: str,
-    view: Look | None = None,
+    view: ViewTransform | None = None,
     batch_size: int = BATCH_SIZE,
     on_batch: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
-    """(len(rows), n_classes) probabilities of pixels[rows], in their order.
+    """Predict (len(rows), n_classes) probabilities of pixels[rows], in their order.
 
     The model is left in evaluation mode.
 
@@ -57,39 +54,39 @@ def predict_probs(
         batch_size: to begin with; where it does not fit into memory it is halved.
     """
 
-    def images(start: int, end: int) -> NDArray[np.uint8]:
+    def load(start: int, end: int) -> NDArray[np.uint8]:
         return resize_batch(pixels[rows[start:end]], image_size)
 
-    sights = Sights(images, [_unchanged if view is None else view])
-    probs = predict_views(model, [sights], len(rows), device=device, batch_size=batch_size, on_batch=on_batch)
+    image_views = ImageViews(load, [_return_batch if view is None else view])
+    probs = predict_views(model, [image_views], len(rows), device=device, batch_size=batch_size, on_batch=on_batch)
     return np.asarray(probs[0], dtype=np.float32)
 
 
 def predict_views(
     model: nn.Module,
-    sights: Sequence[Sights],
+    image_views: Sequence[ImageViews],
     n_images: int,
     *,
     device: str,
     batch_size: int = BATCH_SIZE,
     on_batch: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
-    """(n_views, n_images, n_classes) probabilities of images that are normalised once for all looks at them.
+    """Predict (n_views, n_images, n_classes) probabilities of images that are normalised once for all their views.
 
-    What a look gives does not depend on the others. The model is left in evaluation mode.
+    What a view gives does not depend on the others. The model is left in evaluation mode.
 
     Args:
-        sights: the same images at several sides; the views are theirs, one after the other.
+        image_views: the same images at several sizes; the views are theirs, one after the other.
         batch_size: to begin with; where it does not fit into memory it is halved.
     """
     model.eval()
-    normalise = Normalisation.of(model)
+    normalise = Normalisation.from_model(model)
     done: list[NDArray[np.float32]] = []
     start = 0
     while start < n_images:
         end = min(start + batch_size, n_images)
         try:
-            done.append(_probs(model, sights, (start, end), normalise, device))
+            done.append(_predict_batch(model, image_views, (start, end), normalise, device))
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
@@ -100,25 +97,25 @@ def predict_views(
             on_batch()
     if done:
         return np.concatenate(done, axis=1)
-    n_views = sum(len(sight.looks) for sight in sights)
+    n_views = sum(len(images.views) for images in image_views)
     return np.empty((n_views, 0, int(model.num_classes)), np.float32)  # type: ignore[arg-type]
 
 
-def _unchanged(batch: Tensor) -> Tensor:
+def _return_batch(batch: Tensor) -> Tensor:
     return batch
 
 
 @torch.no_grad()  # not inference_mode: what a backbone caches here, its next training step may need
-def _probs(
-    model: nn.Module, sights: Sequence[Sights], bounds: tuple[int, int], normalise: Normalisation, device: str
+def _predict_batch(
+    model: nn.Module, image_views: Sequence[ImageViews], bounds: tuple[int, int], normalise: Normalisation, device: str
 ) -> NDArray[np.float32]:
-    """(n_views, b, n_classes); the device is waited for once."""
+    """Predict (n_views, b, n_classes); the device is waited for once."""
     seen = []
-    for sight in sights:
-        normalised = normalise(sight.images(*bounds), device)
-        for look in sight.looks:
+    for images in image_views:
+        normalised = normalise(images.load(*bounds), device)
+        for view in images.views:
             with autocast(device):
-                logits = model(look(normalised))
-            seen.append(model.link.probs(logits.float()))  # type: ignore[union-attr, operator]
+                logits = model(view(normalised))
+            seen.append(model.output_layer.to_probs(logits.float()))  # type: ignore[union-attr, operator]
     probs: NDArray[np.float32] = torch.stack(seen).cpu().numpy()
     return probs

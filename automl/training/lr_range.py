@@ -1,7 +1,4 @@
-"""The learning-rate range test as arithmetic: the rates it tries, when it has seen enough, and what it suggests.
-
-Not responsible for: the steps themselves (automl.training.lr_sweep), nor files and plots (automl.lr_finder.lr_finder).
-"""
+"""Arithmetic of the learning-rate range test: its grid of rates, its end, and its suggestion."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 
 LOWEST_LR, HIGHEST_LR = 1e-7, 10.0  # source: fastai, Learner.lr_find
 N_STEPS = 100  # source: fastai, Learner.lr_find
-MIN_STEPS = 50  # fewer do not tell a slope from the noise of batches
+MIN_STEPS = 50  # fewer do not separate a slope from the noise of batches
 MAX_PASSES = 5  # over the training images: what is learned by heart says nothing about the learning rate
 BETA = 0.9  # fastai's 0.98 looks back over half of a hundred steps, and shows everything a decade too late
 DIVERGED_AT = 4.0  # times the lowest smoothed loss; source: fastai, callback.schedule.LRFinder
@@ -23,8 +20,8 @@ MIN_EVIDENCE = 3.5  # standard errors; noise alone reaches it in less than one o
 ONSET = 0.1  # of the fall, from which on the loss counts as falling
 
 
-def rates(n_batches: int) -> list[float]:
-    """The learning rate of each step, growing by the same factor from step to step.
+def build_lr_grid(n_batches: int) -> list[float]:
+    """Return the learning rate of each step, growing by the same factor from step to step.
 
     Source: Smith 2017, Cyclical Learning Rates, section 3.3; growing exponentially as in fastai.
 
@@ -35,8 +32,8 @@ def rates(n_batches: int) -> list[float]:
     return [float(lr) for lr in np.geomspace(LOWEST_LR, HIGHEST_LR, n_steps)]
 
 
-def smoothed(losses: Sequence[float], beta: float = BETA) -> list[float]:
-    """The running average of the losses, in which each counts beta times as much as the one after it.
+def smooth_losses(losses: Sequence[float], beta: float = BETA) -> list[float]:
+    """Return the running average of the losses, in which each counts beta times as much as the one after it.
 
     It is corrected for its beginning at zero.
     Source: Kingma and Ba 2015, Adam, section 3.
@@ -52,25 +49,25 @@ def has_diverged(losses: Sequence[float]) -> bool:
     """Whether the last loss ends the test: it is not finite, or the smoothed loss is far above its lowest."""
     if not math.isfinite(losses[-1]):
         return True
-    averages = smoothed(losses)
+    averages = smooth_losses(losses)
     return averages[-1] > DIVERGED_AT * min(averages)
 
 
 def suggest_lr(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The learning rate at which the loss falls most steeply, or None where it does not clearly fall.
+    """Return the learning rate at which the loss falls most steeply, or None where it does not clearly fall.
 
     The slope is that of a line fitted to the losses of one and a half decades, up to where the smoothed loss is
     lowest: of single steps the noise of their batches would decide.
-    Source: Smith 2017, Cyclical Learning Rates, section 3.3, for reading the curve; fastai's `steep` for the place.
+    Source: Smith 2017, Cyclical Learning Rates, section 3.3, for reading the curve; fastai's `steep` for the point.
 
     Args:
         lrs: growing, evenly spaced in their logarithm.
         losses: as they were, not smoothed; finite.
     """
-    falling = falling_range(lrs, losses)
+    falling = find_falling_range(lrs, losses)
     if falling is None:
         return None
-    n_low = int(np.argmin(smoothed(losses))) + 1
+    n_low = int(np.argmin(smooth_losses(losses))) + 1
     logs, values = np.log10(lrs), np.asarray(losses)
     n_window = max(3, round(WINDOW / float(logs[1] - logs[0])) + 1)
     windows = [slice(at, at + n_window) for at in range(max(1, n_low - n_window + 1))]
@@ -79,8 +76,8 @@ def suggest_lr(lrs: Sequence[float], losses: Sequence[float]) -> float | None:
     return float(10.0 ** logs[steepest].mean())
 
 
-def falling_range(lrs: Sequence[float], losses: Sequence[float]) -> tuple[float, float] | None:
-    """The learning rates between which the smoothed loss falls to its lowest, or None where it does not clearly fall.
+def find_falling_range(lrs: Sequence[float], losses: Sequence[float]) -> tuple[float, float] | None:
+    """Return the learning rates between which the smoothed loss falls to its lowest, or None where it hardly falls.
 
     Clear is a fall by a hundredth of the loss and by three and a half standard errors. The noise of the batches is
     measured between neighbouring steps, so that the fall itself does not count as noise.
@@ -89,7 +86,7 @@ def falling_range(lrs: Sequence[float], losses: Sequence[float]) -> tuple[float,
     n_start = int(START * len(losses))
     if n_start < 2:
         return None
-    values, averages = np.asarray(losses), np.asarray(smoothed(losses))
+    values, averages = np.asarray(losses), np.asarray(smooth_losses(losses))
     start, at_lowest = float(values[:n_start].mean()), int(averages.argmin())
     fall = start - float(averages[at_lowest])
     noise = math.sqrt(float(np.square(np.diff(values[: at_lowest + 1])).mean()) / 2.0) if at_lowest else 0.0

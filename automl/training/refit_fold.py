@@ -1,48 +1,47 @@
-"""One fold of a trial that the search has ended, trained after it: the task that a runner carries for a refit.
+"""Train one fold of a trial after the search, for a refit.
 
-As kill-safe as a trial, and from the same seeds: the fold comes out bit for bit as if the search had trained it. Not
-responsible for: which folds are trained (automl.refit.plan), nor for what an attempt shares with a trial's
-(automl.training.attempt).
+As kill-safe as a trial, and from the same seeds: the fold comes out bit for bit as if the search had trained it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import safetensors
 
-from automl.artifacts import StudyFiles, TrialFiles
+from automl.artifacts import TrialFiles
 from automl.errors import StorageError
-from automl.training.attempt import Answer, answered, claim_folder, dead_end, finish_folds, locked, measured
 from automl.training.fold import Progress
-from automl.training.fold_outputs import FinishedFold, load_fold
-from automl.training.optim.accumulation import DeadEnd
-from automl.training.reporting import Context
-from automl.training.trial_context import Setting
+from automl.training.fold_outputs import FoldResult, load_fold
+from automl.training.optim.accumulation import InfeasibleConfig
+from automl.training.reporting import RunnerContext
+from automl.training.trial_context import TrialContext, find_trial_files
+from automl.training.trial_job import Completed, TrialJob, TrialResult
+from automl.training.trial_run import (
+    build_infeasible,
+    collect_attributes,
+    hold_lock,
+    run_or_refuse,
+    train_missing_folds,
+    write_config,
+)
 
 
-def run_fold(payload: Mapping[str, Any], context: Context) -> Answer:
-    """Train a fold into trials/N/<kind>, as far as an earlier attempt has not done it, and say how it ended.
-
-    Args:
-        payload: as that of `run_trial`, without train_folds; and fold, kind (refit, pseudo or distilled), and lesson, a
-            path or None.
+def run_fold(job: TrialJob, context: RunnerContext) -> TrialResult:
+    """Train the job's fold into trials/N/<refit_kind>, as far as an earlier run has not done it.
 
     Returns:
-        as `run_trial`; the score is that of the fold's validation rows.
+        as `automl.training.trial.run_trial`; the score is that of the fold's validation rows.
 
     Raises:
         StorageError: another process works on this fold.
     """
-    files = StudyFiles(Path(payload["study_dir"])).trial(payload["trial"]).retrained(payload["kind"])
-    with locked(files.fold_lock(payload["fold"])):
-        return answered(lambda: _run(payload, context))
+    assert job.fold is not None
+    fold = job.fold
+    with hold_lock(find_trial_files(job).get_fold_lock_path(fold)):
+        return run_or_refuse(lambda: _run(job, fold, context))
 
 
-def whole_fold(files: TrialFiles, fold: int) -> FinishedFold | None:
-    """What is left of a fold that was trained by itself, or None where any part of it is missing or damaged."""
+def load_valid_fold(files: TrialFiles, fold: int) -> FoldResult | None:
+    """Return what is left of a fold that was trained by itself, or None where any part is missing or damaged."""
     try:
         return load_fold(files, fold) if has_weights(files, fold) else None
     except (StorageError, KeyError, TypeError, ValueError):
@@ -52,32 +51,31 @@ def whole_fold(files: TrialFiles, fold: int) -> FinishedFold | None:
 def has_weights(files: TrialFiles, fold: int) -> bool:
     """Whether the fold's weights are there, and not cut short."""
     try:
-        with safetensors.safe_open(files.weights(fold), framework="numpy") as file:
+        with safetensors.safe_open(files.get_weights_path(fold), framework="numpy") as file:
             return len(file.keys()) > 0
     except (OSError, safetensors.SafetensorError):
         return False
 
 
-def forget_fold(files: TrialFiles, fold: int) -> None:
-    """Delete what a fold that was trained by itself has come to, and how far it has come."""
-    paths = (files.fold_oof(fold), files.fold_test(fold), files.weights(fold))
-    for path in (*paths, files.checkpoint(fold), files.previous_checkpoint(fold)):
+def delete_fold(files: TrialFiles, fold: int) -> None:
+    """Delete the result of a fold that was trained by itself, and its checkpoints."""
+    paths = (files.get_fold_oof_path(fold), files.get_fold_test_path(fold), files.get_weights_path(fold))
+    for path in (*paths, files.get_checkpoint_path(fold), files.get_previous_checkpoint_path(fold)):
         path.unlink(missing_ok=True)
 
 
-def _run(payload: Mapping[str, Any], context: Context) -> Answer:
-    setting, fold = Setting.opened(payload, context), payload["fold"]
-    claim_folder(setting)
-    if whole_fold(setting.files, fold) is None:
-        setting.files.fold_oof(fold).unlink(missing_ok=True)  # it would say that the fold is finished
+def _run(job: TrialJob, fold: int, context: RunnerContext) -> TrialResult:
+    trial = TrialContext.open_job(job, context)
+    write_config(trial)
+    if load_valid_fold(trial.files, fold) is None:
+        trial.files.get_fold_oof_path(fold).unlink(missing_ok=True)  # it would say that the fold is finished
     progress = Progress()
     try:
-        (finished,) = finish_folds(setting, payload, [fold], progress, devices=context.device.split("+"))
-    except DeadEnd as end:
-        return dead_end(setting, progress, end)
-    competition = setting.competition
-    return {
-        "outcome": "completed",
-        "score": competition.scorer(competition.targets[finished.rows], finished.probs),
-        "attributes": measured(progress, micro_batch=finished.micro_batch, n_parameters=finished.n_parameters),
-    }
+        (finished,) = train_missing_folds(trial, job, [fold], progress, devices=context.device.split("+"))
+    except InfeasibleConfig as end:
+        return build_infeasible(trial, progress, end)
+    competition = trial.competition
+    return Completed(
+        score=competition.scorer(competition.targets[finished.rows], finished.probs),
+        attributes=collect_attributes(progress, micro_batch=finished.micro_batch, n_parameters=finished.n_parameters),
+    )

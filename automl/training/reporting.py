@@ -1,7 +1,4 @@
-"""What a trial tells its runner, and how often.
-
-Not responsible for: what the runner makes of it.
-"""
+"""Report a trial's epochs to its runner, and send signs of life."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from automl.training.checkpoints import EpochRecord
 BEAT_INTERVAL_S = 1.0
 
 
-class Context(Protocol):
-    """What a trial sees of its runner; the shape of runners.base.Context, which is not imported here."""
+class RunnerContext(Protocol):
+    """A runner as a trial sees it; the shape of runners.base.Context, which is not imported here."""
 
     @property
     def device(self) -> str:
@@ -25,10 +22,10 @@ class Context(Protocol):
 
     @property
     def n_threads(self) -> int:
-        """This trial's share of the processor's cores."""
+        """How many of the processor's cores this trial may use."""
 
     def report(self, step: int, value: float, detail: Mapping[str, Any] | None = None) -> None:
-        """Tell the score of an epoch; may raise JobStopped."""
+        """Report the score of an epoch; may raise JobStopped."""
 
     def beat(self, detail: Mapping[str, Any] | None = None) -> None:
         """Show a sign of life; may raise JobStopped."""
@@ -37,19 +34,19 @@ class Context(Protocol):
 class Reporter:
     """Turns epochs into reports and batches into about one beat a second."""
 
-    def __init__(self, context: Context, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, context: RunnerContext, clock: Callable[[], float] = time.monotonic) -> None:
         self._context = context
         self._clock = clock
         self._last_beat = -math.inf
 
     def report(self, record: EpochRecord) -> None:
-        """Tell an epoch's score."""
+        """Report an epoch's score."""
         detail = asdict(record)
         step, value = detail.pop("epoch"), detail.pop("score")
         self._context.report(step, value, detail)
 
     def replay(self, history: Sequence[EpochRecord]) -> None:
-        """Tell again what an earlier attempt may have told to a driver that is gone."""
+        """Report again what an earlier run may have reported to a driver that is gone."""
         for record in history:
             self.report(record)
 

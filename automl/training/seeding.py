@@ -1,8 +1,7 @@
-"""Seeds that follow from names alone, and torch's switches for repeatable arithmetic.
+"""Derive seeds from names alone, and switch torch to deterministic algorithms.
 
 Every epoch is seeded by (study's seed, trial, fold, epoch) instead of carrying generator states from epoch to epoch:
-a resumed trial then repeats the undisturbed one bit for bit. Not responsible for: the sampler's seeds
-(automl.study.study).
+a resumed trial then repeats the undisturbed one bit for bit.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2**32) that depends on each part and on their order, and on nothing else."""
+    """Derive a seed in [0, 2**32) that depends on each part and on their order, and on nothing else."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -28,7 +27,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def use_repeatable_arithmetic() -> None:
+def use_deterministic_algorithms() -> None:
     """Make torch choose the same algorithms in each run on one device, where it has repeatable ones."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when CUDA is initialised
     torch.use_deterministic_algorithms(True, warn_only=True)

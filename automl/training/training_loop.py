@@ -17,22 +17,22 @@ import torch
 from numpy.typing import NDArray
 
 from automl.data.pixels import Pixels
-from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
+from automl.training.batches import FoldTask, build_fold_loss, draw_epoch_rows, iterate_batches
 from automl.training.checkpoints import EpochRecord, TrainingState
-from automl.training.early_stopping import chosen_epoch, is_out_of_patience, plateaus_in
+from automl.training.early_stopping import count_plateaus, is_out_of_patience, select_epoch
 from automl.training.feature_cache import FeatureCache, cache_features
 from automl.training.inference import predict_probs
-from automl.training.optim.accumulation import DeadEnd, accumulate_gradients
-from automl.training.optim.freezing import is_body_frozen, set_trainable
+from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients
+from automl.training.optim.freezing import is_backbone_frozen, set_trainable
 from automl.training.optim.optimizers import set_lr
-from automl.training.optim.schedules import lr_at
+from automl.training.optim.schedules import get_lr
 from automl.training.optim.step import take_step
 from automl.training.resizing import (
-    batch_size_of_epoch,
     count_batches,
     count_steps,
-    image_size_of_epoch,
-    stage_of_epoch,
+    get_batch_size,
+    get_image_size,
+    get_stage,
 )
 from automl.training.seeding import derive_seed, seed_everything
 
@@ -41,12 +41,12 @@ OnBatch = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedEpoch:
-    """What the training of an epoch came to, before its validation; `EpochRecord` explains the names.
+    """The result of training an epoch, before its validation; `EpochRecord` explains the names.
 
     Attributes:
         pixels: (n, C, C, 3) that it was trained on.
-        features: of the frozen backbone, where they took its place.
-        began_s: by time.perf_counter, once the pixels and all peers were there.
+        features: of the frozen backbone, where they replace it.
+        began_s: by time.perf_counter, once the pixels and all ranks were there.
         now: what on_batch was last called with.
     """
 
@@ -73,19 +73,19 @@ def train_fold(
         on_batch: called after each batch with what is going on.
 
     Raises:
-        DeadEnd: the training diverged, or two images at once do not fit into memory.
+        InfeasibleConfig: the training diverged, or two images at once do not fit into memory.
     """
     features: FeatureCache | None = None
     probs: NDArray[np.float32] | None = None
-    while not is_done(task, state):
+    while not is_finished(task, state):
         epoch = len(state.history)
         trained = train_epoch(
-            task, state, epoch, plateaus=plateaus_of(task, state), features=features, on_batch=on_batch
+            task, state, epoch, plateaus=count_fold_plateaus(task, state), features=features, on_batch=on_batch
         )
 
         # ---- Validation, at the size that was trained ---------------------------------------------------------------
-        probs = _validated(task, state, trained, on_batch)
-        score = _finite_score(task, state, probs, place=f"epoch {epoch + 1}, lr {trained.lr:g}")
+        probs = _validate(task, state, trained, on_batch)
+        score = _compute_finite_score(task, state, probs, when=f"epoch {epoch + 1}, lr {trained.lr:g}")
 
         # ---- The epoch is complete ----------------------------------------------------------------------------------
         state.history.append(
@@ -99,14 +99,14 @@ def train_fold(
                 images_per_s=trained.images_per_s,
             )
         )
-        if task.config.epoch_choice == "best" and chosen_of(task, state) == epoch:
+        if task.config.epoch_choice == "best" and select_fold_epoch(task, state) == epoch:
             state.keep_best()
         features = trained.features
         on_epoch()
 
     # ---- The weights that predict -----------------------------------------------------------------------------------
-    is_last = chosen_of(task, state) == len(state.history) - 1
-    state.settle(best=not is_last)
+    is_last = select_fold_epoch(task, state) == len(state.history) - 1
+    state.load_final_weights(best=not is_last)
     if probs is not None and is_last:
         return probs
     size = task.config.resize.image_sizes[-1]
@@ -122,32 +122,32 @@ def train_epoch(
     features: FeatureCache | None = None,
     on_batch: OnBatch,
 ) -> TrainedEpoch:
-    """Train one epoch on this process's share of each batch, as all its peers do at the same time.
+    """Train one epoch on this process's part of each batch, as all its ranks do at the same time.
 
     Args:
         plateaus: that the scores have come to so far, for the schedule that heeds them.
         features: of the frozen backbone at this epoch's image size, if the epoch before has left them.
 
     Raises:
-        DeadEnd: the training diverged, or two images at once do not fit into memory.
+        InfeasibleConfig: the training diverged, or two images at once do not fit into memory.
     """
     # ---- What is random in this epoch follows from its own seed, so that a resumed trial repeats it -----------------
-    config, model, optimizer, peers = task.config, state.model, state.optimizer, task.peers
+    config, model, optimizer, ranks = task.config, state.model, state.optimizer, task.ranks
     seed = derive_seed(*task.seeds, epoch)
-    seed_everything(seed if peers.rank == 0 else derive_seed(seed, "rank", peers.rank))
-    image_size = image_size_of_epoch(config.resize.image_sizes, epoch, config.epochs)
-    rows = rows_of_epoch(task, np.random.default_rng(seed))
+    seed_everything(seed if ranks.rank == 0 else derive_seed(seed, "rank", ranks.rank))
+    image_size = get_image_size(config.resize.image_sizes, epoch, config.epochs)
+    rows = draw_epoch_rows(task, np.random.default_rng(seed))
     pixels = task.pixels(image_size)
 
     # ---- What stays the same in every batch -------------------------------------------------------------------------
     set_trainable(model, optimizer, config.transfer, epoch=epoch)
-    alive = partial(on_batch, {"epoch": epoch, "image_size": image_size})
-    features = _cached_features(task, state, epoch, known=features, alive=alive)
-    peers.begin_epoch(model, epoch, plateaus)
+    send_beat = partial(on_batch, {"epoch": epoch, "image_size": image_size})
+    features = _get_features(task, state, epoch, cached=features, send_beat=send_beat)
+    ranks.begin_epoch(model, epoch, plateaus)
     began_s = time.perf_counter()
-    loss_of = loss_of_fold(task)
-    batches = batches_of_epoch(task, state, epoch, rows, seed=seed, features=features)
-    n_batches = count_batches(len(rows), batch_size_of_epoch(config, epoch))
+    compute_loss = build_fold_loss(task)
+    batches = iterate_batches(task, state, epoch, rows, seed=seed, features=features)
+    n_batches = count_batches(len(rows), get_batch_size(config, epoch))
     n_images = len(task.train_rows)
     n_before, n_steps = count_steps(config, n_images, epoch), count_steps(config, n_images, config.epochs)
     loss_sum, n_seen, images_per_s, lr = 0.0, 0, 0.0, config.optim.lr
@@ -155,24 +155,26 @@ def train_epoch(
 
     for number, batch in enumerate(batches):
         # ---- Gradients ----------------------------------------------------------------------------------------------
-        lr = lr_at(n_before + number, n_steps, config.optim, plateaus=plateaus)
+        lr = get_lr(n_before + number, n_steps, config.optim, plateaus=plateaus)
         set_lr(optimizer, lr)
-        gradients = partial(accumulate_gradients, state, batch, loss_of=loss_of, device=task.device, peers=peers)
+        gradients = partial(
+            accumulate_gradients, state, batch, compute_loss=compute_loss, device=task.device, ranks=ranks
+        )
         loss = gradients()
         if not math.isfinite(loss):
-            raise DeadEnd("diverged", f"loss became {loss} in epoch {epoch + 1}, step {number + 1}, lr {lr:g}")
+            raise InfeasibleConfig("diverged", f"loss became {loss} in epoch {epoch + 1}, step {number + 1}, lr {lr:g}")
 
         # ---- A step -------------------------------------------------------------------------------------------------
-        take_step(state, config.optim, again=gradients)
-        if state.average is not None:
-            state.average.update(model, n_before + number)
+        take_step(state, config.optim, closure=gradients)
+        if state.ema is not None:
+            state.ema.update(model, n_before + number)
         loss_sum += loss * batch.n_images
         n_seen += batch.n_images
         images_per_s = n_seen / (time.perf_counter() - began_s)
         now = {**now, "batch": number + 1, "images_per_s": round(images_per_s, 1)}
         on_batch(now)
 
-    peers.end_epoch(model)
+    ranks.end_epoch(model)
     return TrainedEpoch(
         image_size=image_size,
         pixels=pixels,
@@ -185,12 +187,12 @@ def train_epoch(
     )
 
 
-def is_done(task: FoldTask, state: TrainingState) -> bool:
+def is_finished(task: FoldTask, state: TrainingState) -> bool:
     """Whether no epoch is left, or the patience is at its end."""
     config, n_trained, n_stages = task.config, len(state.history), len(task.config.resize.image_sizes)
     if n_trained == 0 or n_trained >= config.epochs:
         return n_trained > 0
-    is_last_stage = stage_of_epoch(n_stages, n_trained - 1, config.epochs) == n_stages - 1
+    is_last_stage = get_stage(n_stages, n_trained - 1, config.epochs) == n_stages - 1
     return is_last_stage and is_out_of_patience(
         state.history,
         patience=config.patience,
@@ -199,9 +201,9 @@ def is_done(task: FoldTask, state: TrainingState) -> bool:
     )
 
 
-def chosen_of(task: FoldTask, state: TrainingState) -> int:
-    """The epoch, of those trained so far, whose weights predict."""
-    return chosen_epoch(
+def select_fold_epoch(task: FoldTask, state: TrainingState) -> int:
+    """Return the epoch, of those trained so far, whose weights predict."""
+    return select_epoch(
         state.history,
         task.config.epoch_choice,
         final_size=task.config.resize.image_sizes[-1],
@@ -209,32 +211,32 @@ def chosen_of(task: FoldTask, state: TrainingState) -> int:
     )
 
 
-def plateaus_of(task: FoldTask, state: TrainingState) -> int:
-    """How often the validation score has stopped to improve."""
-    return plateaus_in(state.history, greater_is_better=task.greater_is_better)
+def count_fold_plateaus(task: FoldTask, state: TrainingState) -> int:
+    """Count how often the validation score has stopped to improve."""
+    return count_plateaus(state.history, greater_is_better=task.greater_is_better)
 
 
-def _cached_features(
-    task: FoldTask, state: TrainingState, epoch: int, *, known: FeatureCache | None, alive: Callable[[], None]
+def _get_features(
+    task: FoldTask, state: TrainingState, epoch: int, *, cached: FeatureCache | None, send_beat: Callable[[], None]
 ) -> FeatureCache | None:
-    """What the frozen backbone makes of every image, if it is frozen, and no peer does a part of the work."""
-    if not is_body_frozen(task.config.transfer, epoch) or task.peers.n_ranks > 1:
+    """Return the features of every image if the backbone is frozen and no other rank does a part of the work."""
+    if not is_backbone_frozen(task.config.transfer, epoch) or task.ranks.n_ranks > 1:
         return None
-    image_size = image_size_of_epoch(task.config.resize.image_sizes, epoch, task.config.epochs)
-    if known is not None and known.image_size == image_size:
-        return known
+    image_size = get_image_size(task.config.resize.image_sizes, epoch, task.config.epochs)
+    if cached is not None and cached.image_size == image_size:
+        return cached
     rows = np.concatenate([task.train_rows, task.valid_rows])
     return cache_features(
-        state.model, task.pixels(image_size), rows, image_size=image_size, device=task.device, on_batch=alive
+        state.model, task.pixels(image_size), rows, image_size=image_size, device=task.device, on_batch=send_beat
     )
 
 
-def _validated(task: FoldTask, state: TrainingState, trained: TrainedEpoch, on_batch: OnBatch) -> NDArray[np.float32]:
-    """(n_valid, n_classes) of the weights that would predict if this were the last epoch."""
+def _validate(task: FoldTask, state: TrainingState, trained: TrainedEpoch, on_batch: OnBatch) -> NDArray[np.float32]:
+    """Predict (n_valid, n_classes) by the weights that would predict if this were the last epoch."""
     if trained.features is not None:
-        return trained.features.probs(state.evaluated, task.valid_rows)
+        return trained.features.predict_probs(state.eval_model, task.valid_rows)
     return predict_probs(
-        state.evaluated,
+        state.eval_model,
         trained.pixels,
         task.valid_rows,
         image_size=trained.image_size,
@@ -243,18 +245,18 @@ def _validated(task: FoldTask, state: TrainingState, trained: TrainedEpoch, on_b
     )
 
 
-def _finite_score(task: FoldTask, state: TrainingState, probs: NDArray[np.float32], *, place: str) -> float:
-    """The validation score, once it is certain that nothing that goes into the checkpoint is nan or infinite.
+def _compute_finite_score(task: FoldTask, state: TrainingState, probs: NDArray[np.float32], *, when: str) -> float:
+    """Return the validation score, once it is certain that nothing that goes into the checkpoint is nan or infinite.
 
     Raises:
-        DeadEnd: something is; a loss can be finite while the running statistics of a batch norm are not.
+        InfeasibleConfig: something is; a loss can be finite while the running statistics of a batch norm are not.
     """
     for name, tensor in state.model.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise DeadEnd("diverged", f"'{name}' is no longer finite after {place}")
+            raise InfeasibleConfig("diverged", f"'{name}' is no longer finite after {when}")
     if not np.isfinite(probs).all():
-        raise DeadEnd("diverged", f"the validation probabilities are not finite after {place}")
+        raise InfeasibleConfig("diverged", f"the validation probabilities are not finite after {when}")
     score = task.competition.scorer(task.competition.targets[task.valid_rows], probs)
     if not math.isfinite(score):
-        raise DeadEnd("diverged", f"the score became {score} after {place}")
+        raise InfeasibleConfig("diverged", f"the score became {score} after {when}")
     return score

@@ -1,15 +1,16 @@
-"""Builders of small competition folders for the tests of automl.data."""
+"""Builders of small competition folders, and of the files in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 
 
@@ -25,6 +26,27 @@ def put_csv(path: Path, *lines: str) -> None:
     """A CSV file of these lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def put_table(root: Path, name: str, header: str, rows: Iterable[Sequence[object]]) -> None:
+    """A CSV file of these rows below a header."""
+    put_csv(root / name, header, *(",".join(str(field) for field in row) for row in rows))
+
+
+def put_empty(root: Path, names: Iterable[str]) -> None:
+    """An empty file at each relative name, where names alone matter."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def put_zip(path: Path, members: Mapping[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    """An archive of these members; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
 
 
 def put_table_competition(
@@ -49,10 +71,10 @@ def competition_of(root: Path, train: Sequence[str], test: Sequence[str], **chan
         "groups": None,
         "test_ids": tuple(test),
         "test_paths": tuple(root / name for name in test),
-        "metric": metric_named("accuracy"),
+        "metric": get_metric("accuracy"),
         "metric_given": False,
         "submission": SubmissionTemplate(
-            header=("id", "label"), id_column=0, kind=SubmissionKind.LABEL, ids=tuple(test)
+            header=("id", "label"), id_column=0, submission_kind=SubmissionKind.LABEL, ids=tuple(test)
         ),
     }
     return Competition(**{**values, **changes})  # type: ignore[arg-type]

@@ -30,11 +30,11 @@ from automl.errors import DataError, StorageError
 
 @pytest.fixture
 def files(tmp_path: Path) -> TrialFiles:
-    return StudyFiles(tmp_path).trial(17)
+    return StudyFiles(tmp_path).get_trial_files(17)
 
 
 def test_a_trials_files_lie_in_a_folder_of_its_number(tmp_path: Path) -> None:
-    assert StudyFiles(tmp_path).trial(17).config == tmp_path / "trials" / "00017" / "config.json"
+    assert StudyFiles(tmp_path).get_trial_files(17).config == tmp_path / "trials" / "00017" / "config.json"
 
 
 def test_json_and_arrays_come_back_as_they_were(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_checkpoint_comes_back_with_its_state(files: TrialFiles) -> None:
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(files: TrialFiles, damage: str) -> None:
     write_checkpoint(files, 0, {"epoch": 1}, b"first" * 100)
     write_checkpoint(files, 0, {"epoch": 2}, b"second" * 100)
-    path = files.checkpoint(0)
+    path = files.get_checkpoint_path(0)
     content = bytearray(path.read_bytes())
     flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
     path.write_bytes({"cut": content[:-50], "flip": flipped, "empty": b"", "foreign": b"\x80\x04."}[damage])
@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(files: TrialFile
 
 def test_a_kill_between_the_two_renames_leaves_the_checkpoint_before(files: TrialFiles) -> None:
     write_checkpoint(files, 0, {"epoch": 1}, b"x")
-    files.checkpoint(0).rename(files.previous_checkpoint(0))
+    files.get_checkpoint_path(0).rename(files.get_previous_checkpoint_path(0))
     assert read_checkpoint(files, 0) == ({"epoch": 1}, b"x")
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from automl.deadline import Deadline, duration, parse_duration
+from automl.deadline import Deadline, format_duration, parse_duration
 from automl.errors import UsageError
 
 
@@ -27,17 +27,17 @@ def test_what_is_no_positive_duration_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("timeout_s", "reserve_s"), [(8 * 3600, 1800), (2 * 3600, 720), (600, 60), (60, 30)])
 def test_a_part_of_the_time_is_kept_for_the_ensemble(timeout_s: float, reserve_s: float) -> None:
     now = 100.0
-    deadline = Deadline.after(timeout_s, clock=lambda: now)
-    assert deadline.left_for_training_s() == timeout_s - reserve_s
+    deadline = Deadline.from_timeout(timeout_s, clock=lambda: now)
+    assert deadline.get_training_seconds_left() == timeout_s - reserve_s
     now = 100.0 + timeout_s
-    assert deadline.left_for_training_s() == -reserve_s
+    assert deadline.get_training_seconds_left() == -reserve_s
 
 
 def test_without_a_deadline_there_is_always_time() -> None:
-    assert Deadline().left_for_training_s() == math.inf
+    assert Deadline().get_training_seconds_left() == math.inf
 
 
 def test_durations_are_shown_as_people_read_them() -> None:
-    assert [duration(s) for s in (0.4, 59.4, 61, 3599, 3600, 18120)] == [
+    assert [format_duration(s) for s in (0.4, 59.4, 61, 3599, 3600, 18120)] == [
         "0 s", "59 s", "1 min 01 s", "59 min 59 s", "1 h 00 min", "5 h 02 min",
     ]  # fmt: skip

@@ -45,7 +45,7 @@ def test_inspect_looks_at_the_images_and_writes_a_page(folder: Path, tmp_path: P
     assert "mirror: images and their mirror images clearly differ" in finished.stdout
     assert "suggestion: --no-flips" in finished.stdout
     page = (tmp_path / "automl_runs" / "digits" / "inspect.html").read_text()
-    for section in ("Class balance", "Image sizes", "Colours", "Some images of each class", "Duplicates", "told apart"):
+    for section in ("Class balance", "Image sizes", "Colours", "Some images of each class", "Duplicates", "separable"):
         assert f"<h2>{section}" in page or section in page
     assert page.count("data:image/jpeg;base64,") >= 80
     assert 'src="http' not in page

@@ -20,10 +20,10 @@ from automl.config import (
     TrialConfig,
     parse_hidden,
 )
-from automl.dimensions import dimensions_of
+from automl.dimensions import find_dimensions
 from automl.errors import UsageError
-from automl.space import Space, centred, describe, inheriting, load_space, narrowed, space_names
-from automl.suggest import Narrowed, Narrowing, Replay, Suggest
+from automl.space import Space, center_learning_rate, describe, list_spaces, load_space, narrow_space, warm_start_space
+from automl.suggest import NarrowedTrial, Narrowing, Replay, Suggest
 
 OWN = '''"""My own space."""
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
@@ -60,11 +60,11 @@ def fixed(params: dict[str, object]) -> optuna.trial.FixedTrial:
 
 
 def test_the_shipped_spaces_are_found_by_name_and_each_says_what_it_is() -> None:
-    assert {"default", "tiny", "efficientnet", "classic"} <= set(space_names())
-    for name in space_names():
+    assert {"default", "tiny", "efficientnet", "classic"} <= set(list_spaces())
+    for name in list_spaces():
         space = load_space(name)
         assert space.summary
-        assert space.proposals()
+        assert space.list_proposals()
 
 
 def test_a_users_own_file_is_a_space(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_users_own_file_is_a_space(tmp_path: Path) -> None:
     path.write_text(OWN)
     space = load_space(str(path))
     assert (space.name, space.summary) == ("mine", "My own space.")
-    assert space.proposals() == [{"backbone": "b"}]
+    assert space.list_proposals() == [{"backbone": "b"}]
 
 
 def test_an_unknown_space_gives_the_nearest_name() -> None:
@@ -106,14 +106,14 @@ def test_describe_finds_every_question_and_when_it_is_asked() -> None:
 def test_a_pinned_parameter_is_asked_with_its_only_value_and_shows_in_the_study() -> None:
     study = optuna.create_study()
     trial = study.ask()
-    config = narrowed(SPACE, fix=["lr=3e-5", "loss=focal", "batch_size=20"])(trial)
+    config = narrow_space(SPACE, fix=["lr=3e-5", "loss=focal", "batch_size=20"])(trial)
     assert config.optim.lr == trial.params["lr"] == 3e-5
     assert config.loss.name == trial.params["loss"] == "focal"
     assert config.batch_size == 20
 
 
 def test_a_narrowed_choice_proposes_only_what_is_left() -> None:
-    space = narrowed(SPACE, choices=["backbone=densenet121,resnet50", "resize=16-32,48"])
+    space = narrow_space(SPACE, choices=["backbone=densenet121,resnet50", "resize=16-32,48"])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     configs = [space(study.ask()) for _ in range(20)]
     assert {config.model.backbone for config in configs} == {"densenet121", "resnet50"}
@@ -121,7 +121,7 @@ def test_a_narrowed_choice_proposes_only_what_is_left() -> None:
 
 
 def test_any_timm_name_may_be_chosen_as_backbone() -> None:
-    assert narrowed(SPACE, fix=["backbone=convnext_tiny"]).first_config().model.backbone == "convnext_tiny"
+    assert narrow_space(SPACE, fix=["backbone=convnext_tiny"]).build_first_config().model.backbone == "convnext_tiny"
 
 
 @pytest.mark.parametrize(
@@ -140,17 +140,17 @@ def test_any_timm_name_may_be_chosen_as_backbone() -> None:
 )
 def test_a_narrowing_that_does_not_fit_is_refused_at_once(fix: list[str], choices: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        narrowed(SPACE, fix=fix, choices=choices)
+        narrow_space(SPACE, fix=fix, choices=choices)
 
 
 def test_a_misspelt_parameter_gives_the_nearest_name() -> None:
     with pytest.raises(UsageError) as error:
-        narrowed(SPACE, fix=["optimiser_lr=1", "bakbone=x"][1:])
+        narrow_space(SPACE, fix=["optimiser_lr=1", "bakbone=x"][1:])
     assert "did you mean backbone?" in error.value.hint
 
 
 def test_proposals_are_complete_fit_the_narrowing_and_are_distinct() -> None:
-    assert SPACE.proposals()[0] == {
+    assert SPACE.list_proposals()[0] == {
         "backbone": "resnet50",
         "loss": "focal",
         "focal_gamma": 2.0,
@@ -158,22 +158,22 @@ def test_proposals_are_complete_fit_the_narrowing_and_are_distinct() -> None:
         "lr": 3e-5,
         "batch_size": 8,
     }
-    narrow = narrowed(SPACE, fix=["lr=1e-4", "loss=cross_entropy"], choices=["backbone=resnet18"])
-    assert len(narrow.proposals()) == 1
-    assert narrow.proposals()[0]["lr"] == 1e-4
-    for proposal in SPACE.proposals():
+    narrow = narrow_space(SPACE, fix=["lr=1e-4", "loss=cross_entropy"], choices=["backbone=resnet18"])
+    assert len(narrow.list_proposals()) == 1
+    assert narrow.list_proposals()[0]["lr"] == 1e-4
+    for proposal in SPACE.list_proposals():
         assert SPACE(fixed(proposal)).optim.lr == proposal["lr"]
 
 
 def test_the_fingerprint_follows_what_can_be_answered() -> None:
-    assert narrowed(SPACE).fingerprint == SPACE.fingerprint
-    assert narrowed(SPACE, fix=["lr=1e-4"]).fingerprint != SPACE.fingerprint
-    assert narrowed(SPACE, choices=["backbone=resnet18,resnet50"]).fingerprint != SPACE.fingerprint
-    assert Space(name="test", suggest=suggest, epochs=3).fingerprint != SPACE.fingerprint
+    assert narrow_space(SPACE).fingerprint == SPACE.fingerprint
+    assert narrow_space(SPACE, fix=["lr=1e-4"]).fingerprint != SPACE.fingerprint
+    assert narrow_space(SPACE, choices=["backbone=resnet18,resnet50"]).fingerprint != SPACE.fingerprint
+    assert Space(name="test", suggest=suggest, overrides={"epochs": 3}).fingerprint != SPACE.fingerprint
 
 
 def test_epochs_and_pretraining_are_set_over_the_spaces_answer() -> None:
-    config = Space(name="test", suggest=suggest, epochs=3, pretrained=False).first_config()
+    config = Space(name="test", suggest=suggest, overrides={"epochs": 3, "pretrained": False}).build_first_config()
     assert (config.epochs, config.model.pretrained) == (3, False)
 
 
@@ -181,7 +181,7 @@ def test_epochs_and_pretraining_are_set_over_the_spaces_answer() -> None:
 
 
 def conditions(suggest: Callable[[Suggest], object]) -> dict[str, str]:
-    return {dimension.name: dimension.condition for dimension in dimensions_of(suggest) if dimension.condition}
+    return {dimension.name: dimension.condition for dimension in find_dimensions(suggest) if dimension.condition}
 
 
 def test_a_question_that_needs_two_particular_answers_at_once_is_found() -> None:
@@ -259,7 +259,7 @@ def test_any_two_options_of_any_two_questions_are_tried_together() -> None:
     def suggest(trial: Suggest) -> None:
         asked.append(tuple(trial.suggest_categorical(f"q{n}", range(size)) for n, size in enumerate(sizes)))
 
-    dimensions_of(suggest)
+    find_dimensions(suggest)
     for first, second in itertools.combinations(range(len(sizes)), 2):
         seen = {(answers[first], answers[second]) for answers in asked}
         assert len(seen) == sizes[first] * sizes[second]
@@ -275,7 +275,7 @@ def test_a_large_space_is_described_with_less_than_two_thousand_calls() -> None:
         for n in range(29):
             trial.suggest_categorical(f"q{n}", ["a", "b", "c", "d"])
 
-    assert len(dimensions_of(suggest)) == 30
+    assert len(find_dimensions(suggest)) == 30
     assert n_calls < 2000
 
 
@@ -324,7 +324,7 @@ ODD = Space(name="odd", suggest=odd)
     ],
 )
 def test_a_choice_that_is_no_text_is_named_by_its_word(fix: str, expected: object) -> None:
-    config = narrowed(ODD, fix=[fix]).first_config()
+    config = narrow_space(ODD, fix=[fix]).build_first_config()
     found = {
         "clip_norm": config.optim.clip_norm,
         "scale_batch": config.resize.scale_batch,
@@ -336,13 +336,13 @@ def test_a_choice_that_is_no_text_is_named_by_its_word(fix: str, expected: objec
 @pytest.mark.parametrize(("fix", "words"), [("clip_norm=2", "clip_norm cannot be '2'"), ("head=big", "'big' is not")])
 def test_what_is_none_of_the_choices_is_refused_with_their_words(fix: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as error:
-        narrowed(ODD, fix=[fix])
+        narrow_space(ODD, fix=[fix])
     if fix.startswith("clip"):
         assert error.value.hint == "use one of 1.0, 0.1, none"
 
 
 def test_the_text_of_a_head_is_checked_before_a_space_sees_it() -> None:
-    narrowed_trial = Narrowed(Replay({}), Narrowing(fixed={"head": "big"}))
+    narrowed_trial = NarrowedTrial(Replay({}), Narrowing(fixed={"head": "big"}))
     with pytest.raises(UsageError, match="'big' is not a head"):
         narrowed_trial.suggest_categorical("head", ["linear"])
 
@@ -355,13 +355,15 @@ def test_the_description_writes_none_as_it_is_to_be_typed() -> None:
 
 
 def test_what_every_trial_has_in_common_is_set_over_the_spaces_answer_and_bound_to_the_study() -> None:
-    space = replace(SPACE, epoch_choice="best", patience=3, compile=True)
-    for config in (space.first_config(), space(fixed(SPACE.proposals()[1]))):
+    space = replace(SPACE, overrides={"epoch_choice": "best", "patience": 3, "compile": True})
+    for config in (space.build_first_config(), space(fixed(SPACE.list_proposals()[1]))):
         assert (config.epoch_choice, config.patience, config.compile) == ("best", 3, True)
-    assert SPACE.first_config().epoch_choice == "last"
-    prints = {replace(SPACE, **change).fingerprint for change in ({}, {"epoch_choice": "best"}, {"patience": 3})}
+    assert SPACE.build_first_config().epoch_choice == "last"
+    prints = {
+        replace(SPACE, overrides=change).fingerprint for change in ({}, {"epoch_choice": "best"}, {"patience": 3})
+    }
     assert len(prints) == 3
-    assert replace(SPACE, compile=True).fingerprint != SPACE.fingerprint
+    assert replace(SPACE, overrides={"compile": True}).fingerprint != SPACE.fingerprint
 
 
 def freezing(trial: Suggest) -> TrialConfig:
@@ -373,7 +375,7 @@ def freezing(trial: Suggest) -> TrialConfig:
 
 
 def test_fewer_epochs_than_a_space_freezes_leave_one_that_trains_everything() -> None:
-    space = Space(name="freezing", suggest=freezing, epochs=3)
+    space = Space(name="freezing", suggest=freezing, overrides={"epochs": 3})
     config = space(fixed({"resize": "32", "freeze_epochs": 3}))
     assert (config.epochs, config.transfer.freeze_epochs) == (3, 2)
     assert space(fixed({"resize": "32", "freeze_epochs": 1})).transfer.freeze_epochs == 1
@@ -381,7 +383,7 @@ def test_fewer_epochs_than_a_space_freezes_leave_one_that_trains_everything() ->
 
 def test_fewer_epochs_than_a_schedule_has_sizes_are_refused_with_the_flags_to_change() -> None:
     with pytest.raises(UsageError, match="epochs = 2") as error:
-        describe(Space(name="freezing", suggest=freezing, epochs=2))
+        describe(Space(name="freezing", suggest=freezing, overrides={"epochs": 2}))
     assert "--epochs 2" in error.value.hint
 
 
@@ -403,13 +405,17 @@ def lr_domain(space: Space) -> str:
     ],
 )
 def test_lr_is_asked_within_a_decade_of_the_center(center: float, domain: str) -> None:
-    assert lr_domain(centred(SPACE, center)) == domain
+    assert lr_domain(center_learning_rate(SPACE, center)) == domain
 
 
 def test_a_first_trial_outside_of_the_centred_range_moves_to_its_nearest_bound() -> None:
-    assert [proposal["lr"] for proposal in SPACE.proposals()] == [3e-5, 1e-3]
-    assert [proposal["lr"] for proposal in centred(SPACE, 1e-3).proposals()] == pytest.approx([1e-4, 1e-3])
-    assert [proposal["lr"] for proposal in centred(SPACE, 1e-5).proposals()] == pytest.approx([3e-5, 1e-4])
+    assert [proposal["lr"] for proposal in SPACE.list_proposals()] == [3e-5, 1e-3]
+    assert [proposal["lr"] for proposal in center_learning_rate(SPACE, 1e-3).list_proposals()] == pytest.approx(
+        [1e-4, 1e-3]
+    )
+    assert [proposal["lr"] for proposal in center_learning_rate(SPACE, 1e-5).list_proposals()] == pytest.approx(
+        [3e-5, 1e-4]
+    )
 
 
 def test_the_center_is_part_of_the_fingerprint_even_where_the_range_is_the_same() -> None:
@@ -426,18 +432,18 @@ def choosing(trial: Suggest) -> TrialConfig:
 
 def test_a_center_without_a_range_to_centre_is_refused() -> None:
     with pytest.raises(UsageError, match="no parameter 'lr'"):
-        centred(ODD, 1e-3)
+        center_learning_rate(ODD, 1e-3)
     with pytest.raises(UsageError, match="--fix lr=1e-4 and --center-lr were both given"):
-        centred(narrowed(SPACE, fix=["lr=1e-4"]), 1e-3)
+        center_learning_rate(narrow_space(SPACE, fix=["lr=1e-4"]), 1e-3)
     chosen = Space(name="chosen", suggest=choosing)
     with pytest.raises(UsageError, match="'lr' is a choice"):
-        centred(chosen, 1e-3)
+        center_learning_rate(chosen, 1e-3)
 
 
 @pytest.mark.parametrize("center", [0.0, -1e-3, float("nan"), float("inf")])
 def test_a_center_that_is_no_positive_number_is_refused(center: float) -> None:
     with pytest.raises(UsageError, match="is not a positive number"):
-        centred(SPACE, center)
+        center_learning_rate(SPACE, center)
 
 
 # ---- The network of another trial -----------------------------------------------------------------------------------
@@ -462,13 +468,13 @@ def trained_trial(folder: Path) -> Path:
     model = ModelConfig(backbone="resnet50", cut=1, pooling="gem", attention="se", hidden=(64,), dropout=0.4)
     files = TrialFiles(folder / "00017")
     write_json(files.config, TrialConfig(model=model, resize=ResizeConfig.parse("32")).to_json())
-    files.weights(0).write_bytes(b"")
+    files.get_weights_path(0).write_bytes(b"")
     return files.root
 
 
 def test_every_trial_has_the_network_that_it_begins_with(tmp_path: Path) -> None:
-    space = inheriting(Space(name="heads", suggest=heads), trained_trial(tmp_path))
-    model = space.first_config().model
+    space = warm_start_space(Space(name="heads", suggest=heads), trained_trial(tmp_path))
+    model = space.build_first_config().model
     assert (model.backbone, model.cut, model.pooling, model.attention) == ("resnet50", 1, "gem", "se")
     assert (model.hidden, model.pretrained, model.dropout) == ((64,), False, 0.1)
     assert {dimension.name: dimension.domain for dimension in describe(space)} == {
@@ -483,21 +489,21 @@ def test_every_trial_has_the_network_that_it_begins_with(tmp_path: Path) -> None
 
 def test_a_study_is_bound_to_the_trial_that_it_begins_with(tmp_path: Path) -> None:
     trials = [trained_trial(tmp_path / name) for name in ("a", "b")]
-    assert len({inheriting(SPACE, trial).fingerprint for trial in trials} | {SPACE.fingerprint}) == 3
+    assert len({warm_start_space(SPACE, trial).fingerprint for trial in trials} | {SPACE.fingerprint}) == 3
 
 
 def test_a_folder_that_is_no_trial_with_weights_is_refused_with_an_example(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no config\.json") as error:
-        inheriting(SPACE, tmp_path)
+        warm_start_space(SPACE, tmp_path)
     assert "automl_runs/STUDY/trials/00017" in error.value.hint
     trial = trained_trial(tmp_path)
     (trial / "fold0.safetensors").unlink()
     with pytest.raises(UsageError, match=r"has no fold0\.safetensors"):
-        inheriting(SPACE, trial)
+        warm_start_space(SPACE, trial)
 
 
 def test_a_network_that_is_narrowed_as_well_is_refused(tmp_path: Path) -> None:
     trial = trained_trial(tmp_path)
-    for narrow in (narrowed(SPACE, fix=["backbone=resnet18"]), narrowed(SPACE, choices=["backbone=resnet50"])):
+    for narrow in (narrow_space(SPACE, fix=["backbone=resnet18"]), narrow_space(SPACE, choices=["backbone=resnet50"])):
         with pytest.raises(UsageError, match="has backbone = resnet50, which"):
-            inheriting(narrow, trial)
+            warm_start_space(narrow, trial)

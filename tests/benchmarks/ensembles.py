@@ -25,21 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles, read_json
-from automl.cli.console import say_nothing
+from automl.cli.console import ignore_line
 from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
-from automl.decisions.choose import matched_rule
-from automl.decisions.rules import Rule, rule_from_json
-from automl.ensemble.apply import blended_probs
+from automl.decisions.choose import fit_matched_rule
+from automl.decisions.rules import Rule, parse_rule
+from automl.ensemble.apply import predict_ensemble
 from automl.ensemble.bootstrap import bootstrap_scores
-from automl.ensemble.candidates import Candidate, Member, predict_oof, predict_test, read_pool
-from automl.ensemble.ensemble_result import EnsembleResult
-from automl.ensemble.predictor import Looker
-from automl.ensemble.tta import GROUPS
+from automl.ensemble.candidates import Candidate, Member, predict_oof, predict_test, read_members
+from automl.ensemble.ensemble_result import EnsembleRequest, EnsembleResult
+from automl.ensemble.predictor import Predictor
+from automl.ensemble.tta import TTA_GROUPS
 from automl.search.run_search import run_ensemble
-from automl.study.study import best_trials, read_study
+from automl.study.study import read_study, select_best_trials
 from tests.benchmarks.held_out import HeldOut, hold_out
 
 N_BEST = 5
@@ -79,14 +79,16 @@ class Bench:
     files: StudyFiles
     truths: NDArray[np.int64]
 
-    def looker(self) -> Looker:
+    def predictor(self) -> Predictor:
         cache = PixelCache(self.competition, self.files.cache)
-        return Looker(self.competition, cache, device="cpu", remembered=self.files.predictions, n_threads=N_THREADS)
+        return Predictor(
+            self.competition, cache, device="cpu", cache_folder=self.files.predictions, n_threads=N_THREADS
+        )
 
     def scored(self, targets: NDArray[np.int64], probs: NDArray[Any], rule: Rule | None = None) -> tuple[float, float]:
         """The score and its standard error of probabilities that a rule decides; None for the plain one."""
         scorer = self.competition.scorer
-        rule = rule or matched_rule(scorer.metric, scorer.facts, probs)
+        rule = rule or fit_matched_rule(scorer.metric, scorer.context, probs)
         error = bootstrap_scores([probs], targets, scorer).std()
         return scorer.metric.score(targets, rule(np.asarray(probs, np.float64))), float(error)
 
@@ -156,38 +158,34 @@ def best_members(bench: Bench, *, with_refits: bool) -> list[Member]:
     """Of the best trials by the study; those that were trained on all folds, where that is asked."""
     candidates = [
         Candidate(number=trial.number, score=trial.value or 0.0, config=_config(bench.files, trial.number))
-        for trial in best_trials(read_study(bench.files))
+        for trial in select_best_trials(read_study(bench.files))
     ]
     folds = load_folds(bench.files.folds, bench.competition)
     if with_refits:
-        candidates = [own for own in candidates if bench.files.trial(own.number).retrained("refit").root.exists()]
-    return read_pool(candidates[:N_BEST], bench.files, bench.competition, folds, note=say_nothing)
+        candidates = [
+            own for own in candidates if bench.files.get_trial_files(own.number).get_refit_files("refit").root.exists()
+        ]
+    return read_members(candidates[:N_BEST], bench.files, bench.competition, folds, notify=ignore_line)
 
 
 def _config(files: StudyFiles, number: int) -> TrialConfig:
-    return TrialConfig.from_json(read_json(files.trial(number).config))
+    return TrialConfig.from_json(read_json(files.get_trial_files(number).config))
 
 
 def _plain_row(bench: Bench, members: Sequence[Member], what: str, views: str) -> Row:
-    looker = bench.looker()
-    oof = np.mean([predict_oof(member, GROUPS[views], looker).mean(axis=0) for member in members], axis=0)
-    test = np.mean([predict_test(member, GROUPS[views], looker) for member in members], axis=0)
+    predictor = bench.predictor()
+    oof = np.mean([predict_oof(member, TTA_GROUPS[views], predictor).mean(axis=0) for member in members], axis=0)
+    test = np.mean([predict_test(member, TTA_GROUPS[views], predictor) for member in members], axis=0)
     targets = bench.competition.targets[members[0].rows]
     return Row(what, views, bench.scored(targets, oof), bench.scored(bench.truths, test))
 
 
 def _selected_row(bench: Bench, what: str, views: str) -> Row:
-    result = run_ensemble(
-        bench.files,
-        top=N_BEST,
-        tta=views,
-        device="cpu",
-        out=bench.files.submission,
-        note=say_nothing,
-    )
+    request = EnsembleRequest(top=N_BEST, tta=views, device="cpu", out=bench.files.submission)
+    result = run_ensemble(bench.files, request, notify=ignore_line)
     probs = selected_probs(bench, result)
     scorer = bench.competition.scorer
-    rule = rule_from_json(result.rule, scorer.metric, scorer.facts)
+    rule = parse_rule(result.recipe.rule, scorer.metric, scorer.context)
     used = f"auto: {result.tta}" if views == "auto" else views
     return Row(what, used, (result.score, result.score_error), bench.scored(bench.truths, probs, rule))
 
@@ -195,12 +193,12 @@ def _selected_row(bench: Bench, what: str, views: str) -> Row:
 def selected_probs(bench: Bench, result: EnsembleResult) -> NDArray[np.float64]:
     """(n_test, n_classes), as in the submission."""
 
-    def weights_of(member: Any, fold: int) -> Path:
-        own = bench.files.trial(member.number)
-        refitted = own.retrained("refit").weights(fold)
-        return refitted if refitted.exists() else own.weights(fold)
+    def locate_weights(member: Any, fold: int) -> Path:
+        own = bench.files.get_trial_files(member.number)
+        refitted = own.get_refit_files("refit").get_weights_path(fold)
+        return refitted if refitted.exists() else own.get_weights_path(fold)
 
-    return blended_probs(result.recipe, weights_of, bench.looker())
+    return predict_ensemble(result.recipe, locate_weights, bench.predictor())
 
 
 def _shown(score: tuple[float, float]) -> str:

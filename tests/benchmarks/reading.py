@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 
 N_TRAIN, N_TEST, N_CLASSES = 70_000, 30_000, 10
 LINKS_PER_FILE = 20_000  # file systems allow some 65,000
@@ -62,7 +62,7 @@ def read_plainly(root: Path) -> int:
 
 def read_with_automl(root: Path) -> int:
     """How many rows have an image."""
-    competition = read_competition(root, Asked())
+    competition = read_competition(root, CompetitionSettings())
     return len(competition.image_paths) + len(competition.test_paths)
 
 

@@ -24,8 +24,8 @@ from automl.data.cache import PixelCache
 from automl.data.competition import Competition, save_competition
 from automl.data.folds import make_folds, save_folds
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
-from automl.training.trial import run_trial
+from automl.readers.settings import CompetitionSettings
+from automl.training.entry_points import run_trial
 from tests.benchmarks.recipe_table import Result
 
 METRICS = {"cifar-10": "accuracy", "dogs-vs-cats": "roc_auc"}
@@ -134,12 +134,12 @@ class Workshop:
     def _prepare(self, bench: Bench, image_sizes: set[int]) -> None:
         """Divide the images once for all trainings, and decode them before any clock runs."""
         files = bench.study(self.folder)
-        whole = read_competition(self.data / bench.competition, Asked(metric=METRICS[bench.competition]))
+        whole = read_competition(self.data / bench.competition, CompetitionSettings(metric=METRICS[bench.competition]))
         competition = first_images(whole, bench.n_images)
         save_competition(competition, files.competition)
         save_folds(make_folds(competition, n_folds=bench.n_folds), competition, files.folds)
         for image_size in image_sizes:
-            PixelCache(competition, files.cache).pixels("train", image_size, n_threads=os.cpu_count() or 1)
+            PixelCache(competition, files.cache).load_pixels("train", image_size, n_threads=os.cpu_count() or 1)
 
     def _run(self, trainings: list[Training]) -> Iterator[Result]:
         if not trainings:
@@ -192,7 +192,7 @@ def train(training: Training, folder: Path, context: Silence) -> Result:
     if answer["outcome"] == "refused":
         raise RuntimeError(f"{training.technique}: {answer['problem']}")
     if training.body_to is not None:
-        keep_body(own.trial(0).weights(0), training.body_to)
+        keep_body(own.get_trial_files(0).get_weights_path(0), training.body_to)
     shutil.rmtree(own.root)
     return Result(
         competition=training.bench.competition,

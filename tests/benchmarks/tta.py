@@ -29,10 +29,10 @@ from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
 from automl.data.resize import resize_batch
-from automl.ensemble.predictor import Looker, Trained
-from automl.ensemble.tta import GROUPS, View
-from automl.files.decoding import decode
-from automl.training.checkpoints import model_bytes
+from automl.ensemble.predictor import Predictor, TrainedFold
+from automl.ensemble.tta import TTA_GROUPS, View
+from automl.files.decoding import decode_image
+from automl.training.checkpoints import serialize_model
 from automl.training.inference import BATCH_SIZE
 from automl.training.network.create import Normalisation, build_model, load_trained
 from automl.training.optim.amp import autocast
@@ -54,7 +54,7 @@ class World:
     """Images that are to be predicted, and who predicts them."""
 
     competition: Competition
-    members: list[Trained]
+    members: list[TrainedFold]
     short_side: float
 
     def cache(self, folder: Path) -> PixelCache:
@@ -79,8 +79,8 @@ def world_of(
             torch.manual_seed(number)
             model = ModelConfig(backbone=backbone, pretrained=False)
             weights = folder / f"{backbone}-{size}.safetensors"
-            weights.write_bytes(model_bytes(build_model(model, n_classes=2, weights_dir=None)))
-            members.append(Trained(TrialConfig(model=model, resize=ResizeConfig(image_sizes=(size,))), weights))
+            weights.write_bytes(serialize_model(build_model(model, n_classes=2, weights_dir=None)))
+            members.append(TrainedFold(TrialConfig(model=model, resize=ResizeConfig(image_sizes=(size,))), weights))
     competition = competition_of(root, names, names)
     return World(competition, members, PixelCache(competition, folder).short_side)
 
@@ -99,9 +99,11 @@ def put_photos(folder: Path, n_images: int) -> list[str]:
 def automl(world: World, views: Sequence[View], folder: Path) -> Probs:
     """(n, n_classes), the mean over members and views."""
     cache = world.cache(folder / "cache")
-    looker = Looker(world.competition, cache, device=DEVICE, remembered=folder / "remembered")
+    predictor = Predictor(world.competition, cache, device=DEVICE, cache_folder=folder / "remembered")
     rows = np.arange(len(world.competition.test_paths))
-    looks = [looker.look(member, views, "test", rows).mean(axis=0, dtype=np.float64) for member in world.members]
+    looks = [
+        predictor.predict_views(member, views, "test", rows).mean(axis=0, dtype=np.float64) for member in world.members
+    ]
     return np.asarray(np.mean(looks, axis=0))
 
 
@@ -123,7 +125,7 @@ SIDES: dict[str, Callable[[World, Sequence[View], Path], Probs]] = {
 
 
 @torch.no_grad()
-def _asked(world: World, member: Trained, views: Sequence[View]) -> Probs:
+def _asked(world: World, member: TrainedFold, views: Sequence[View]) -> Probs:
     model = load_trained(member.config, member.weights, competition=world.competition, device=DEVICE)
     normalise, done = Normalisation.of(model), []
     for images in _read_ahead(world, member.image_size):
@@ -132,14 +134,14 @@ def _asked(world: World, member: Trained, views: Sequence[View]) -> Probs:
         for view in views:
             with autocast(DEVICE):
                 logits = model(view.apply(normalised, member.image_size))
-            said.append(model.link.probs(logits.float()))
+            said.append(model.output_layer.to_probs(logits.float()))
         done.append(torch.stack(said).double().mean(dim=0).cpu().numpy())
     return np.concatenate(done)
 
 
 def _read_ahead(world: World, image_size: int) -> Iterator[NDArray[np.uint8]]:
     """Batches at the model's size; the next one is read while one is predicted."""
-    paths, side = world.competition.test_paths, world.cache(Path("/nowhere")).side(image_size)
+    paths, side = world.competition.test_paths, world.cache(Path("/nowhere")).get_cached_side(image_size)
 
     def read(start: int) -> NDArray[np.uint8]:
         return resize_batch(np.stack([_square(path, side) for path in paths[start : start + BATCH_SIZE]]), image_size)
@@ -156,7 +158,9 @@ def _read_ahead(world: World, image_size: int) -> Iterator[NDArray[np.uint8]]:
 
 def _square(path: Path, side: int) -> NDArray[np.uint8]:
     """As automl.data.cache keeps it: the same pixels on all sides, for the same probabilities."""
-    return np.asarray(decode(path, min_side=side).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return np.asarray(
+        decode_image(path, min_side=side).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    )
 
 
 def seconds_of(
@@ -183,7 +187,7 @@ def main(images: Sequence[Path]) -> None:
 def print_compared(world: World, group: str) -> None:
     """The medians of all sides, run in turn."""
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in SIDES}
-    views = GROUPS[group]
+    views = TTA_GROUPS[group]
     for _ in range(REPEATS):
         for name, side in SIDES.items():
             measured[name].append(seconds_of(side, world, views))

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from automl.artifacts import StudyFiles
 from automl.errors import StudyInUseError
-from automl.study.lock import locked
+from automl.study.lock import lock_study
 
 
 def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         try:
-            with locked(StudyFiles(Path(line.strip()))):
+            with lock_study(StudyFiles(Path(line.strip()))):
                 print("won", flush=True)
                 sys.stdin.readline()
         except StudyInUseError as error:

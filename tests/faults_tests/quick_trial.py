@@ -23,5 +23,5 @@ def quick_trial(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
     study = StudyFiles(Path(payload["study_dir"]))
     competition = load_competition(study.competition)
     shape = (len(competition.test_ids), competition.n_classes)
-    write_arrays(study.trial(payload["trial"]).test, probs=np.full(shape, 1 / shape[1], dtype=np.float32))
+    write_arrays(study.get_trial_files(payload["trial"]).test, probs=np.full(shape, 1 / shape[1], dtype=np.float32))
     return task.train({**payload, **json.loads(os.environ.get(SETTINGS, "{}"))}, context)

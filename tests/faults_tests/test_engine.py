@@ -116,7 +116,7 @@ def tell(contenders: list[subprocess.Popen[str]], line: str, *, answered: bool =
 
 def test_a_trial_waits_for_an_orphan_that_still_holds_its_lock(files: StudyFiles, mark: str) -> None:
     with open_study(files, TERMS, sampler="random"):
-        lock = files.trial(0).lock
+        lock = files.get_trial_files(0).lock
     lock.parent.mkdir(parents=True)
     program = (
         "import fcntl, sys, time\nfile = open(sys.argv[1], 'wb')\nfcntl.flock(file, fcntl.LOCK_EX)\n"
@@ -127,7 +127,7 @@ def test_a_trial_waits_for_an_orphan_that_still_holds_its_lock(files: StudyFiles
         assert orphan.stdout is not None
         orphan.stdout.readline()
         search = start([*DRIVER, str(files.root), "--trials", "2", "--epoch-seconds", "0"], mark=mark)
-        wait_until(lambda: files.trial(1).result.exists(), what="the other trial to end")
+        wait_until(lambda: files.get_trial_files(1).result.exists(), what="the other trial to end")
         assert 0 not in read_journal(files).attempts
         orphan.communicate("\n")
         _, stderr = search.communicate(timeout=60)

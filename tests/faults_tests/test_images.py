@@ -25,7 +25,7 @@ def test_an_image_of_any_shape_becomes_one_that_a_network_takes(
         Image.new("RGB", size, (9, 99, 199)).save(tmp_path / name)
     cache = PixelCache(competition_of(tmp_path, ["a.png", "b.png"], ["a.png"]), tmp_path / "cache")
     augment = AugmentConfig(policy=policy, magnitude=10.0 if policy == "rand" else None)
-    images = build_transform(augment, image_size=32, flips=True)(np.array(cache.pixels("train", 32)), seed=0)
+    images = build_transform(augment, image_size=32, flips=True)(np.array(cache.load_pixels("train", 32)), seed=0)
     assert (images.shape, images.dtype) == ((2, 32, 32, 3), np.uint8)
 
 

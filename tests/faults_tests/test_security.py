@@ -16,7 +16,7 @@ from automl.artifacts import StudyFiles
 from automl.reports.dashboard import serve_dashboard
 from automl.reports.study_page import write_report
 from automl.study.study import TERMS as TERMS_ATTRIBUTE
-from automl.study.study import terms_of
+from automl.study.study import read_terms
 from runners.inline import InlineRunner
 from tests.automl_tests.small_competitions import put_csv, put_images
 from tests.faults_tests.programs import ROOT, files_of, run, run_in_terminal, search_command
@@ -52,7 +52,7 @@ def elements_of(names: tuple[str, ...], path: Path) -> Counter[str]:
     """The elements of the report on a study that has these names in every place where a name can be."""
     study = optuna.create_study(study_name=names[0], direction="maximize")
     study.set_user_attr(TERMS_ATTRIBUTE, asdict(TERMS) | {"metric": names[1]})
-    assert terms_of(study).metric == names[1]
+    assert read_terms(study).metric == names[1]
     for number in range(12):
         trial = study.ask()
         for name in names:

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles
-from automl.study.lock import locked
+from automl.study.lock import lock_study
 from automl.study.study import read_study
 from tests.faults_tests.programs import DRIVER, files_of, run, search_command, start
 from tests.soak.journal import read_journal
@@ -98,9 +98,9 @@ def test_a_search_whose_reader_has_gone_goes_on(work: Path, mark: str) -> None:
 
 def test_lines_that_a_full_disk_does_not_take_stop_nothing() -> None:
     program = (
-        "from rich.console import Console\nfrom automl.search.progress import PlainScreen\n"
-        "screen = PlainScreen(Console())\n"
-        "for number in range(3): screen.line(f'trial {number} starts')\nprint('and so on')\n"
+        "from rich.console import Console\nfrom automl.search.progress import PlainDisplay\n"
+        "screen = PlainDisplay(Console())\n"
+        "for number in range(3): screen.print_line(f'trial {number} starts')\nprint('and so on')\n"
     )
     with Path("/dev/full").open("w") as full:
         finished = subprocess.run(
@@ -113,7 +113,7 @@ def test_a_lock_file_that_names_a_living_process_is_no_lock(tmp_path: Path) -> N
     files = StudyFiles(tmp_path / "leaf")
     files.root.mkdir()
     files.lock.write_text(f"process {os.getpid()} on {os.uname().nodename}\n")
-    with locked(files):
+    with lock_study(files):
         pass
 
 
@@ -170,14 +170,14 @@ def test_ctrl_c_while_the_ensemble_is_made_leaves_the_submission_as_it_was(work:
     command, files = search_command(work), files_of(work)
     assert run(command, mark=mark).returncode == 0
     before = files.submission.read_bytes()
-    files.trial(0).oof.unlink(missing_ok=True)
-    os.mkfifo(files.trial(0).oof)  # whoever reads a member's predictions waits here for ever
+    files.get_trial_files(0).oof.unlink(missing_ok=True)
+    os.mkfifo(files.get_trial_files(0).oof)  # whoever reads a member's predictions waits here for ever
     for number in range(4):
-        files.trial(number).weights(0).write_bytes(b"")
+        files.get_trial_files(number).get_weights_path(0).write_bytes(b"")
     ensemble = start(
         [*command[:3], "ensemble", "--top", "1", "--tta", "none", "--workdir", str(work / "runs")], mark=mark
     )
-    with files.trial(0).oof.open("wb"):  # and here until it has come to read
+    with files.get_trial_files(0).oof.open("wb"):  # and here until it has come to read
         os.killpg(ensemble.pid, signal.SIGINT)
         _, stderr = ensemble.communicate(timeout=60)
     assert ensemble.returncode == 130, stderr

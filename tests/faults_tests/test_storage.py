@@ -22,6 +22,7 @@ from automl import artifacts
 from automl.artifacts import StudyFiles, write_arrays, write_bytes
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
+from automl.ensemble.ensemble_result import EnsembleRequest
 from automl.errors import StorageError
 from automl.reports.dashboard import serve_dashboard
 from automl.search.run_search import run_ensemble
@@ -177,7 +178,7 @@ def test_a_folder_that_is_removed_while_it_is_searched_in_ends_the_search_with_5
 
 def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_are_not(files: StudyFiles) -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    trial = files.trial(3).root
+    trial = files.get_trial_files(3).root
     trial.mkdir(parents=True)
     names = (f".result.json.tmp.{int(ended.stdout)}.ab12", f".oof.npz.tmp.{os.getpid()}.ab12", "note.tmp.7.txt")
     for name in names:
@@ -190,7 +191,9 @@ def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_are_
 
 def test_a_new_search_removes_the_leftovers_of_the_one_before(files: StudyFiles) -> None:
     driver.run(files, InlineRunner(), n_trials=1)
-    leftover = files.trial(0).root / ".result.json.tmp.4194305.ab12"  # above the highest process number there is
+    leftover = (
+        files.get_trial_files(0).root / ".result.json.tmp.4194305.ab12"
+    )  # above the highest process number there is
     leftover.touch()
     driver.run(files, InlineRunner(), n_trials=2)
     assert not leftover.exists()
@@ -220,8 +223,8 @@ def test_a_copy_of_a_study_at_rest_is_whole(files: StudyFiles, tmp_path: Path) -
 def test_a_search_goes_on_without_the_files_of_its_best_trial_and_submits_without_it(work: Path, mark: str) -> None:
     command, files = search_command(work), files_of(work)
     assert run(command, mark=mark).returncode == 0
-    best = study.best_trials(read_study(files), 1)[0]
-    shutil.rmtree(files.trial(best.number).root)
+    best = study.select_best_trials(read_study(files), 1)[0]
+    shutil.rmtree(files.get_trial_files(best.number).root)
     files.submission.unlink()
     finished = run([*command[:-1], "5"], mark=mark)
     assert finished.returncode == 0, finished.stderr
@@ -234,10 +237,11 @@ def test_an_ensemble_is_made_without_a_trial_whose_folder_is_gone(work: Path, ma
     assert run(command, mark=mark).returncode == 0
     for trial in read_study(files).trials:
         give_predictions(files, trial.number)
-    best = study.best_trials(read_study(files), 1)[0].number
-    shutil.rmtree(files.trial(best).root)
+    best = study.select_best_trials(read_study(files), 1)[0].number
+    shutil.rmtree(files.get_trial_files(best).root)
     notes: list[str] = []
-    run_ensemble(files, top=2, tta="none", device="cpu", out=work / "mine.csv", note=notes.append)
+    request = EnsembleRequest(top=2, tta="none", device="cpu", out=work / "mine.csv")
+    run_ensemble(files, request, notify=notes.append)
     assert [note for note in notes if note.startswith(f"trial {best} is left out: ")]
     assert (work / "mine.csv").exists()
 
@@ -246,11 +250,11 @@ def give_predictions(files: StudyFiles, number: int) -> None:
     """What a trial that has really trained leaves for an ensemble, of a configuration of its own."""
     competition = load_competition(files.competition)
     rows = np.flatnonzero(load_folds(files.folds, competition) == 0)
-    trial, chance = files.trial(number), np.random.default_rng(number)
+    trial, chance = files.get_trial_files(number), np.random.default_rng(number)
     oof, test = (chance.uniform(0.3, 0.7, n).astype(np.float32) for n in (len(rows), len(competition.test_ids)))
     write_arrays(trial.oof, rows=rows, folds=np.zeros_like(rows), probs=np.stack([oof, 1 - oof], axis=1))
     write_arrays(trial.test, probs=np.stack([test, 1 - test], axis=1))
-    write_bytes(trial.weights(0), b"not looked at")
+    write_bytes(trial.get_weights_path(0), b"not looked at")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from runners.base import Runner
 @pytest.fixture(scope="module")
 def make_ray_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Runner]]:
     """Makes runners: (n_slots, **what else they take)."""
-    from runners.ray_session import OBJECT_STORE_BYTES, quiet
+    from runners.ray_session import OBJECT_STORE_BYTES, mute_ray
     from runners.ray_tune import RayTuneRunner
 
     def make(n_slots: int, **others: Any) -> Runner:
@@ -23,7 +23,7 @@ def make_ray_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
 
     import ray
 
-    with quiet():
+    with mute_ray():
         ray.init(
             address="local",
             num_cpus=2,

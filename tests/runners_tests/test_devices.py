@@ -9,12 +9,12 @@ import pytest
 
 from runners import devices
 from runners.devices import (
-    cpu_count,
-    cuda_visible_devices,
-    device_inside,
+    count_cpus,
+    get_cuda_visible_devices,
+    get_inner_device,
     group_devices,
+    list_visible_gpus,
     split_device,
-    visible_gpus,
 )
 
 FOUR = ["GPU-aa11", "GPU-ab22", "GPU-cc33", "GPU-dd44"]
@@ -22,7 +22,7 @@ FOUR = ["GPU-aa11", "GPU-ab22", "GPU-cc33", "GPU-dd44"]
 
 def _visible(value: str | None, installed: list[str] = FOUR) -> int:
     environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
-    names = visible_gpus(environment, lambda: installed)
+    names = list_visible_gpus(environment, lambda: installed)
     assert names == [f"cuda:{index}" for index in range(len(names))]
     return len(names)
 
@@ -78,7 +78,7 @@ def test_a_worker_sees_the_gpu_that_its_driver_knows_by_that_name(
     device: str, value: str | None, expected: str
 ) -> None:
     environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
-    assert cuda_visible_devices(device, environment) == expected
+    assert get_cuda_visible_devices(device, environment) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_worker_sees_the_gpu_that_its_driver_knows_by_that_name(
 )
 def test_a_hidden_or_unknown_device_is_refused(device: str, value: str) -> None:
     with pytest.raises(ValueError, match=re.escape(device)):
-        cuda_visible_devices(device, {"CUDA_VISIBLE_DEVICES": value})
+        get_cuda_visible_devices(device, {"CUDA_VISIBLE_DEVICES": value})
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_hidden_or_unknown_device_is_refused(device: str, value: str) -> None:
     ],
 )
 def test_gpus_are_counted_from_0_where_no_others_are_seen(device: str, inside: str) -> None:
-    assert device_inside(device) == inside
+    assert get_inner_device(device) == inside
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_listing_of_nvidia_smi_is_read_without_its_mig_slices() -> None:
 
 
 def test_the_installed_gpus_can_be_asked_for_on_any_machine() -> None:
-    assert all(isinstance(uuid, str) for uuid in devices.installed_gpus())
+    assert all(isinstance(uuid, str) for uuid in devices.list_installed_gpus())
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
@@ -150,7 +150,7 @@ def test_cores_outside_the_affinity_mask_do_not_count() -> None:
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
-        assert cpu_count() == 1
+        assert count_cpus() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert cpu_count() == len(allowed)
+    assert count_cpus() == len(allowed)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runners.base import Failed, Finished, Progressed, Reported, Started, Stopped
-from runners.messages import LineBuffer, decode_event, encode_event, load_task, task_name
+from runners.messages import LineBuffer, decode_event, encode_event, get_task_name, load_task
 from tests.runners_tests import tasks
 
 EVENTS = [
@@ -39,7 +39,7 @@ def test_other_json_is_no_event(message: object) -> None:
 
 
 def test_a_task_is_found_by_its_name() -> None:
-    assert load_task(task_name(tasks.climb)) is tasks.climb
+    assert load_task(get_task_name(tasks.climb)) is tasks.climb
 
 
 def test_a_task_of_the_main_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_task_of_the_main_script_is_refused(monkeypatch: pytest.MonkeyPatch) -
     task.__module__, task.__qualname__ = "__main__", "task"
     monkeypatch.setattr(sys.modules["__main__"], "task", task, raising=False)
     with pytest.raises(ValueError, match="another process can import"):
-        task_name(task)
+        get_task_name(task)
 
 
 def test_a_task_that_is_not_there_says_so() -> None:

@@ -4,51 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runners.base import Event, Failed, Finished, Interrupted, Job, Progressed, Reported, Started, Stopped, Verdict
 from runners.process import ProcessRunner
-from runners.worker import DRIVER_GONE
 from tests.runners_tests import tasks
+from tests.runners_tests.process_runs import carry, collect_results, run_to_failure
 from tests.runners_tests.processes import children_of, is_gone, wait_until_gone
 from tests.runners_tests.supervisors import Recorder
 
 PRELOADED = f"{__package__}.preloaded"
 
 
-def _carry(*jobs: Job, decide: Callable[[Event], Verdict | None] = lambda event: None, **options: Any) -> Recorder:
-    supervisor = Recorder(jobs, decide)
-    devices = options.pop("devices", ["cpu"])
-    ProcessRunner(devices, **{"n_threads": 1, "grace_s": 5.0, **options}).run(supervisor)
-    return supervisor
-
-
-def _fate(task: Callable[..., object], **options: Any) -> Failed:
-    """How a job that is bound to fail ended, after which a good one still ran."""
-    supervisor = _carry(Job(id="bad", task=task), Job(id="good", task=tasks.climb), **options)
-    end = supervisor.ends()["bad"]
-    assert isinstance(supervisor.ends()["good"], Finished)
-    assert isinstance(end, Failed)
-    return end
-
-
 class TestDeath:
     def test_a_killed_worker_fails_its_job_and_the_others_go_on(self) -> None:
         jobs = [Job(id="bad", task=tasks.kill_itself), Job(id="b", task=tasks.climb), Job(id="c", task=tasks.climb)]
-        supervisor = _carry(*jobs, devices=["cpu", "cpu"], environment={"PYTHONUNBUFFERED": ""})
+        supervisor = carry(*jobs, devices=["cpu", "cpu"], environment={"PYTHONUNBUFFERED": ""})
         bad = supervisor.ends()["bad"]
         assert bad == Failed(job_id="bad", reason="killed by signal 9", died=True, log="about to go")
         assert isinstance(supervisor.ends()["b"], Finished) and isinstance(supervisor.ends()["c"], Finished)
 
     def test_what_a_dead_worker_said_is_heard_before_its_end(self) -> None:
-        assert _carry(Job(id="a", task=tasks.kill_itself)).kinds("a") == ["Started", "Reported", "Failed"]
+        assert carry(Job(id="a", task=tasks.kill_itself)).kinds("a") == ["Started", "Reported", "Failed"]
 
     def test_a_worker_that_dies_before_it_hears_its_verdict_fails(self) -> None:
         def kill(event: Event) -> None:
@@ -56,7 +36,7 @@ class TestDeath:
                 os.kill(pid := event.detail["pid"], signal.SIGKILL)
                 os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
-        assert _carry(Job(id="a", task=tasks.be_silent), decide=kill).kinds("a") == ["Started", "Reported", "Failed"]
+        assert carry(Job(id="a", task=tasks.be_silent), decide=kill).kinds("a") == ["Started", "Reported", "Failed"]
 
     def test_a_frozen_worker_that_reads_nothing_holds_nobody_up(self) -> None:
         before = children_of()
@@ -68,39 +48,27 @@ class TestDeath:
 
         big = {"value": "x" * 1_000_000}  # more than a pipe holds
         jobs = [Job(id="first", task=tasks.climb), Job(id="frozen", task=tasks.echo, payload=big)]
-        end = _carry(*jobs, decide=freeze_standby, silence_timeout_s=1.0).ends()["frozen"]
+        end = carry(*jobs, decide=freeze_standby, silence_timeout_s=1.0).ends()["frozen"]
         assert isinstance(end, Failed) and end.reason == "no sign of life for 1 s"
 
     def test_a_worker_that_exits_without_a_word_fails_with_its_code(self) -> None:
-        end = _fate(tasks.exit_without_a_word)
+        end = run_to_failure(tasks.exit_without_a_word)
         assert (end.reason, end.died) == ("exited with code 3", True)
 
-    def test_a_worker_terminated_from_outside_is_no_stopped_job(self) -> None:
-        end = _fate(tasks.terminate_itself)
-        assert (end.reason, end.died) == ("killed by signal 15", True)
-
     def test_a_worker_that_garbles_its_events_is_killed(self) -> None:
-        end = _fate(tasks.garble)
+        end = run_to_failure(tasks.garble)
         assert end.died and end.reason.startswith("its process sent what is no event")
-
-    def test_the_log_of_a_death_is_its_last_lines(self) -> None:
-        lines = _fate(tasks.babble_then_die).log.splitlines()
-        assert lines == [f"line {number}" for number in range(9_961, 10_000)] + ["snow \ufffd"]
-
-    def test_a_preload_that_fails_leaves_the_job_to_speak_for_itself(self) -> None:
-        end = _fate(tasks.fail, preload=["no_such_module"])
-        assert end.reason == "ValueError: no such luck"
 
     def test_a_task_that_cannot_be_named_is_refused(self) -> None:
         with pytest.raises(ValueError, match="top of a module"):
-            _carry(Job(id="a", task=lambda payload, context: None))
+            carry(Job(id="a", task=lambda payload, context: None))
 
     def test_a_silent_worker_is_killed_after_the_timeout(self) -> None:
-        end = _carry(Job(id="a", task=tasks.be_silent), silence_timeout_s=0.6).ends()["a"]
+        end = carry(Job(id="a", task=tasks.be_silent), silence_timeout_s=0.6).ends()["a"]
         assert end == Failed(job_id="a", reason="no sign of life for 0.6 s", died=True)
 
     def test_a_beating_worker_is_not_silent(self) -> None:
-        supervisor = _carry(Job(id="a", task=tasks.beat_for, payload={"seconds": 2.6}), silence_timeout_s=2.0)
+        supervisor = carry(Job(id="a", task=tasks.beat_for, payload={"seconds": 2.6}), silence_timeout_s=2.0)
         assert isinstance(supervisor.ends()["a"], Finished)
 
     def test_a_supervisor_that_takes_its_time_makes_no_worker_silent(self) -> None:
@@ -112,20 +80,20 @@ class TestDeath:
             Job(id="slow", task=tasks.climb, payload={"n_steps": 1}),
             Job(id="other", task=tasks.beat_for, payload={"seconds": 3.0}),
         ]
-        supervisor = _carry(*jobs, decide=dawdle, devices=["cpu", "cpu"], silence_timeout_s=2.0)
+        supervisor = carry(*jobs, decide=dawdle, devices=["cpu", "cpu"], silence_timeout_s=2.0)
         assert isinstance(supervisor.ends()["other"], Finished)
 
     @pytest.mark.parametrize("payload", [{}, {"die": True}])
     def test_what_a_job_started_ends_with_it(self, payload: dict[str, bool]) -> None:
-        supervisor = _carry(Job(id="a", task=tasks.start_a_process_and_wait, payload=payload))
+        supervisor = carry(Job(id="a", task=tasks.start_a_process_and_wait, payload=payload))
         assert isinstance(supervisor.ends()["a"], Failed if payload else Finished)
         wait_until_gone([supervisor.told(Reported)[0].detail["pid"]])
 
     def test_a_death_is_noticed_although_a_forked_process_holds_the_pipes(self) -> None:
-        assert _fate(tasks.fork_and_die).reason == "exited with code 6"
+        assert run_to_failure(tasks.fork_and_die).reason == "exited with code 6"
 
     def test_a_worker_that_hangs_after_its_result_is_killed_and_has_finished(self) -> None:
-        supervisor = _carry(Job(id="a", task=tasks.hang_at_the_end), grace_s=0.3)
+        supervisor = carry(Job(id="a", task=tasks.hang_at_the_end), grace_s=0.3)
         assert supervisor.ends()["a"] == Finished(job_id="a", result="done")
 
 
@@ -134,7 +102,7 @@ class TestStop:
         def stop(event: Event) -> Verdict | None:
             return Verdict.STOP if isinstance(event, Started) else None
 
-        supervisor = _carry(Job(id="a", task=tasks.be_silent), Job(id="b", task=tasks.climb), decide=stop, grace_s=0.3)
+        supervisor = carry(Job(id="a", task=tasks.be_silent), Job(id="b", task=tasks.climb), decide=stop, grace_s=0.3)
         assert supervisor.kinds("a") == ["Started", "Stopped"]
 
     def test_a_frozen_job_is_killed_too(self) -> None:
@@ -148,15 +116,9 @@ class TestStop:
                 frozen.append(event.detail["pid"])
             return None
 
-        supervisor = _carry(Job(id="a", task=tasks.beat_for_ever), decide=stop, grace_s=0.3)
+        supervisor = carry(Job(id="a", task=tasks.beat_for_ever), decide=stop, grace_s=0.3)
         assert isinstance(supervisor.ends()["a"], Stopped)
         assert is_gone(frozen[0])
-
-    def test_beats_are_throttled(self) -> None:
-        supervisor = _carry(Job(id="a", task=tasks.beat_for, payload={"seconds": 0.8}))
-        end = supervisor.ends()["a"]
-        assert isinstance(end, Finished) and end.result > 5
-        assert 1 <= len(supervisor.told(Progressed)) <= 2
 
     def test_an_interrupt_waits_for_no_worker_that_is_still_importing(self, tmp_path: Path) -> None:
         class InterruptingRecorder(Recorder):
@@ -176,9 +138,9 @@ class TestStop:
         assert not (tmp_path / "slow").exists()
 
 
-class TestWorker:
+class TestSlots:
     def test_each_job_has_a_fresh_process_and_session(self) -> None:
-        results = _results(*(Job(id=str(n), task=tasks.describe_process) for n in range(3)))
+        results = collect_results(*(Job(id=str(n), task=tasks.describe_process) for n in range(3)))
         assert len({result["pid"] for result in results}) == 3
         assert all(result["session"] == result["pid"] for result in results)
 
@@ -188,7 +150,7 @@ class TestWorker:
             Job(id="left", task=tasks.meet, payload={"mine": left, "other": right}),
             Job(id="right", task=tasks.meet, payload={"mine": right, "other": left}),
         ]
-        supervisor = _carry(*jobs, devices=["cpu", "cpu"])
+        supervisor = carry(*jobs, devices=["cpu", "cpu"])
         assert [type(end) for end in supervisor.ends().values()] == [Finished, Finished]
 
     def test_the_next_process_stands_by_with_its_imports_done(self, tmp_path: Path) -> None:
@@ -196,7 +158,7 @@ class TestWorker:
             Job(id="first", task=tasks.wait_for_preloads, payload={"n_preloads": 2}),
             Job(id="second", task=tasks.describe_process),
         ]
-        ready, second = _results(*jobs, preload=[PRELOADED], environment={"PRELOADS": str(tmp_path)})
+        ready, second = collect_results(*jobs, preload=[PRELOADED], environment={"PRELOADS": str(tmp_path)})
         assert len(ready) == 2 and second["pid"] in ready
 
     def test_a_standby_that_died_is_replaced(self) -> None:
@@ -210,19 +172,19 @@ class TestWorker:
                     killed.append(pid)
 
         jobs = [Job(id=str(n), task=tasks.describe_process) for n in range(2)]
-        assert isinstance(_carry(*jobs, decide=kill_standby).ends()["1"], Finished)
+        assert isinstance(carry(*jobs, decide=kill_standby).ends()["1"], Finished)
         assert len(killed) == 1
 
     def test_no_standby_is_left_at_the_end(self) -> None:
         before = children_of()
-        _carry(Job(id="a", task=tasks.climb), devices=["cpu", "cpu"])
+        carry(Job(id="a", task=tasks.climb), devices=["cpu", "cpu"])
         assert children_of() == before
 
     def test_the_worker_sees_its_own_gpus_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
         jobs = [Job(id=str(n), task=tasks.describe_process) for n in range(3)]
         devices = ["cpu", "cuda:1", "cuda:1+cuda:0"]
-        supervisor = _carry(*jobs, devices=devices)
+        supervisor = carry(*jobs, devices=devices)
         results = [end.result for _, end in sorted(supervisor.ends().items()) if isinstance(end, Finished)]
         on_cpu, on_gpu, on_both = results
         assert [event.device for event in sorted(supervisor.told(Started), key=lambda event: event.job_id)] == devices
@@ -238,44 +200,14 @@ class TestWorker:
             ProcessRunner([], n_threads=1)
 
     def test_the_worker_keeps_to_its_threads_and_gets_extra_variables(self) -> None:
-        (result,) = _results(Job(id="a", task=tasks.describe_process), n_threads=3, environment={"EXTRA": "yes"})
+        (result,) = collect_results(Job(id="a", task=tasks.describe_process), n_threads=3, environment={"EXTRA": "yes"})
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "EXTRA")
         assert [result["environment"][name] for name in names] == ["3", "3", "yes"]
 
-    def test_a_task_finds_stdin_empty_and_hands_the_pipe_of_events_to_no_program(self) -> None:
-        (result,) = _results(Job(id="a", task=tasks.describe_process))
-        assert (result["stdin"], result["shares_its_pipe"]) == ("", False)
-
-    def test_megabytes_and_broken_text_on_stdout_disturb_nothing(self) -> None:
-        supervisor = _carry(Job(id="a", task=tasks.babble))
-        assert supervisor.kinds("a") == ["Started", "Reported", "Reported", "Finished"]
-        assert supervisor.ends()["a"] == Finished(job_id="a", result="done")
-
-    @pytest.mark.parametrize(("driver_pid", "said"), [(os.getpid(), b""), (1, None)], ids=["hangs up", "is another"])
-    def test_a_worker_ends_when_its_driver_hangs_up_or_is_another(self, driver_pid: int, said: bytes | None) -> None:
-        command = [sys.executable, "-m", "runners.worker", str(driver_pid), "1"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-            if said is not None:
-                worker.communicate(said)
-            assert worker.wait(timeout=20) == DRIVER_GONE
-
-    def test_a_worker_ignores_ctrl_c(self) -> None:
-        assert _results(Job(id="a", task=tasks.interrupt_is_ignored)) == ["still here"]
-
-    def test_a_job_can_terminate_the_helpers_that_it_forked(self) -> None:
-        assert _results(Job(id="a", task=tasks.terminate_a_helper)) == [-signal.SIGTERM]
-
     def test_descriptors_do_not_leak(self) -> None:
-        _carry(Job(id="warm up", task=tasks.climb))
+        carry(Job(id="warm up", task=tasks.climb))
         before = len(list(Path("/proc/self/fd").iterdir()))
-        _carry(
+        carry(
             *(Job(id=str(n), task=tasks.climb if n % 3 else tasks.kill_itself) for n in range(30)), devices=["cpu"] * 2
         )
         assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def _results(*jobs: Job, **options: Any) -> list[Any]:
-    """The results, in the order of the jobs."""
-    ends = _carry(*jobs, **options).ends()
-    finished = [ends[job.id] for job in jobs]
-    return [end.result for end in finished if isinstance(end, Finished)]

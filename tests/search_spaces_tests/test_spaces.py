@@ -29,11 +29,11 @@ from automl.config import (
     TrialConfig,
 )
 from automl.questions import MIXINGS
-from automl.space import Space, describe, load_space, narrowed, space_names
+from automl.space import Space, describe, list_spaces, load_space, narrow_space
 from automl.tasks import Task
 from automl.training.loss.losses import build_loss
 from automl.training.network.create import build_model, require_sizes_fit
-from automl.training.network.input_sizes import fitted_sizes
+from automl.training.network.input_sizes import fit_sizes
 from automl.training.optim.optimizers import build_optimizer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,7 +71,7 @@ ANSWERS: dict[str, Callable[[TrialConfig], Any]] = {
     "weight_decay": lambda config: config.optim.weight_decay,
 }
 FROM_SCRATCH = {"alexnet", "lenet5"}  # nobody offers weights of theirs that timm could load
-every_space = pytest.mark.parametrize("name", space_names())
+every_space = pytest.mark.parametrize("name", list_spaces())
 
 
 class RandomTrial:
@@ -112,7 +112,7 @@ def backbones_of(space: Space) -> list[str]:
 
 def sizes_of(space: Space, backbone: str) -> list[tuple[int, ...]]:
     """The resize schedules that the space offers for a backbone."""
-    kept = narrowed(space, fix=[f"backbone={backbone}"])
+    kept = narrow_space(space, fix=[f"backbone={backbone}"])
     schedules = [dimension.domain.split(", ") for dimension in describe(kept) if dimension.name == "resize"]
     if not schedules:
         return [kept(RandomTrial(0)).resize.image_sizes]
@@ -138,7 +138,7 @@ def test_every_answer_is_in_the_configuration(name: str) -> None:
 
 def test_between_them_the_spaces_offer_the_whole_vocabulary() -> None:
     offered: dict[str, set[str]] = {}
-    for name in space_names():
+    for name in list_spaces():
         for dimension in describe(load_space(name)):
             offered.setdefault(dimension.name, set()).update(dimension.domain.split(", "))
     assert offered.keys() == ANSWERS.keys()
@@ -166,14 +166,14 @@ def test_gamma_is_asked_for_with_focal_loss_alone(name: str) -> None:
 @every_space
 def test_every_first_trial_is_answered_as_it_is_written(name: str) -> None:
     written = importlib.import_module(f"search_spaces.{name}").FIRST_TRIALS
-    proposals = load_space(name).proposals()
+    proposals = load_space(name).list_proposals()
     assert len(proposals) == len(written) >= 2
     for known, proposal in zip(written, proposals, strict=True):
         assert {key: proposal[key] for key in known} == known
 
 
 def test_the_first_trial_of_all_is_the_common_recipe() -> None:
-    first = load_space("default").proposals()[0]
+    first = load_space("default").list_proposals()[0]
     recipe = {"backbone": "efficientnet_b3", "optimizer": "adam", "lr": 3e-5, "batch_size": 16}
     assert {key: first[key] for key in recipe} == recipe
 
@@ -225,7 +225,7 @@ def test_a_space_describes_itself_as_in_its_golden_file(name: str) -> None:
     for dimension in describe(space):
         condition = f"  if {dimension.condition}" if dimension.condition else ""
         lines.append(f"{dimension.name}: {dimension.domain}{condition}")
-    lines += [f"first trial: {proposal}" for proposal in space.proposals()]
+    lines += [f"first trial: {proposal}" for proposal in space.list_proposals()]
     path, text = GOLDEN / f"{name}.txt", "\n".join(lines) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
@@ -235,7 +235,7 @@ def test_a_space_describes_itself_as_in_its_golden_file(name: str) -> None:
 @pytest.mark.parametrize("backbone", backbones_of(load_space("tiny")))
 def test_a_tiny_backbone_is_small_and_takes_a_step_at_every_size_that_is_offered(backbone: str) -> None:
     space = load_space("tiny")
-    config = narrowed(space, fix=[f"backbone={backbone}"])(RandomTrial(0))
+    config = narrow_space(space, fix=[f"backbone={backbone}"])(RandomTrial(0))
     model = build_model(ModelConfig(backbone=backbone, pretrained=False), n_classes=4, weights_dir=None)
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_000_000
     optimizer = build_optimizer(model, config.optim, config.transfer)
@@ -258,4 +258,4 @@ def test_every_backbone_builds_with_its_regularisation_and_takes_every_size(name
         config = ModelConfig(backbone=backbone, pretrained=False, drop_path=0.1 if asks_drop_path else 0.0)
         model = build_model(config, n_classes=3, weights_dir=None)
         sizes = {size for schedule in sizes_of(space, backbone) for size in schedule}
-        require_sizes_fit(model, fitted_sizes(backbone, (min(sizes), max(sizes))), backbone)
+        require_sizes_fit(model, fit_sizes(backbone, (min(sizes), max(sizes))), backbone)

@@ -10,11 +10,11 @@ import torch
 
 from automl.artifacts import StudyFiles
 from automl.config import TrialConfig
-from automl.space import load_space, space_names
+from automl.space import list_spaces, load_space
 from automl.tasks import Task
 from automl.training.network.create import build_model
-from automl.training.network.input_sizes import fitted_sizes
-from automl.training.network.outputs import link_of
+from automl.training.network.input_sizes import fit_sizes
+from automl.training.network.outputs import build_output_layer
 from automl.training.seeding import seed_everything
 from automl.training.training_loop import train_epoch
 from tests.automl_tests.training_tests.worlds import CLASSES, state_of, task_of, write_study
@@ -52,7 +52,7 @@ def proposed(name: str, seed: int, *, relative: bool) -> TrialConfig:
     return replace(
         config,
         model=replace(config.model, backbone=backbone, pretrained=False),
-        resize=replace(config.resize, image_sizes=fitted_sizes(backbone, stages)),
+        resize=replace(config.resize, image_sizes=fit_sizes(backbone, stages)),
     )
 
 
@@ -60,8 +60,10 @@ def take_a_step(shapes: StudyFiles, config: TrialConfig, seed: int) -> None:
     """One step in any of the trial's epochs, on a few images of three classes."""
     rng = np.random.default_rng(seed)
     seed_everything(seed)
-    link = link_of(config.loss, Task.MULTICLASS, len(CLASSES))
-    state = state_of(build_model(config.model, n_classes=len(CLASSES), weights_dir=None, link=link), config)
+    output_layer = build_output_layer(config.loss, Task.MULTICLASS, len(CLASSES))
+    state = state_of(
+        build_model(config.model, n_classes=len(CLASSES), weights_dir=None, output_layer=output_layer), config
+    )
     task = task_of(shapes, config, train_rows=np.arange(N_ROWS), valid_rows=np.arange(48, 50))
     trained = train_epoch(task, state, int(rng.integers(config.epochs)), plateaus=0, on_batch=lambda now: None)
     assert np.isfinite(trained.train_loss)
@@ -79,7 +81,7 @@ def test_every_proposal_takes_a_step_with_a_small_network_of_its_family(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", list_spaces())
 @pytest.mark.parametrize("part", range(10))
 def test_every_proposal_takes_a_step(name: str, part: int, shapes: StudyFiles) -> None:
     for seed in range(part * N_CONFIGS // 10, (part + 1) * N_CONFIGS // 10):

@@ -47,7 +47,7 @@ def train(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
         payload: trial, study_dir, config; epoch_seconds; faults, a mapping of trial numbers (as text) to FAULTS.
     """
     study, number = StudyFiles(Path(payload["study_dir"])), payload["trial"]
-    files = study.trial(number)
+    files = study.get_trial_files(number)
     with _locked(files):
         note(study, f"attempt {number} {os.getpid()}")
         try:

@@ -1,8 +1,6 @@
-"""Training labels in JSON files: COCO-style annotations, a mapping of images to labels, or a list of records.
+"""Read training labels from JSON files: COCO-style annotations, a mapping of images to labels, or a list of records.
 
-The labels are the categories' ids as text, or their names where the sample submission uses names. Not responsible for:
-the files' form (automl.readers.labels.json_records), what finds their images (automl.readers.labels.coco), or what an
-image that is missing leads to (automl.readers.labels.csv_rows).
+The labels are the categories' ids as text, or their names where the sample submission uses names.
 """
 
 from __future__ import annotations
@@ -13,27 +11,31 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from automl.errors import DataError, listed
+from automl.errors import DataError, join_names
 from automl.files.image_index import ImageLookup
-from automl.files.image_names import is_of_test
-from automl.files.tables import Table, counted
-from automl.readers.labels.csv_rows import labels_of_rows
+from automl.files.image_names import is_test_name
+from automl.files.tables import Table, format_count
+from automl.readers.labels.csv_rows import build_labels
 from automl.readers.labels.json_records import (
     ImageRecords,
-    category_names,
-    image_records,
     is_coco,
-    labels_of_images,
-    plain_labels,
+    parse_annotations,
+    parse_categories,
+    parse_images,
+    parse_plain_labels,
     read_document,
 )
-from automl.readers.labels.source import Labels, NotOfThisKindError, Source
-from automl.readers.submission_template import Sample
+from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
+from automl.readers.submission_template import SampleSubmission
+
+LABEL_WORDS = ("train", "label", "annot")  # in the name of a file that must be whole
+MAX_SEVERAL_SHARE = 0.05  # of the images; where no more have several labels, one is usual, and these are left out
+MIN_NAMED_SHARE = 0.5  # of the images; a mapping that names fewer of them is of something else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Annotated:
-    """An image in a file of labels.
+class AnnotatedImage:
+    """An image with its annotations in a JSON file.
 
     Attributes:
         query: what finds the image: its file name, or its id.
@@ -47,15 +49,73 @@ class Annotated:
     labels: tuple[str, ...]
     others: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
-    def other(self, field: str) -> str:
+    def get_field(self, field: str) -> str:
         names, values = self.others
         return values[names.index(field)] if field in names else ""
 
 
-def annotated_images(
-    coco: Mapping[str, Any], sample: Sample, lookup: ImageLookup
-) -> tuple[list[Annotated], list[str], list[str]]:
-    """The images of all these files together, the files that they are of, and what was left out.
+def read_json_labels(source: LabelSource) -> Labels:
+    """Read labels from COCO-style annotations in JSON files, or from a plain mapping of images to labels.
+
+    Several categories of an image are joined by blanks, as in a table; where the sample has a column for each
+    category, they become a 0 or 1 for each.
+
+    Raises:
+        LayoutMismatchError: no JSON file holds labels.
+        DataError: one does, and it is at fault, or its images are still to be downloaded.
+    """
+    lookup = ImageLookup(source.files.train, source.files.other)
+    documents = {
+        name: document for name in _list_documents(source) if (document := _read_or_skip(name, source)) is not None
+    }
+    coco = {name: document for name, document in documents.items() if is_coco(document)}
+    if coco:
+        images, used, evidence = collect_annotated_images(coco, source.sample, lookup)
+        read = _build_labels(images, _join_in_words(used), lookup, source)
+        return replace(read, evidence=(*read.evidence, *evidence))
+    for name, document in documents.items():
+        plain = parse_plain_labels(document, name)
+        if plain and _is_mostly_images(list(plain), lookup, source):
+            images = [
+                AnnotatedImage(image_id=image, query=image, url="", labels=labels) for image, labels in plain.items()
+            ]
+            return _build_labels(images, name, lookup, source)
+    raise LayoutMismatchError(
+        f"{join_names(list(documents))} holds no labels" if documents else "there is no JSON file"
+    )
+
+
+def _list_documents(source: LabelSource) -> list[str]:
+    labels_name = source.labels_name
+    if labels_name is not None and labels_name in source.documents:
+        return [labels_name]
+    return [name for name in sorted(source.documents) if not is_test_name(name)]
+
+
+def _read_or_skip(name: str, source: LabelSource) -> Any:
+    """Read a document; None where it is damaged and not named as a file of labels."""
+    try:
+        return read_document(source.documents[name])
+    except DataError:
+        if name == source.labels_name or any(word in name.lower() for word in LABEL_WORDS):
+            raise
+        return None
+
+
+def _is_mostly_images(images: Sequence[str], lookup: ImageLookup, source: LabelSource) -> bool:
+    """Whether most of these name images, and most training images are named."""
+    n_named = sum(1 for image in images if lookup.find(image))
+    return n_named > MIN_NAMED_SHARE * len(images) and n_named > MIN_NAMED_SHARE * len(source.training_images)
+
+
+def _join_in_words(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def collect_annotated_images(
+    coco: Mapping[str, Any], sample: SampleSubmission, lookup: ImageLookup
+) -> tuple[list[AnnotatedImage], list[str], list[str]]:
+    """Collect the images of all files, the files they are of, and evidence of what was left out.
 
     An id counts within its file. A file whose images are all absent is left out where another's are there.
 
@@ -63,69 +123,69 @@ def annotated_images(
         DataError: a file is at fault.
     """
     evidence: list[str] = []
-    records = {name: _records(document, name, evidence) for name, document in coco.items()}
-    shared = _shared_ids([of_file for of_file, _ in records.values()])
+    records = {name: _parse_records(document, name, evidence) for name, document in coco.items()}
+    shared = _find_shared_ids([of_file for of_file, _ in records.values()])
     images = {}
     for name, (of_file, labels) in records.items():
-        names = category_names(coco[name], name)
-        translation = names if _sample_uses(names, sample) else {}
+        names = parse_categories(coco[name], name)
+        translation = names if _uses_category_names(names, sample) else {}
         queries = [
-            _query(image_id, file_name, PurePosixPath(name).stem, shared, lookup)
+            _choose_query(image_id, file_name, PurePosixPath(name).stem, shared, lookup)
             for image_id, file_name in zip(of_file.ids, of_file.file_names, strict=True)
         ]
-        images[name] = _annotated(of_file, queries, labels, translation)
-    present = [name for name in images if any(lookup.candidates(image.query) for image in images[name])]
+        images[name] = _make_annotated_images(of_file, queries, labels, translation)
+    present = [name for name in images if any(lookup.find(image.query) for image in images[name])]
     used = present or list(images)
     evidence += [
-        f"labels: {name} left out: none of its {counted(len(images[name]), 'image')} is there"
+        f"labels: {name} left out: none of its {format_count(len(images[name]), 'image')} is there"
         for name in images
         if name not in used
     ]
     return [image for name in used for image in images[name]], used, evidence
 
 
-def _records(
+def _parse_records(
     document: Mapping[str, Any], name: str, evidence: list[str]
 ) -> tuple[ImageRecords, dict[str, tuple[str, ...]]]:
-    """The images of a file and their labels; annotations of others are added to the evidence."""
-    labels = labels_of_images(document, name)
-    records = image_records(document, name) or _records_of(tuple(labels))
+    """Parse the images and labels of a file; annotations of unlisted images are added to the evidence."""
+    labels = parse_annotations(document, name)
+    records = parse_images(document, name) or _make_records(tuple(labels))
     known = set(records.ids)
-    loose = [image_id for image_id in labels if image_id not in known]
-    _require_annotations(labels, loose, name)
-    if loose:
-        n_loose = counted(len(loose), "annotated image")
-        evidence.append(f"labels: {n_loose} that {name} does not list left out: {listed(loose)}")
+    unlisted = [image_id for image_id in labels if image_id not in known]
+    _require_annotations(labels, unlisted, name)
+    if unlisted:
+        n_unlisted = format_count(len(unlisted), "annotated image")
+        evidence.append(f"labels: {n_unlisted} that {name} does not list left out: {join_names(unlisted)}")
     return records, labels
 
 
-def _shared_ids(records: Sequence[ImageRecords]) -> set[str]:
-    """The ids without a file name that several files give to images of their own."""
-    nameless = Counter(
+def _require_annotations(labels: Collection[str], unlisted: Sequence[str], name: str) -> None:
+    if not labels:
+        raise DataError(f"{name}: 'annotations' is empty", hint="restore the file")
+    if len(unlisted) == len(labels):
+        raise DataError(
+            f"{name}: no annotation is of one of its images: {join_names(list(unlisted))}", hint="restore the file"
+        )
+
+
+def _make_records(image_ids: tuple[str, ...]) -> ImageRecords:
+    """Build records of annotated images where the file has no list of images."""
+    blank = ("",) * len(image_ids)
+    return ImageRecords(ids=image_ids, file_names=blank, urls=blank, others={})
+
+
+def _find_shared_ids(records: Sequence[ImageRecords]) -> set[str]:
+    """Return the ids without a file name that several files give to images of their own."""
+    n_files_of_id = Counter(
         image_id
         for of_file in records
         for image_id, file_name in zip(of_file.ids, of_file.file_names, strict=True)
         if not file_name
     )
-    return {image_id for image_id, n_files in nameless.items() if n_files > 1}
+    return {image_id for image_id, n_files in n_files_of_id.items() if n_files > 1}
 
 
-def _require_annotations(labels: Collection[str], loose: Sequence[str], name: str) -> None:
-    if not labels:
-        raise DataError(f"{name}: 'annotations' is empty", hint="restore the file")
-    if len(loose) == len(labels):
-        raise DataError(
-            f"{name}: no annotation is of one of its images: {listed(list(loose))}", hint="restore the file"
-        )
-
-
-def _records_of(image_ids: tuple[str, ...]) -> ImageRecords:
-    """Annotated images without a list of images."""
-    blank = ("",) * len(image_ids)
-    return ImageRecords(ids=image_ids, file_names=blank, urls=blank, others={})
-
-
-def _sample_uses(names: Mapping[str, str], sample: Sample) -> bool:
+def _uses_category_names(names: Mapping[str, str], sample: SampleSubmission) -> bool:
     """Whether the sample submission writes categories by their names."""
     columns = {column.strip() for column in sample.target_columns}
     values = {value for value in sample.values if value}
@@ -135,13 +195,24 @@ def _sample_uses(names: Mapping[str, str], sample: Sample) -> bool:
     return any(part and part <= known and not part <= names.keys() for part in written)
 
 
-def _annotated(
+def _choose_query(image_id: str, file_name: str, folder: str, shared: Collection[str], lookup: ImageLookup) -> str:
+    """Return what finds the image: its path, its file name, its id in a folder named as the file, or its id."""
+    if file_name and lookup.find(file_name):
+        return file_name
+    in_folder = f"{folder}/{image_id}"
+    if image_id in shared and not file_name:
+        return in_folder
+    shorter = (PurePosixPath(file_name).name, in_folder, image_id)
+    return next((query for query in shorter if query and lookup.find(query)), file_name or image_id)
+
+
+def _make_annotated_images(
     records: ImageRecords, queries: Sequence[str], labels: Mapping[str, tuple[str, ...]], names: Mapping[str, str]
-) -> list[Annotated]:
+) -> list[AnnotatedImage]:
     fields = tuple(records.others)
     values = zip(*records.others.values(), strict=True) if fields else [()] * len(records.ids)
     return [
-        Annotated(
+        AnnotatedImage(
             image_id=image_id,
             query=query,
             url=url,
@@ -152,116 +223,53 @@ def _annotated(
     ]
 
 
-def _query(image_id: str, file_name: str, folder: str, shared: Collection[str], lookup: ImageLookup) -> str:
-    """What finds the image: its path, its name without folders, its id in the folder called as the file, or its id."""
-    if file_name and lookup.candidates(file_name):
-        return file_name
-    in_folder = f"{folder}/{image_id}"
-    if image_id in shared and not file_name:
-        return in_folder
-    shorter = (PurePosixPath(file_name).name, in_folder, image_id)
-    return next((query for query in shorter if query and lookup.candidates(query)), file_name or image_id)
-
-
-LABEL_WORDS = ("train", "label", "annot")  # in the name of a file that must be whole
-FEW = 0.05  # of the images; where no more of them have several labels, an image has one, and these are no use
-MOST = 0.5  # of the images; a mapping that names fewer of them is of something else
-
-
-def labels_from_json(source: Source) -> Labels:
-    """From images and annotations in one or several JSON files, or from a plain mapping of images to labels.
-
-    Several categories of an image are joined by blanks, as in a table; where the sample has a column for each
-    category, they become a 0 or 1 for each.
-
-    Raises:
-        NotOfThisKindError: no JSON file holds labels.
-        DataError: one does, and it is at fault, or its images are still to be downloaded.
-    """
-    lookup = ImageLookup(source.files.train, source.files.other)
-    documents = {name: document for name in _names(source) if (document := _read(name, source)) is not None}
-    coco = {name: document for name, document in documents.items() if is_coco(document)}
-    if coco:
-        images, used, evidence = annotated_images(coco, source.sample, lookup)
-        read = _labels_of(images, _in_words(used), lookup, source)
-        return replace(read, evidence=(*read.evidence, *evidence))
-    for name, document in documents.items():
-        plain = plain_labels(document, name)
-        if plain and _names_most(list(plain), lookup, source):
-            images = [Annotated(image_id=image, query=image, url="", labels=labels) for image, labels in plain.items()]
-            return _labels_of(images, name, lookup, source)
-    raise NotOfThisKindError(f"{listed(list(documents))} holds no labels" if documents else "there is no JSON file")
-
-
-def _names(source: Source) -> list[str]:
-    asked = source.labels_name
-    if asked is not None and asked in source.documents:
-        return [asked]
-    return [name for name in sorted(source.documents) if not is_of_test(name)]
-
-
-def _read(name: str, source: Source) -> Any:
-    """The document, or None where it is damaged and no file of labels by its name."""
-    try:
-        return read_document(source.documents[name])
-    except DataError:
-        if name == source.labels_name or any(word in name.lower() for word in LABEL_WORDS):
-            raise
-        return None
-
-
-def _in_words(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _names_most(images: Sequence[str], lookup: ImageLookup, source: Source) -> bool:
-    """Whether most of these name images, and most training images are named."""
-    n_named = sum(1 for image in images if lookup.candidates(image))
-    return n_named > MOST * len(images) and n_named > MOST * len(source.trainable)
-
-
-def _labels_of(images: Sequence[Annotated], name: str, lookup: ImageLookup, source: Source) -> Labels:
+def _build_labels(images: Sequence[AnnotatedImage], name: str, lookup: ImageLookup, source: LabelSource) -> Labels:
     _require_images(images, name, lookup, source)
     labelled = [image for image in images if image.labels]
-    kept, evidence = _one_or_several(labelled, name, source)
+    kept, evidence = _drop_several_labels(labelled, name, source)
     if len(labelled) < len(images):
         unlabelled = [image.query for image in images if not image.labels]
-        n_images = counted(len(unlabelled), "image")
-        evidence.append(f"labels: {n_images} of {name} without an annotation left out: {listed(unlabelled)}")
-    table, n_labels = _as_table(kept, name, source)
-    read = labels_of_rows(table, 0, tuple(range(1, 1 + n_labels)), lookup, source)
+        n_images = format_count(len(unlabelled), "image")
+        evidence.append(f"labels: {n_images} of {name} without an annotation left out: {join_names(unlabelled)}")
+    table, n_labels = _build_table(kept, name, source)
+    read = build_labels(table, 0, tuple(range(1, 1 + n_labels)), lookup, source)
     first = f"labels: {len(read.ids)} images, from the annotations of {name}"
-    return replace(read, ids=_own_ids(read.ids, kept), evidence=(first, *evidence, *read.evidence[1:]))
+    return replace(read, ids=_restore_ids(read.ids, kept), evidence=(first, *evidence, *read.evidence[1:]))
 
 
-def _require_images(images: Sequence[Annotated], name: str, lookup: ImageLookup, source: Source) -> None:
-    """One image at least is in the folder, or could be had from the web."""
-    if any(lookup.candidates(image.query) for image in images):
+def _require_images(images: Sequence[AnnotatedImage], name: str, lookup: ImageLookup, source: LabelSource) -> None:
+    """Require that one image at least is in the folder, or could be downloaded."""
+    if any(lookup.find(image.query) for image in images):
         return
-    place = source.files.train_place
+    place = source.files.train_location
     first = next((image for image in images if image.url), None)
     if first is None:
-        raise NotOfThisKindError(f"{name} names no image in {place}, but {listed([image.query for image in images])}")
+        raise LayoutMismatchError(
+            f"{name} names no image in {place}, but {join_names([image.query for image in images])}"
+        )
     raise DataError(
-        f"{name} names {counted(len(images), 'image')} by addresses on the web, and none of them is in {place}: "
-        f"{listed([first.url])}",
+        f"{name} names {format_count(len(images), 'image')} by addresses on the web, and none of them is in {place}: "
+        f"{join_names([first.url])}",
         hint=f"download them under their ids, this one as train/{PurePosixPath(first.query).name}.jpg",
     )
 
 
-def _one_or_several(images: Sequence[Annotated], name: str, source: Source) -> tuple[list[Annotated], list[str]]:
-    """The images that fit: all where several labels are usual or the sample lists them, else those with one."""
+def _drop_several_labels(
+    images: Sequence[AnnotatedImage], name: str, source: LabelSource
+) -> tuple[list[AnnotatedImage], list[str]]:
+    """Drop the few images with several labels where one is usual; return the others and the evidence."""
     several = [image for image in images if len(image.labels) > 1]
     lengths = {len(value.split()) for value in source.sample.values}
-    if not several or len(several) > FEW * len(images) or len(lengths) > 1:
+    if not several or len(several) > MAX_SEVERAL_SHARE * len(images) or len(lengths) > 1:
         return list(images), []
     queries = [image.query for image in several]
-    line = f"labels: {counted(len(several), 'image')} of {name} with several categories left out: {listed(queries)}"
+    n_images = format_count(len(several), "image")
+    line = f"labels: {n_images} of {name} with several categories left out: {join_names(queries)}"
     return [image for image in images if len(image.labels) == 1], [line]
 
 
-def _as_table(images: Sequence[Annotated], name: str, source: Source) -> tuple[Table, int]:
-    """A row for each image: its query, its labels, its other fields; and how many columns the labels take."""
+def _build_table(images: Sequence[AnnotatedImage], name: str, source: LabelSource) -> tuple[Table, int]:
+    """Build a table with a row for each image: query, labels, other fields; and count the label columns."""
     fields = list(
         dict.fromkeys(field for names in dict.fromkeys(image.others[0] for image in images) for field in names)
     )
@@ -274,23 +282,23 @@ def _as_table(images: Sequence[Annotated], name: str, source: Source) -> tuple[T
     for image in images:
         joined = [" ".join(image.labels)]
         cells = ["1" if column in image.labels else "0" for column in columns] if wide else joined
-        rows.append((image.query, *cells, *(image.other(field) for field in fields)))
+        rows.append((image.query, *cells, *(image.get_field(field) for field in fields)))
     header = ("file", *(columns if wide else ["label"]), *fields)
     numbers = tuple(range(1, 1 + len(rows)))
     return Table(name=name, delimiter=",", header=header, rows=tuple(rows), lines=numbers), len(columns) if wide else 1
 
 
-def _require_no_blanks(images: Sequence[Annotated], name: str) -> None:
+def _require_no_blanks(images: Sequence[AnnotatedImage], name: str) -> None:
     blank = sorted({label for image in images for label in image.labels if " " in label})
     if blank:
         raise DataError(
-            f"{name} gives images several categories, but the name of one holds a blank: {listed(blank)}",
+            f"{name} gives images several categories, but the name of one holds a blank: {join_names(blank)}",
             hint="write the categories with _ for the blanks, in the sample submission too",
         )
 
 
-def _own_ids(queries: Sequence[str], images: Sequence[Annotated]) -> tuple[str, ...]:
-    """The ids that the files give, unless two files give the same."""
+def _restore_ids(queries: Sequence[str], images: Sequence[AnnotatedImage]) -> tuple[str, ...]:
+    """Return the ids that the files give, unless two files give the same."""
     id_of = {image.query: image.image_id for image in images}
     ids = tuple(id_of[query] for query in queries)
     return ids if len(set(ids)) == len(ids) else tuple(queries)

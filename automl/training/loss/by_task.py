@@ -1,8 +1,7 @@
-"""What a configuration's loss is called, and which objective it stands for with each task.
+"""Map the name of a configuration's loss to the objective that it has with each task.
 
 A space is written for every task, so that a name means what it comes closest to: a class against the rest is the same
-question whether an image has one class or several. Imports no torch, so that a search can ask before it begins. Not
-responsible for: the objectives themselves (automl.training.loss.losses).
+question whether an image has one class or several. Imports no torch, so that a search can check it before it begins.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from automl.tasks import Task
 Objective = Literal[
     "cross_entropy",  # of a softmax over the classes
     "focal",
-    "binary",  # of a sigmoid for each class, or of the place of each value
+    "binary",  # of a sigmoid for each class, or of each scaled target
     "focal_binary",
     "quality_focal",
     "thresholds",  # of a sigmoid for each step from a class to the next
     "class_number",  # the distance on the scale of the class numbers
-    "place",  # the distance on the scale of the values
+    "scaled_target",  # the distance on the scale of the values
 ]
 
 _ONE_CLASS: dict[str, Objective] = {
@@ -47,13 +46,13 @@ OBJECTIVES: dict[Task, dict[str, Objective]] = {
         "focal": "quality_focal",
         "bce": "binary",
         "focal_bce": "quality_focal",
-        "smooth_l1": "place",
+        "smooth_l1": "scaled_target",
     },
 }
 
 
-def objective_of(loss_name: str, task: Task) -> Objective:
-    """What the loss of that name trains in a competition of that task.
+def get_objective(loss_name: str, task: Task) -> Objective:
+    """Return what the loss of that name trains in a competition of that task.
 
     Raises:
         UsageError: it has no meaning there.

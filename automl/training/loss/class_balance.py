@@ -1,9 +1,8 @@
-"""Rare and common classes: how often an epoch shows the images of each, and how much one of them counts in the loss.
+"""Class imbalance: how often an epoch samples each class, and how much each class weighs in the loss.
 
 Both correct for the same thing: with class_sampling and class_weights together, rare classes are favoured twice. Where
 an image has several labels, its rarest one decides how often it is shown, and the mean of its labels' weights how much
 it counts. Where it has values, tenths of the scale take the place of classes, so that rare values are favoured.
-Not responsible for: the loss itself (automl.training.loss.losses).
 """
 
 from __future__ import annotations
@@ -22,60 +21,61 @@ N_TENTHS = 10
 EXPONENTS = {"natural": 1.0, "sqrt": 0.5, "balanced": 0.0}
 
 
-def epoch_rows(
-    rows: NDArray[np.int64], kinds: NDArray[np.int64] | None, sampling: str, rng: np.random.Generator
+def sample_epoch_rows(
+    rows: NDArray[np.int64], strata: NDArray[np.int64] | None, sampling: str, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(len(rows),) the rows of an epoch in random order: each once if natural, else as the classes' chances demand.
+    """Sample (len(rows),) the rows of an epoch in random order: each once if natural, else by the classes' chances.
 
     The classes have equal chances if balanced, and in proportion to the square roots of their counts with sqrt. A class
-    has its expected number of places, rounded up or down at random, and each of its images once before any has a second
-    place. An epoch has always the same length, so that the learning rate's schedule does not depend on the sampling.
+    has its expected number of images, rounded up or down at random, and each of its images once before any comes a
+    second time. An epoch has always the same length, so that the learning rate's schedule does not depend on the
+    sampling.
     Source: Buda et al. 2018, A systematic study of the class imbalance problem, for balanced; Mahajan et al. 2018,
     Exploring the Limits of Weakly Supervised Pretraining, after Mikolov et al. 2013, for sqrt.
 
     Args:
         rows: (n_train,) row numbers.
-        kinds: (n,) of all rows, as `sampled_kinds` tells them; natural needs none.
+        strata: (n,) of all rows, as `get_sampling_strata` tells them; natural needs none.
         sampling: "natural", "sqrt" or "balanced".
     """
-    if sampling == "natural" or kinds is None:
+    if sampling == "natural" or strata is None:
         return rng.permutation(rows)
-    classes, counts = np.unique(kinds[rows], return_counts=True)
-    places = _places(counts.astype(np.float64) ** EXPONENTS[sampling], len(rows), rng)
-    own = (rng.permutation(rows[kinds[rows] == number]) for number in classes)
+    classes, counts = np.unique(strata[rows], return_counts=True)
+    numbers = _allocate_images(counts.astype(np.float64) ** EXPONENTS[sampling], len(rows), rng)
+    own = (rng.permutation(rows[strata[rows] == number]) for number in classes)
     # A second round in the order of the first is as good as any: all rows are shuffled again.
-    return rng.permutation(np.concatenate([np.resize(found, n) for found, n in zip(own, places, strict=True)]))
+    return rng.permutation(np.concatenate([np.resize(found, n) for found, n in zip(own, numbers, strict=True)]))
 
 
-def sampled_kinds(competition: Competition) -> NDArray[np.int64]:
-    """(n,) what sampling evens out: the class, the rarest label, or the tenth of the scale.
+def get_sampling_strata(competition: Competition) -> NDArray[np.int64]:
+    """Return (n,) what sampling evens out: the class, the rarest label, or the tenth of the scale.
 
     Not `competition.strata`, with values: those are equally frequent already.
     """
-    return tenths_of(competition.shares) if competition.task is Task.REGRESSION else competition.strata
+    return assign_tenths(competition.soft_targets) if competition.task is Task.REGRESSION else competition.strata
 
 
-def weighed_counts(competition: Competition, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many of the rows have each class (n_classes,), each label (n_classes,), or lie in each tenth (10,)."""
+def count_for_weights(competition: Competition, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count how many of the rows have each class (n_classes,), each label (n_classes,), or lie in each tenth (10,)."""
     if competition.task is Task.REGRESSION:
-        return class_counts(tenths_of(competition.shares[rows]), N_TENTHS)
-    return class_counts(competition.targets[rows], competition.n_classes)
+        return count_classes(assign_tenths(competition.soft_targets[rows]), N_TENTHS)
+    return count_classes(competition.targets[rows], competition.n_classes)
 
 
-def tenths_of(places: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(n,) from 0 to 9: in which tenth of the scale lies the mean of an image's places (n, n_targets) in [0, 1]."""
-    tenths: NDArray[np.int64] = (places.mean(axis=1) * N_TENTHS).astype(np.int64).clip(0, N_TENTHS - 1)
+def assign_tenths(scaled_targets: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return (n,) from 0 to 9: the tenth of the scale of the mean of an image's scaled targets (n, n_targets)."""
+    tenths: NDArray[np.int64] = (scaled_targets.mean(axis=1) * N_TENTHS).astype(np.int64).clip(0, N_TENTHS - 1)
     return tenths
 
 
-def class_counts(targets: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """(n_classes,) how many images have each class, by (n,) class indices or (n, n_classes) of 0 and 1."""
+def count_classes(targets: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Count (n_classes,) how many images have each class, by (n,) class indices or (n, n_classes) of 0 and 1."""
     counts: NDArray[np.int64] = np.bincount(targets, minlength=n_classes) if targets.ndim == 1 else targets.sum(axis=0)
     return counts
 
 
-def class_weights(kind: str, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n_classes,) weight of an image by its class, whose mean over all images is 1; 0 for a class without any.
+def compute_class_weights(weighting: str, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute (n_classes,) weight of an image by its class, whose mean over all images is 1; 0 for a class without any.
 
     Of labels the mean is that over all labels of all images.
     Balanced weights are the inverse of a class's count, effective ones that of its effective number (1 - beta ** count)
@@ -85,14 +85,14 @@ def class_weights(kind: str, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     balanced; Cui et al. 2019, Class-Balanced Loss, sections 3 and 4, for effective.
 
     Args:
-        kind: "balanced" or "effective".
+        weighting: "balanced" or "effective".
         counts: (n_classes,) images of each class.
     """
     present = counts > 0
     if not present.any():
         return np.zeros(len(counts))
     numbers = counts[present].astype(np.float64)
-    if kind == "effective":
+    if weighting == "effective":
         beta = 1.0 - 1.0 / numbers.mean()
         numbers = (1.0 - beta**numbers) / (1.0 - beta)
     weights = np.zeros(len(counts))
@@ -101,13 +101,13 @@ def class_weights(kind: str, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return weights / mean
 
 
-def _places(chances: NDArray[np.float64], n_places: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(n_classes,) parts of n_places in proportion to the chances: each its expectation, rounded without bias.
+def _allocate_images(chances: NDArray[np.float64], n_images: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Allocate (n_classes,) n_images in proportion to the chances: each its expectation, rounded without bias.
 
     Source: systematic sampling, Madow 1949: the expectations laid end to end, and counted at whole distances.
     """
-    ends = np.cumsum(chances) * (n_places / chances.sum())
+    ends = np.cumsum(chances) * (n_images / chances.sum())
     marks = np.floor(ends + rng.random()).astype(np.int64)
-    marks[-1] = n_places  # without its rounding error, which could cost a place
-    places: NDArray[np.int64] = np.diff(marks, prepend=0)
-    return places
+    marks[-1] = n_images  # without its rounding error, which could cost an image
+    numbers: NDArray[np.int64] = np.diff(marks, prepend=0)
+    return numbers

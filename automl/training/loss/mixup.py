@@ -1,7 +1,6 @@
-"""Mixup and CutMix: images blended with others of their batch, and labels or values in the same shares.
+"""Mixup and CutMix: images blended with others of their batch, and their targets in the same proportion.
 
 A mix is drawn on the processor and applied where the images are; it fits any part of the batch that it was drawn for.
-Not responsible for: what a loss makes of shares (automl.training.loss.losses).
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ class Mix:
     """How the images of one batch are mixed.
 
     Attributes:
-        partners: (B,) place in the batch of the image that each one is mixed with; a permutation.
-        own_share: of each image in its mixture and of its label in the mixture's, in [0, 1].
+        partners: (B,) position in the batch of the image that each one is mixed with; a permutation.
+        own_weight: of each image in its mixture and of its label in the mixture's, in [0, 1].
         box: (top, bottom, left, right) in pixels, half open, which shows the partner; None for mixup.
     """
 
     partners: NDArray[np.int64]
-    own_share: float
+    own_weight: float
     box: Box | None
 
 
@@ -47,45 +46,51 @@ def is_mixed(augment: AugmentConfig, epoch: int, epochs: int) -> bool:
 
 
 def draw_mix(augment: AugmentConfig, n_images: int, image_size: int, rng: np.random.Generator) -> Mix | None:
-    """One share and one box for a batch, and each image's partner; None where the batch stays as it is.
+    """Draw one weight and one box for a batch, and each image's partner; None where the batch stays as it is.
 
     Source: Zhang et al. 2018, mixup, section 2; Yun et al. 2019, CutMix, section 3.1.
     """
-    kind = _drawn_kind(augment, rng)
-    if kind is None:
+    method = _draw_method(augment, rng)
+    if method is None:
         return None
     partners = rng.permutation(n_images)
-    if kind == "mixup":
+    if method == "mixup":
         return Mix(partners, float(rng.beta(augment.mixup_alpha, augment.mixup_alpha)), None)
-    box = _drawn_box(float(rng.beta(augment.cutmix_alpha, augment.cutmix_alpha)), image_size, rng)
+    box = _draw_box(float(rng.beta(augment.cutmix_alpha, augment.cutmix_alpha)), image_size, rng)
     top, bottom, left, right = box
     return Mix(partners, 1.0 - (bottom - top) * (right - left) / image_size**2, box)
 
 
 def mix_images(images: Tensor, partners: Tensor, mix: Mix) -> Tensor:
-    """(b, 3, S, S) the mixtures of images and their partners' images, any part of the batch; the inputs stay whole."""
+    """Return (b, 3, S, S) the mixtures of images and their partners' images, any part of the batch.
+
+    The inputs stay whole.
+    """
     if mix.box is None:
-        return images * mix.own_share + partners * (1.0 - mix.own_share)
+        return images * mix.own_weight + partners * (1.0 - mix.own_weight)
     top, bottom, left, right = mix.box
     mixed = images.clone()
     mixed[:, :, top:bottom, left:right] = partners[:, :, top:bottom, left:right]
     return mixed
 
 
-def mix_shares(shares: Tensor, partners: Tensor, mix: Mix) -> Tensor:
-    """(b, n_classes) each class's share in the mixtures, from those of the images and of their partners.
+def mix_targets(soft_targets: Tensor, partners: Tensor, mix: Mix) -> Tensor:
+    """Return (b, n_classes) the soft targets of the mixtures, from those of the images and of their partners.
 
-    Labels are present by their share, and values lie between those of the two in the same proportion.
+    Labels are present by their weight, and values lie between those of the two in the same proportion.
     """
-    return shares * mix.own_share + partners * (1.0 - mix.own_share)
+    return soft_targets * mix.own_weight + partners * (1.0 - mix.own_weight)
 
 
-def as_shares(targets: Tensor, n_classes: int) -> Tensor:
-    """(B, n_classes) float32: 1 for the class of each image by (B,) class indices; shares stay as they are."""
+def to_soft_targets(targets: Tensor, n_classes: int) -> Tensor:
+    """Return (B, n_classes) float32: 1 for the class of each image by (B,) class indices.
+
+    Soft targets stay as they are.
+    """
     return F.one_hot(targets, n_classes).float() if targets.ndim == 1 else targets.float()
 
 
-def _drawn_kind(augment: AugmentConfig, rng: np.random.Generator) -> str | None:
+def _draw_method(augment: AugmentConfig, rng: np.random.Generator) -> str | None:
     mixup, cutmix = augment.mixup_alpha > 0.0, augment.cutmix_alpha > 0.0
     if not (mixup or cutmix) or rng.random() >= augment.mix_probability:
         return None
@@ -94,9 +99,9 @@ def _drawn_kind(augment: AugmentConfig, rng: np.random.Generator) -> str | None:
     return "cutmix" if cutmix else "mixup"
 
 
-def _drawn_box(own_share: float, image_size: int, rng: np.random.Generator) -> Box:
-    """A square with the rest of the area around a place anywhere in the image, which cuts off what lies outside."""
-    side = int(image_size * math.sqrt(1.0 - own_share))
+def _draw_box(own_weight: float, image_size: int, rng: np.random.Generator) -> Box:
+    """Draw a square with the rest of the area around a point anywhere in the image; what lies outside is cut off."""
+    side = int(image_size * math.sqrt(1.0 - own_weight))
     centre_row, centre_column = (int(centre) for centre in rng.integers(0, image_size, size=2))
     return *_bounds(centre_row, side, image_size), *_bounds(centre_column, side, image_size)
 

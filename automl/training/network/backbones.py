@@ -1,8 +1,7 @@
 """timm's backbones by name, each built so that it takes as many image sizes as it can.
 
 A skeleton has everything but numbers: it costs no memory and no arithmetic, and answers what shapes come out of what
-image size. Not responsible for: weights (automl.training.network.pretrained), nor what is taken off
-(automl.training.network.body).
+image size.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import automl.training.network.classics  # noqa: F401 - registers its models with timm
-from automl.errors import UsageError, listed
+from automl.errors import UsageError, join_names
 
 # What a backbone says to images of a size that it does not take.
 REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError)
@@ -31,11 +30,11 @@ def require_known(backbone: str) -> None:
     known = timm.list_models()
     if name in known and (not tag or backbone in timm.list_pretrained(f"{name}.*")):
         return
-    raise UsageError(f"timm has no backbone '{backbone}'", hint=f"did you mean {listed(_names_like(backbone))}?")
+    raise UsageError(f"timm has no backbone '{backbone}'", hint=f"did you mean {join_names(_suggest_names(backbone))}?")
 
 
-def create(backbone: str, **arguments: Any) -> nn.Module:
-    """timm's model, whose positions are interpolated where it has a way to take other image sizes than its own.
+def create_backbone(backbone: str, **arguments: Any) -> nn.Module:
+    """Create timm's model, whose positions are interpolated where it has a way to take other image sizes than its own.
 
     The parameters are those of timm's model for its own image size, in names and shapes, and so are its outputs there.
     Source: Dosovitskiy et al. 2021, An Image is Worth 16x16 Words, section 3.2 (interpolated position embeddings).
@@ -46,27 +45,30 @@ def create(backbone: str, **arguments: Any) -> nn.Module:
     return model
 
 
-def skeleton(backbone: str) -> nn.Module:
-    """The model that `create` builds, in evaluation mode and without numbers in it; the caller's own."""
-    return copy.deepcopy(_skeleton(backbone))
+def build_skeleton(backbone: str) -> nn.Module:
+    """Return the model that `create_backbone` builds, in evaluation mode and without numbers in it.
+
+    The caller's own.
+    """
+    return copy.deepcopy(_build_skeleton(backbone))
 
 
-def blank_images(image_size: int) -> Tensor:
-    """(2, 3, S, S) for skeletons."""
+def make_blank_images(image_size: int) -> Tensor:
+    """Return (2, 3, S, S) for skeletons."""
     return torch.empty(2, 3, image_size, image_size, device="meta")
 
 
-def own_image_size(model: nn.Module) -> int:
-    """The size that the backbone was pretrained with."""
+def get_pretrained_size(model: nn.Module) -> int:
+    """Return the size that the backbone was pretrained with."""
     pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     return int(pretrained["input_size"][-1])
 
 
 @cache
-def _skeleton(backbone: str) -> nn.Module:
+def _build_skeleton(backbone: str) -> nn.Module:
     """Builds leave the random numbers as they were, should one of them draw some."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return create(backbone).eval()
+        return create_backbone(backbone).eval()
 
 
 @cache
@@ -82,8 +84,8 @@ def _interpolates(backbone: str) -> bool:
     return True
 
 
-def _names_like(backbone: str) -> list[str]:
-    """Names that may have been meant, the likeliest first."""
+def _suggest_names(backbone: str) -> list[str]:
+    """Suggest names that may have been meant, the likeliest first."""
     written = backbone.rpartition("/")[2].lower().replace("-", "_")
     name, _, tag = written.partition(".")
     known = timm.list_models()
@@ -94,14 +96,14 @@ def _names_like(backbone: str) -> list[str]:
         near = difflib.get_close_matches(name, known, n=3) or known[:3]
         if not tag:
             return near
-        return [model for known_name in near for model in _tagged(known_name, tag)[:1]]
+        return [model for known_name in near for model in _list_tagged(known_name, tag)[:1]]
     if not tag or f"{name}.{tag}" in timm.list_pretrained(f"{name}.*"):
         return [written]
-    return _tagged(name, tag)[:3]
+    return _list_tagged(name, tag)[:3]
 
 
-def _tagged(name: str, tag: str) -> list[str]:
-    """The model's names with the tags of its weights, the likest first, or its bare name where it has none."""
+def _list_tagged(name: str, tag: str) -> list[str]:
+    """List the model's names with the tags of its weights, the likest first, or its bare name where it has none."""
     tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{name}.*")]
     near = difflib.get_close_matches(tag, tags, n=len(tags) or 1, cutoff=0.0)
     return [f"{name}.{known}" for known in near] or [name]

@@ -1,7 +1,6 @@
-"""LeNet-5 and AlexNet, which timm lacks, made known to it by the names lenet5 and alexnet.
+"""LeNet-5 and AlexNet, which timm lacks, registered there as lenet5 and alexnet.
 
-They keep timm's conventions, so that all else treats them as it treats timm's own. Not responsible for: how they are
-trained today (search_spaces.classic).
+They keep timm's conventions, so that all else treats them as it treats timm's own.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Classic(nn.Module):
         Args:
             features: (B, 3, S, S) -> the last feature map.
             grid: its cells per side that the classifier reads.
-            classifier: its last layer tells the classes apart.
+            classifier: its last layer has one output for each class.
             stages: by the layer of features that ends a stage: how many channels it has, and pixels per cell.
         """
         super().__init__()
@@ -51,7 +50,7 @@ class Classic(nn.Module):
         self.num_features: int = self.feature_info[-1]["num_chs"]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """The layers from the first to the last, for learning rates that differ by layer."""
+        """Return the layers from the first to the last, for learning rates that differ by layer."""
         return {"stem": r"^features\.0", "blocks": r"^features\.(\d+)", "hidden": r"^classifier\.(\d+)"}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -61,7 +60,7 @@ class Classic(nn.Module):
         assert not enable, "gradient checkpointing not supported"
 
     def get_classifier(self) -> nn.Module:
-        """The last layer."""
+        """Return the last layer."""
         return self.classifier[-1] if isinstance(self.classifier, nn.Sequential) else self.classifier
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -85,7 +84,7 @@ class Classic(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> Taps | tuple[Tensor, Taps]:
-        """The feature maps at the ends of the stages that are asked for, after the last one or alone."""
+        """Return the feature maps at the ends of the stages that are asked for, after the last one or alone."""
         assert output_fmt == "NCHW", "Output shape must be NCHW."
         taken, last = feature_take_indices(len(self.stage_ends), indices)
         layers = self.features[: self.stage_ends[last] + 1] if stop_early else self.features
@@ -125,7 +124,7 @@ class Classic(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def lenet5_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float = 0.0) -> Classic:
+def build_lenet5(num_classes: int = 1000, in_chans: int = 3, drop_rate: float = 0.0) -> Classic:
     """LeNet-5 for images of 16 pixels and more; those of 32 it sees as the original did.
 
     As in the paper: sizes of all layers, tanh, subsampling by means, the layer C5 as the fully connected one that it is
@@ -145,10 +144,10 @@ def lenet5_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float =
         nn.Dropout(drop_rate),
         nn.Linear(84, num_classes or 1),
     )
-    return _with_classes(Classic(features, grid=5, classifier=classifier, stages={2: (6, 2), 5: (16, 4)}), num_classes)
+    return _set_classes(Classic(features, grid=5, classifier=classifier, stages={2: (6, 2), 5: (16, 4)}), num_classes)
 
 
-def alexnet_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float = 0.0) -> Classic:
+def build_alexnet(num_classes: int = 1000, in_chans: int = 3, drop_rate: float = 0.0) -> Classic:
     """AlexNet in the one-column form that torchvision has, whose files of weights fit.
 
     Source: Krizhevsky et al. 2012, ImageNet Classification with Deep Convolutional Neural Networks; Krizhevsky 2014,
@@ -167,7 +166,7 @@ def alexnet_layers(num_classes: int = 1000, in_chans: int = 3, drop_rate: float 
         nn.Linear(4096, num_classes or 1),
     )
     model = Classic(features, grid=6, classifier=classifier, stages={2: (64, 8), 5: (192, 16), 12: (256, 32)})
-    return _with_classes(model, num_classes)
+    return _set_classes(model, num_classes)
 
 
 default_cfgs = generate_default_cfgs(
@@ -196,20 +195,20 @@ default_cfgs = generate_default_cfgs(
 
 @register_model  # type: ignore[untyped-decorator]
 def lenet5(pretrained: bool = False, **arguments: Any) -> Classic:
-    """timm's entry for LeNet-5."""
-    model: Classic = build_model_with_cfg(lenet5_layers, "lenet5", pretrained, **arguments)
+    """Create LeNet-5 for timm."""
+    model: Classic = build_model_with_cfg(build_lenet5, "lenet5", pretrained, **arguments)
     return model
 
 
 @register_model  # type: ignore[untyped-decorator]
 def alexnet(pretrained: bool = False, **arguments: Any) -> Classic:
-    """timm's entry for AlexNet."""
-    model: Classic = build_model_with_cfg(alexnet_layers, "alexnet", pretrained, **arguments)
+    """Create AlexNet for timm."""
+    model: Classic = build_model_with_cfg(build_alexnet, "alexnet", pretrained, **arguments)
     return model
 
 
-def _with_classes(model: Classic, num_classes: int) -> Classic:
-    """The model itself, without a last layer where there are no classes, which is how timm asks for features."""
+def _set_classes(model: Classic, num_classes: int) -> Classic:
+    """Return the model itself, without a last layer where there are no classes, which is how timm asks for features."""
     if num_classes == 0:
         model.reset_classifier(0)
     return model

@@ -1,8 +1,7 @@
-"""From a config to its network, with pretrained or with trained weights, and how it wants its pixels normalised.
+"""Build a config's network with pretrained or with trained weights, and normalise its input pixels.
 
 Pretrained weights come from timm's hub or from safetensors files in a folder, whole or not at all: a model is never
-quietly left untrained. Not responsible for: which parameters train (automl.training.optim.freezing), nor where the
-weights of a trained fold lie (automl.artifacts).
+quietly left untrained.
 """
 
 from __future__ import annotations
@@ -19,49 +18,53 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.artifacts import digest_of
+from automl.artifacts import compute_digest
 from automl.config import LossConfig, ModelConfig, TrialConfig
 from automl.data.competition import Competition
-from automl.errors import StorageError, UsageError, listed
+from automl.errors import StorageError, UsageError, join_names
 from automl.tasks import Task
-from automl.training.network.backbones import REFUSALS, create, require_known
-from automl.training.network.body import Reading, map_reading, pooled_reading
-from automl.training.network.heads import build_head, build_neck
-from automl.training.network.input_sizes import size_rule
+from automl.training.network.backbones import REFUSALS, create_backbone, require_known
+from automl.training.network.feature_extractor import FeatureExtractor, find_map_extractor, find_pooled_extractor
+from automl.training.network.heads import build_head, build_pooling
+from automl.training.network.input_sizes import find_size_rule
 from automl.training.network.network import Network
-from automl.training.network.outputs import Link, link_of
+from automl.training.network.outputs import OutputLayer, build_output_layer
 from automl.training.network.pretrained import load_file_weights, load_hub_weights
 
 Model = TypeVar("Model", bound=nn.Module)
 
-CLASSES = "classes"  # under which a file of trained weights names the classes that they are of
-REFIT = "make them again with automl refit, or leave this trial out"
+CLASSES_KEY = "classes"  # under which a file of trained weights names the classes that they are of
+REFIT_HINT = "make them again with automl refit, or leave this trial out"
 
 
-def build_model(model: ModelConfig, *, n_classes: int, weights_dir: Path | None, link: Link | None = None) -> Network:
-    """The config's network with a fresh head, in training mode on the CPU.
+def build_model(
+    model: ModelConfig, *, n_classes: int, weights_dir: Path | None, output_layer: OutputLayer | None = None
+) -> Network:
+    """Build the config's network with a fresh head, in training mode on the CPU.
 
     Args:
         weights_dir: folder of pretrained weights, or None for the hub.
-        link: what the outputs mean; None is a softmax over n_classes.
+        output_layer: what the outputs mean; None is a softmax over n_classes.
 
     Raises:
         UsageError: timm has no such backbone, or it has not what the config asks of it.
         UnfitEnvironmentError: the pretrained weights cannot be had or do not fit.
     """
     require_known(model.backbone)
-    reading = _reading(model)
+    extractor = _find_extractor(model)
     if not model.pretrained:
         whole = _create(model)
     elif weights_dir is not None:
         whole = load_file_weights(lambda **changes: _create(model, **changes), model.backbone, weights_dir)
     else:
         whole = load_hub_weights(lambda **changes: _create(model, **changes), model.backbone)
-    return _assembled(model, whole, reading, link or link_of(LossConfig(), Task.MULTICLASS, n_classes))
+    if output_layer is None:
+        output_layer = build_output_layer(LossConfig(), Task.MULTICLASS, n_classes)
+    return _assemble(model, whole, extractor, output_layer)
 
 
 def load_trained(config: TrialConfig, weights: Path, *, competition: Competition, device: str) -> Network:
-    """The network that was trained on a fold, in evaluation mode on the device.
+    """Load the network that was trained on a fold, in evaluation mode on the device.
 
     Args:
         weights: a file that `automl.training.fold_outputs.save_fold` wrote; it may hold half precision.
@@ -72,42 +75,42 @@ def load_trained(config: TrialConfig, weights: Path, *, competition: Competition
     try:
         require_known(config.model.backbone)
     except UsageError as error:
-        raise StorageError(f"the weights {weights} cannot be loaded: {error.problem}", hint=REFIT) from error
-    link = link_of(config.loss, competition.task, competition.n_classes)
-    network = _assembled(config.model, _create(config.model), _reading(config.model), link)
+        raise StorageError(f"the weights {weights} cannot be loaded: {error.problem}", hint=REFIT_HINT) from error
+    output_layer = build_output_layer(config.loss, competition.task, competition.n_classes)
+    network = _assemble(config.model, _create(config.model), _find_extractor(config.model), output_layer)
     if not weights.exists():
-        raise missing_weights([weights])
+        raise build_missing_weights_error([weights])
     try:
         with safetensors.safe_open(weights, framework="pt") as file:
-            classes = (file.metadata() or {}).get(CLASSES)
+            classes = (file.metadata() or {}).get(CLASSES_KEY)
         network.load_state_dict(safetensors.torch.load(weights.read_bytes()))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise StorageError(f"the weights {weights} cannot be loaded: {reason}", hint=REFIT) from error
-    if classes not in (None, classes_digest(competition)):
-        raise StorageError(f"the weights {weights} are of other classes, or of another order of them", hint=REFIT)
-    return placed(network, device).eval()
+        raise StorageError(f"the weights {weights} cannot be loaded: {reason}", hint=REFIT_HINT) from error
+    if classes not in (None, compute_classes_digest(competition)):
+        raise StorageError(f"the weights {weights} are of other classes, or of another order of them", hint=REFIT_HINT)
+    return move_to_device(network, device).eval()
 
 
-def missing_weights(paths: Sequence[Path]) -> StorageError:
-    """What to raise where trained weights are gone."""
-    names = listed([str(path) for path in paths])
-    return StorageError(f"weights are missing: {names}", hint=REFIT)
+def build_missing_weights_error(paths: Sequence[Path]) -> StorageError:
+    """Build the error to raise where trained weights are gone."""
+    names = join_names([str(path) for path in paths])
+    return StorageError(f"weights are missing: {names}", hint=REFIT_HINT)
 
 
-def classes_digest(competition: Competition) -> str:
-    """A short fingerprint of the classes in their order."""
-    return digest_of(competition.classes)
+def compute_classes_digest(competition: Competition) -> str:
+    """Compute a short fingerprint of the classes in their order."""
+    return compute_digest(competition.classes)
 
 
-def placed(model: Model, device: str) -> Model:
-    """The model itself on the device, in the memory layout that the device's convolutions prefer."""
+def move_to_device(model: Model, device: str) -> Model:
+    """Move the model itself to the device, in the memory layout that the device's convolutions prefer."""
     memory_format = torch.channels_last if device.startswith("cuda") else torch.preserve_format
     return model.to(device=torch.device(device), memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
 
 
 def require_sizes_fit(model: nn.Module, image_sizes: tuple[int, ...], backbone: str) -> None:
-    """Try one blank image of each size.
+    """Run the model on one blank image of each size.
 
     Raises:
         UsageError: the backbone cannot take images of one of the sizes.
@@ -121,7 +124,7 @@ def require_sizes_fit(model: nn.Module, image_sizes: tuple[int, ...], backbone: 
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(
                 f"'{backbone}' cannot take images of {image_size} x {image_size} pixels: {reason}",
-                hint=f"choose sizes that it takes ({size_rule(backbone)}): --choices resize=... or backbone=...",
+                hint=f"choose sizes that it takes ({find_size_rule(backbone)}): --choices resize=... or backbone=...",
             ) from error
 
 
@@ -133,8 +136,8 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, model: nn.Module) -> Normalisation:
-        """The one in the backbone's pretrained_cfg."""
+    def from_model(cls, model: nn.Module) -> Normalisation:
+        """Read it from the backbone's pretrained_cfg."""
         pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
         return cls(mean=tuple(pretrained["mean"]), std=tuple(pretrained["std"]))
 
@@ -148,29 +151,34 @@ class Normalisation:
         return (pixels - mean) / std
 
 
-def _reading(model: ModelConfig) -> Reading:
-    return pooled_reading(model.backbone) if model.pooling == "own" else map_reading(model.backbone, model.cut)
+def _find_extractor(model: ModelConfig) -> FeatureExtractor:
+    return (
+        find_pooled_extractor(model.backbone)
+        if model.pooling == "own"
+        else find_map_extractor(model.backbone, model.cut)
+    )
 
 
-def _assembled(model: ModelConfig, whole: nn.Module, reading: Reading, link: Link) -> Network:
-    """The network around what the reading leaves of timm's whole model."""
-    neck: nn.Module
-    if reading.pooled:
-        neck, n_features = nn.Identity(), reading.n_features
+def _assemble(model: ModelConfig, whole: nn.Module, extractor: FeatureExtractor, output_layer: OutputLayer) -> Network:
+    """Build the network around what the extractor leaves of timm's whole model."""
+    pooling: nn.Module
+    if extractor.pooled:
+        pooling, n_features = nn.Identity(), extractor.n_features
     else:
-        neck, n_features = build_neck(reading.n_features, attention=model.attention, pooling=model.pooling)
-    head = build_head(n_features, link.n_outputs, hidden=model.hidden, dropout=model.dropout)
+        pooling, n_features = build_pooling(extractor.n_features, attention=model.attention, pooling=model.pooling)
+    head = build_head(n_features, output_layer.n_outputs, hidden=model.hidden, dropout=model.dropout)
     last = head.get_submodule("fc")
-    if link.initial_std is not None:
-        nn.init.normal_(last.get_parameter("weight"), std=link.initial_std)
-    if link.initial_bias is not None:
+    if output_layer.initial_std is not None:
+        nn.init.normal_(last.get_parameter("weight"), std=output_layer.initial_std)
+    if output_layer.initial_bias is not None:
         with torch.no_grad():
-            last.get_parameter("bias").copy_(torch.tensor(link.initial_bias))
-    return Network(body=reading.trim(whole), reading=reading, neck=neck, head=head, link=link)
+            last.get_parameter("bias").copy_(torch.tensor(output_layer.initial_bias))
+    backbone = extractor.trim(whole)
+    return Network(backbone=backbone, extractor=extractor, pooling=pooling, head=head, output_layer=output_layer)
 
 
 def _create(model: ModelConfig, **changes: Any) -> nn.Module:
-    """timm's whole model with the config's regularisation; without changes a model of ImageNet's classes.
+    """Create timm's whole model with the config's regularisation; without changes a model of ImageNet's classes.
 
     Source: Huang et al. 2016, Deep Networks with Stochastic Depth, section 3 (drop_path).
     """
@@ -178,7 +186,7 @@ def _create(model: ModelConfig, **changes: Any) -> nn.Module:
         changes["drop_path_rate"] = model.drop_path
     changes["drop_rate"] = model.dropout if model.pooling == "own" else 0.0
     try:
-        built = create(model.backbone, **changes)
+        built = create_backbone(model.backbone, **changes)
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise

@@ -1,7 +1,6 @@
-"""What stands between a backbone and its outputs: a block of attention, a pooling, and the head.
+"""Attention, pooling and head: the layers between a backbone and its outputs.
 
-All of it is fresh, and takes feature maps of any size. Not responsible for: the backbone
-(automl.training.network.body), nor what the outputs mean (automl.training.network.outputs).
+All of it is fresh, and takes feature maps of any size.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ WIDEST_FLATTENED = 512 * 7 * 7
 FINEST_GRID = 4
 
 
-def build_neck(n_channels: int, *, attention: str, pooling: str) -> tuple[nn.Sequential, int]:
-    """(B, C, H, W) -> (B, F): attention on the map, then its pooling; and F.
+def build_pooling(n_channels: int, *, attention: str, pooling: str) -> tuple[nn.Sequential, int]:
+    """Build (B, C, H, W) -> (B, F): attention on the map, then its pooling; and F.
 
     Args:
         attention: one of automl.config.ATTENTIONS.
@@ -37,7 +36,7 @@ def build_neck(n_channels: int, *, attention: str, pooling: str) -> tuple[nn.Seq
 
 
 def build_head(n_features: int, n_outputs: int, *, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
-    """(B, F) -> (B, n_outputs): a linear layer `fc`, after hidden ones where they are asked for.
+    """Build (B, F) -> (B, n_outputs): a linear layer `fc`, after hidden ones where they are asked for.
 
     Dropout stands before each layer; a hidden one is linear, batch norm and ReLU.
     Source: Howard and Gugger 2020, fastai: A Layered API for Deep Learning, section 4.1 (the head of vision models);
@@ -68,11 +67,11 @@ class StatisticPool(Pool):
     Source: Lee et al. 2016, Generalizing Pooling Functions in Convolutional Neural Networks, section 3.1 (avgmax).
     """
 
-    def __init__(self, n_channels: int, *, kind: str) -> None:
+    def __init__(self, n_channels: int, *, pool_type: str) -> None:
         super().__init__()
         # The "fast" ones are plain means and maxima, whose gradients are repeatable on a GPU; others' are not.
-        self.pool: nn.Module = timm.layers.SelectAdaptivePool2d(pool_type=f"fast{kind}", flatten=True)
-        self.n_features = n_channels * (2 if kind == "catavgmax" else 1)
+        self.pool: nn.Module = timm.layers.SelectAdaptivePool2d(pool_type=f"fast{pool_type}", flatten=True)
+        self.n_features = n_channels * (2 if pool_type == "catavgmax" else 1)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.pool(features)  # type: ignore[no-any-return]
@@ -169,10 +168,10 @@ class AttentionPool(Pool):
 
 
 POOLS: dict[str, Callable[[int], Pool]] = {
-    "avg": partial(StatisticPool, kind="avg"),
-    "max": partial(StatisticPool, kind="max"),
-    "avgmax": partial(StatisticPool, kind="avgmax"),
-    "catavgmax": partial(StatisticPool, kind="catavgmax"),
+    "avg": partial(StatisticPool, pool_type="avg"),
+    "max": partial(StatisticPool, pool_type="max"),
+    "avgmax": partial(StatisticPool, pool_type="avgmax"),
+    "catavgmax": partial(StatisticPool, pool_type="catavgmax"),
     "gem": GeMPool,
     "flatten": FlattenPool,
     "attention": AttentionPool,

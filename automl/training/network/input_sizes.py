@@ -1,7 +1,6 @@
-"""Which image sizes a backbone takes.
+"""Find the image sizes that a backbone takes.
 
-Found out by asking its skeleton, so that no list of names has to be kept. Not responsible for: which size is trained in
-which epoch (automl.training.resizing).
+Found out by running its skeleton, so that no list of names has to be kept.
 """
 
 from __future__ import annotations
@@ -13,7 +12,13 @@ from functools import cache
 import torch
 from torch import nn
 
-from automl.training.network.backbones import REFUSALS, blank_images, own_image_size, require_known, skeleton
+from automl.training.network.backbones import (
+    REFUSALS,
+    build_skeleton,
+    get_pretrained_size,
+    make_blank_images,
+    require_known,
+)
 
 # Distances at which the sizes that a backbone takes may lie: patches, windows, and both with the strides before them.
 STEPS = (1, 2, 4, 7, 8, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 224, 256)
@@ -26,8 +31,8 @@ class SizeRule:
     smallest: int
     step: int
 
-    def nearest(self, image_size: int) -> int:
-        """The one nearest to the size; of two, the larger."""
+    def round_size(self, image_size: int) -> int:
+        """Return the one nearest to the size; of two, the larger."""
         if self.step == 0 or image_size <= self.smallest:
             return self.smallest
         return self.smallest + (image_size - self.smallest + self.step // 2) // self.step * self.step
@@ -41,23 +46,23 @@ class SizeRule:
         return f"{', '.join(first)} and so on in steps of {self.step}"
 
 
-def fitted_sizes(backbone: str, image_sizes: Sequence[int]) -> tuple[int, ...]:
-    """Each size in pixels per side, or the nearest to it that the backbone takes.
+def fit_sizes(backbone: str, image_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return each size in pixels per side, or the nearest to it that the backbone takes.
 
     Raises:
         UsageError: timm has no such backbone.
     """
     require_known(backbone)
-    model = skeleton(backbone)
+    model = build_skeleton(backbone)
     if all(_takes(model, image_size) for image_size in set(image_sizes)):  # usual, and cheaper than to find the rule
         return tuple(image_sizes)
-    rule = size_rule(backbone)
-    return tuple(rule.nearest(image_size) for image_size in image_sizes)
+    rule = find_size_rule(backbone)
+    return tuple(rule.round_size(image_size) for image_size in image_sizes)
 
 
 @cache
-def size_rule(backbone: str) -> SizeRule:
-    """The sizes that the backbone takes.
+def find_size_rule(backbone: str) -> SizeRule:
+    """Find the sizes that the backbone takes.
 
     Invariant: its own size is among them. It is assumed that one which takes the next size of a step and twice its own
     takes all larger ones of that step, and all smaller ones down to the smallest.
@@ -66,8 +71,8 @@ def size_rule(backbone: str) -> SizeRule:
         UsageError: timm has no such backbone.
     """
     require_known(backbone)
-    model = skeleton(backbone)
-    own = own_image_size(model)
+    model = build_skeleton(backbone)
+    own = get_pretrained_size(model)
     step = next((step for step in STEPS if all(_takes(model, own + n * step) for n in (1, -(-own // step)))), 0)
     if step == 0:
         return SizeRule(own, 0)
@@ -84,7 +89,7 @@ def size_rule(backbone: str) -> SizeRule:
 def _takes(model: nn.Module, image_size: int) -> bool:
     try:
         with torch.no_grad():
-            model(blank_images(image_size))
+            model(make_blank_images(image_size))
     except REFUSALS:
         return False
     return True

@@ -1,7 +1,6 @@
-"""From what a network puts out to class probabilities, by the loss that it was trained with.
+"""Output layers: how many outputs a network has, their initial bias, and their activation to probabilities.
 
-Not responsible for: the losses themselves (automl.training.loss.losses), nor for the classes that a metric wants
-(automl.metrics.registry).
+See also: automl.training.loss.losses, which trains them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from automl.config import LossConfig
 from automl.tasks import Task
-from automl.training.loss.by_task import objective_of
+from automl.training.loss.by_task import get_objective
 
 PRIOR_FLOOR = 1e-4  # an output that begins at a class that next to no image has could hardly move from there
 # Source: Lin et al. 2017, Focal Loss for Dense Object Detection, section 4.1. Values that begin scattered around their
@@ -29,27 +28,29 @@ VALUE_STD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """How many outputs a network needs, and what they mean.
+class OutputLayer:
+    """The outputs of a network: their number, their initial bias, and their activation.
 
     Copied and pickled with the network that it belongs to.
 
     Attributes:
-        probs: (B, n_outputs) float32 -> (B, n_classes) float32 in [0, 1] for all finite outputs; where an image has one
-            class each row has the sum 1.
+        to_probs: (B, n_outputs) float32 -> (B, n_classes) float32 in [0, 1] for all finite outputs; where an image has
+            one class each row has the sum 1.
         initial_bias: at which the outputs begin, all alike or (n_outputs,); None to leave it to chance.
         initial_std: of the weights that lead to the outputs, around 0; None to leave it to the layer's own rule.
     """
 
     n_classes: int
     n_outputs: int
-    probs: Callable[[Tensor], Tensor]
+    to_probs: Callable[[Tensor], Tensor]
     initial_bias: float | tuple[float, ...] | None = None
     initial_std: float | None = None
 
 
-def link_of(loss: LossConfig, task: Task, n_classes: int, *, prior: NDArray[np.floating[Any]] | None = None) -> Link:
-    """The link that the loss trains for.
+def build_output_layer(
+    loss: LossConfig, task: Task, n_classes: int, *, prior: NDArray[np.floating[Any]] | None = None
+) -> OutputLayer:
+    """Build the output layer that the loss trains for.
 
     Outputs of one class against the rest begin at the probability 1 / n_classes, so that many classes do not add up to
     a large first gradient. Labels and values begin at their prior; without one, labels as classes do, and values in the
@@ -62,57 +63,58 @@ def link_of(loss: LossConfig, task: Task, n_classes: int, *, prior: NDArray[np.f
     Raises:
         UsageError: the loss has no meaning with that task.
     """
-    objective = objective_of(loss.name, task)
+    objective = get_objective(loss.name, task)
     rest_bias = -math.log(max(n_classes - 1, 1))
     if not task.one_class_each:
         of_values = task is Task.REGRESSION
         unknown = 0.0 if of_values else rest_bias
-        bias = unknown if prior is None else _logits_of(prior)
-        return Link(n_classes, n_classes, sigmoid, bias, initial_std=VALUE_STD if of_values else None)
+        bias = unknown if prior is None else _compute_logits(prior)
+        return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=VALUE_STD if of_values else None)
     match objective:
         case "binary" | "focal_binary":
-            return Link(n_classes, n_classes, normalised_sigmoid, rest_bias)
+            return OutputLayer(n_classes, n_classes, normalize_sigmoids, rest_bias)
         case "thresholds":
-            return Link(n_classes, n_classes - 1, steps_between_thresholds)
+            return OutputLayer(n_classes, n_classes - 1, subtract_thresholds)
         case "class_number":
-            return Link(
-                n_classes, 1, partial(neighbours_of_value, n_classes=n_classes), initial_bias=(n_classes - 1) / 2
+            return OutputLayer(
+                n_classes, 1, partial(split_between_neighbours, n_classes=n_classes), initial_bias=(n_classes - 1) / 2
             )
         case _:
-            return Link(n_classes, n_classes, softmax)
+            return OutputLayer(n_classes, n_classes, softmax)
 
 
 def softmax(logits: Tensor) -> Tensor:
+    """Return (B, n_classes) probabilities that exclude each other."""
     return logits.softmax(dim=1)
 
 
 def sigmoid(logits: Tensor) -> Tensor:
-    """Each class's probability, or each value's place, by itself."""
+    """Return each class's probability, or each scaled target, by itself."""
     return logits.sigmoid()
 
 
-def normalised_sigmoid(logits: Tensor) -> Tensor:
-    """Each class's probability against the rest, over their sum.
+def normalize_sigmoids(logits: Tensor) -> Tensor:
+    """Return each class's probability against the rest, over their sum.
 
     The softmax of logarithms is that quotient; it stays defined where all probabilities of a row are rounded to 0.
     """
     return F.logsigmoid(logits).softmax(dim=1)
 
 
-def steps_between_thresholds(logits: Tensor) -> Tensor:
-    """(B, n_classes) from the logits of "the class is above k" for k = 0 ... n_classes - 2.
+def subtract_thresholds(logits: Tensor) -> Tensor:
+    """Return (B, n_classes) from the logits of "the class is above k" for k = 0 ... n_classes - 2.
 
     The probability of being above k may not rise with k: where it does, the smallest so far holds. A class has what is
     lost from its lower threshold to its upper one; the expected class is the sum of the probabilities of being above.
     Source: Frank and Hall 2001, A Simple Approach to Ordinal Classification, section 2, for the differences.
     """
-    above = logits.double().sigmoid().cummin(dim=1).values  # double: near 1 they differ by less than a float32 tells
+    above = logits.double().sigmoid().cummin(dim=1).values  # double: near 1 they differ by less than a float32 resolves
     certain = above.new_ones(len(above), 1)
     return -torch.cat([certain, above, torch.zeros_like(certain)], dim=1).diff(dim=1).float()
 
 
-def neighbours_of_value(value: Tensor, *, n_classes: int) -> Tensor:
-    """(B, n_classes) from (B, 1) values on the scale of the class numbers, so that the expected class is the value.
+def split_between_neighbours(value: Tensor, *, n_classes: int) -> Tensor:
+    """Return (B, n_classes) from (B, 1) values on the scale of the class numbers; the expected class is the value.
 
     A value between two classes is shared between them by its distance; 2.25 is class 2 with 0.75 and class 3 with 0.25.
     One outside the scale is the class at its end. The mean of such rows has the mean of their values.
@@ -122,6 +124,6 @@ def neighbours_of_value(value: Tensor, *, n_classes: int) -> Tensor:
     return (1.0 - (inside - numbers).abs()).clamp_min(0.0)
 
 
-def _logits_of(prior: NDArray[np.floating[Any]]) -> tuple[float, ...]:
-    shares = np.clip(np.asarray(prior, dtype=np.float64), PRIOR_FLOOR, 1.0 - PRIOR_FLOOR)
-    return tuple(np.log(shares / (1.0 - shares)).tolist())
+def _compute_logits(prior: NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    prior = np.clip(np.asarray(prior, dtype=np.float64), PRIOR_FLOOR, 1.0 - PRIOR_FLOOR)
+    return tuple(np.log(prior / (1.0 - prior)).tolist())

@@ -1,7 +1,6 @@
-"""Where pretrained weights come from: a folder of files, the hub's cache, or the hub.
+"""Load pretrained weights from a folder of files, the hub's cache, or the hub.
 
-A pickle is loaded as tensors alone or not at all, since it could run code. Not responsible for: what the network looks
-like (automl.training.network.create).
+A pickle is loaded as tensors alone or not at all, since it could run code.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ HUB_TIMEOUT_S = 5.0
 
 
 def load_file_weights(build: Build, backbone: str, folder: Path) -> nn.Module:
-    """The backbone with the weights that lie in the folder, and with as many classes as they have.
+    """Load the backbone with the weights that lie in the folder, and with as many classes as they have.
 
     Looked for are NAME.safetensors, NAME/model.safetensors (a snapshot of the hub) and
     models--timm--NAME/snapshots/*/model.safetensors (the hub's cache), then pickles by such names and torchvision's,
@@ -45,7 +44,7 @@ def load_file_weights(build: Build, backbone: str, folder: Path) -> nn.Module:
         UnfitEnvironmentError: there is no such file, or it is damaged, of another network, or a pickle that holds more
             than tensors.
     """
-    names = _names(backbone)
+    names = _list_names(backbone)
     for load, files in ((_from_file, _safetensors_files), (_from_pickle, _pickle_files)):
         for path in (path for name in names for path in files(folder, name)):
             if path.is_file():
@@ -57,7 +56,7 @@ def load_file_weights(build: Build, backbone: str, folder: Path) -> nn.Module:
 
 
 def load_hub_weights(build: Build, backbone: str) -> nn.Module:
-    """The backbone with the hub's weights, from the hub's cache on this machine where they are in it.
+    """Load the backbone with the hub's weights, from the hub's cache on this machine where they are in it.
 
     Raises:
         UnfitEnvironmentError: the hub cannot be reached, or has no weights of this backbone.
@@ -76,7 +75,7 @@ def load_hub_weights(build: Build, backbone: str) -> nn.Module:
     try:
         return build(pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _unavailable(backbone) from error
+        raise _build_unavailable_error(backbone) from error
 
 
 def _safetensors_files(folder: Path, name: str) -> Iterator[Path]:
@@ -93,7 +92,7 @@ def _pickle_files(folder: Path, name: str) -> Iterator[Path]:
 
 
 def _cached_snapshots(folder: Path, name: str, file: str) -> Iterator[Path]:
-    """Those of a copy of the hub's cache, the one that it holds for current first."""
+    """Find the snapshots in a copy of the hub's cache, the one that it holds for current first."""
     current = huggingface_hub.try_to_load_from_cache(f"timm/{name}", file, cache_dir=folder)
     if isinstance(current, str):
         yield Path(current)
@@ -102,7 +101,7 @@ def _cached_snapshots(folder: Path, name: str, file: str) -> Iterator[Path]:
 
 def _from_pickle(build: Build, backbone: str, path: Path) -> nn.Module:
     """As `_from_file`, by way of a safetensors file, so that nothing but this module ever opens a pickle."""
-    tensors = _unpickled(path, backbone)
+    tensors = _unpickle(path, backbone)
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / "model.safetensors"
         safetensors.torch.save_file(tensors, converted)
@@ -110,8 +109,8 @@ def _from_pickle(build: Build, backbone: str, path: Path) -> nn.Module:
         return _from_file(build, backbone, converted, origin=path)
 
 
-def _unpickled(path: Path, backbone: str) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, whatever else it holds, under the network's own names."""
+def _unpickle(path: Path, backbone: str) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint, whatever else it holds, under the network's own names."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # in the checkpoints of timm's training script
             checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -120,15 +119,15 @@ def _unpickled(path: Path, backbone: str) -> dict[str, Tensor]:
         tensors = {name: value.contiguous().clone() for name, value in state.items() if isinstance(value, Tensor)}
     except pickle.UnpicklingError as error:
         if not path.read_bytes().startswith(PICKLE_BEGINNINGS):
-            raise _damaged(path, "file of weights", "it is no pickle") from error
+            raise _build_damaged_error(path, "file of weights", "it is no pickle") from error
         raise UnfitEnvironmentError(
             f"{path} is a pickle that holds more than tensors, and could run code if it were loaded",
             hint=f"convert it to {backbone}.safetensors with safetensors.torch.save_file where you trust it",
         ) from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise _damaged(path, "file of weights", error) from error
+        raise _build_damaged_error(path, "file of weights", error) from error
     if not tensors:
-        raise _damaged(path, "file of weights", "there is no tensor in it")
+        raise _build_damaged_error(path, "file of weights", "there is no tensor in it")
     return tensors
 
 
@@ -146,7 +145,7 @@ def _from_file(build: Build, backbone: str, path: Path, *, origin: Path | None =
         except (RuntimeError, KeyError, ValueError, AttributeError) as error:
             reasons.append(f": {_first_mismatch(error)}")
             continue
-        if _share_from_file(model, path) >= 0.5:  # a few families of timm pass over what does not fit
+        if _measure_share_from_file(model, path) >= 0.5:  # a few families of timm pass over what does not fit
             return model
         reasons.append("")
     raise UnfitEnvironmentError(
@@ -156,27 +155,30 @@ def _from_file(build: Build, backbone: str, path: Path, *, origin: Path | None =
 
 
 def _ways_to_load(path: Path, backbone: str) -> list[dict[str, Any]]:
-    """What to tell timm's builder of the file, the likeliest first."""
-    n_classes, n_channels = _shape_of(path, backbone)
+    """List the arguments of timm's builder for the file, the likeliest first."""
+    n_classes, n_channels = _read_shape(path, backbone)
     pretrained = timm.models.get_pretrained_cfg(backbone)
     source: dict[str, Any] = {"file": str(path), "label_offset": 0}
     channels = {}
     if n_channels == 1 != pretrained.input_size[0]:
         source["input_size"] = (1, *pretrained.input_size[1:])
         channels["in_chans"] = pretrained.input_size[0]
-    # A classifier that the file has under its publisher's own name tells as many classes apart as timm says.
+    # A classifier that the file has under its publisher's own name separates as many classes as timm says.
     candidates = [0, pretrained.num_classes] if n_classes is None else [n_classes]
     return [{"pretrained_cfg_overlay": {**source, "num_classes": n}, "num_classes": n, **channels} for n in candidates]
 
 
-def _shape_of(path: Path, backbone: str) -> tuple[int | None, int | None]:
-    """How many classes the file's classifier tells apart, and how many channels it sees; None where it does not say."""
+def _read_shape(path: Path, backbone: str) -> tuple[int | None, int | None]:
+    """Read how many classes the file's classifier separates, and how many channels it sees.
+
+    None where it does not say.
+    """
     pretrained = timm.models.get_pretrained_cfg(backbone)
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, safetensors.SafetensorError) as error:
-        raise _damaged(path, "safetensors file", error) from error
+        raise _build_damaged_error(path, "safetensors file", error) from error
     classifier = shapes.get(f"{_first(pretrained.classifier)}.weight", [])
     convolution = shapes.get(f"{_first(pretrained.first_conv)}.weight", [])
     return int(classifier[0]) if classifier else None, int(convolution[1]) if len(convolution) == 4 else None
@@ -186,15 +188,15 @@ def _first(names: str | tuple[str, ...] | None) -> str | None:
     return names[0] if isinstance(names, tuple) else names
 
 
-def _damaged(path: Path, kind: str, reason: object) -> UnfitEnvironmentError:
+def _build_damaged_error(path: Path, file_type: str, reason: object) -> UnfitEnvironmentError:
     return UnfitEnvironmentError(
-        f"{path} is not a whole {kind}: {_first_line(reason)}",
+        f"{path} is not a whole {file_type}: {_get_first_line(reason)}",
         hint="copy or download it again, or pass --no-pretrained to train from scratch",
     )
 
 
-def _share_from_file(model: nn.Module, path: Path) -> float:
-    """The share of the model's matrices and filters that hold values of the file, whatever their names there."""
+def _measure_share_from_file(model: nn.Module, path: Path) -> float:
+    """Measure which part of the model's matrices and filters holds values of the file, whatever their names there."""
     values = {_fingerprint(tensor) for tensor in safetensors.torch.load_file(path).values() if tensor.ndim > 1}
     found = [_fingerprint(parameter) in values for parameter in model.parameters() if parameter.ndim > 1]
     return sum(found) / len(found)
@@ -215,15 +217,15 @@ def _first_mismatch(error: Exception) -> str:
         return f"'{found[1]}.weight' takes {found[2]} channels, which cannot be brought to three"
     if found := re.search(r"size mismatch for (\S+): .*?Size\(\[(.*?)\]\).*?Size\(\[(.*?)\]\)", text):
         return f"'{found[1]}' is ({found[2]}) in it, but ({found[3]}) in the network"
-    return _first_line(error)
+    return _get_first_line(error)
 
 
-def _first_line(reason: object) -> str:
+def _get_first_line(reason: object) -> str:
     return (str(reason).splitlines() or [type(reason).__name__])[0]
 
 
-def _names(backbone: str) -> list[str]:
-    """The names under which the weights of a backbone may lie, the given one first."""
+def _list_names(backbone: str) -> list[str]:
+    """List the names under which the weights of a backbone may lie, the given one first."""
     bare = backbone.partition(".")[0]
     tagged = timm.models.get_pretrained_cfg(backbone)
     full = f"{bare}.{tagged.tag}" if tagged is not None and tagged.tag else bare
@@ -238,10 +240,10 @@ def _require_hub(backbone: str) -> None:
     except urllib.error.HTTPError:
         return  # an answer, if not a friendly one
     except OSError as error:
-        raise _unavailable(backbone) from error
+        raise _build_unavailable_error(backbone) from error
 
 
-def _unavailable(backbone: str) -> UnfitEnvironmentError:
+def _build_unavailable_error(backbone: str) -> UnfitEnvironmentError:
     return UnfitEnvironmentError(
         f"the pretrained weights of '{backbone}' can be had neither from the hub nor from a folder",
         hint=f"pass --weights DIR with {backbone}.safetensors, or --no-pretrained to train from scratch",

@@ -1,8 +1,7 @@
-"""Weights that another trial has trained, as the beginning of this one (`--init-from`).
+"""Warm start: begin with the weights that another trial has trained (`--init-from`).
 
 Within one competition no image may be validated on that the weights have seen: folds must be the same, and each starts
-from its own. Not responsible for: pretrained weights (automl.training.network.pretrained), nor which trials keep theirs
-(automl.search.upkeep).
+from its own.
 """
 
 from __future__ import annotations
@@ -23,47 +22,47 @@ from automl.data.folds import load_folds
 from automl.errors import StorageError, UsageError
 from automl.tasks import Task
 from automl.training.network.network import Network
-from automl.training.network.outputs import Link, link_of
+from automl.training.network.outputs import OutputLayer, build_output_layer
 
 Folds = NDArray[np.int64]
 
 
-def inherit_weights(model: Network, source: Path, *, fold: int, competition: Competition, folds: Folds) -> list[str]:
-    """Fill body and neck with what the trial in the folder has trained; the parts that were filled.
+def load_warm_start(model: Network, source: Path, *, fold: int, competition: Competition, folds: Folds) -> list[str]:
+    """Load backbone and pooling from the trial in the folder; return the parts that were loaded.
 
-    The head is filled too where it tells the same classes apart, or the same values on the same scales, by the same
-    link with the same layers; otherwise it stays fresh. Statistics of batch norms are inherited with the weights.
+    The head is loaded too where it has the same classes, or the same values on the same scales, by the same output
+    layer after the same layers; otherwise it stays fresh. Statistics of batch norms come with the weights.
 
     Args:
         source: a trial's folder, automl_runs/NAME/trials/00017.
         folds: (n,) of this competition's training images.
 
     Raises:
-        UsageError: as `weights_to_inherit`, or body and neck are of another kind.
+        UsageError: as `find_warm_start_weights`, or backbone and pooling are of another kind.
         StorageError: a file is damaged.
     """
-    path = weights_to_inherit(source, fold=fold, competition=competition, folds=folds)
-    trained, own = _read(path), model.state_dict()
-    _require_fit(trained, own, path, inherited_model(source))
+    path = find_warm_start_weights(source, fold=fold, competition=competition, folds=folds)
+    trained, own = _read_weights(path), model.state_dict()
+    _require_fit(trained, own, path, read_source_model(source))
     head = {name for name in own if name.startswith("head.")}
     fits = {name: trained[name].shape for name in head & set(trained)} == {name: own[name].shape for name in head}
-    theirs = _competition(source)
-    link = link_of(_config(source).loss, theirs.task, theirs.n_classes)
+    theirs = _load_source_competition(source)
+    output_layer = build_output_layer(_read_config(source).loss, theirs.task, theirs.n_classes)
     asks_the_same = (theirs.classes, theirs.scales) == (competition.classes, competition.scales)
-    is_known = fits and asks_the_same and _is_same(link, model.link)
+    is_known = fits and asks_the_same and _is_same_output(output_layer, model.output_layer)
     model.load_state_dict({name: trained[name] if is_known or name not in head else own[name] for name in own})
-    return ["body", "neck", "head"] if is_known else ["body", "neck"]
+    return ["backbone", "pooling", "head"] if is_known else ["backbone", "pooling"]
 
 
-def weights_to_inherit(source: Path, *, fold: int, competition: Competition, folds: Folds) -> Path:
-    """The file with which the fold begins: that of the same fold of the same images, or of other images' first fold.
+def find_warm_start_weights(source: Path, *, fold: int, competition: Competition, folds: Folds) -> Path:
+    """Find the file with which the fold begins: the same fold's of the same images, or the first of other images.
 
     Raises:
         UsageError: the folder is no trial's, has no such weights, or they have seen images to validate on.
         StorageError: a file is damaged.
     """
-    theirs, files = _competition(source), TrialFiles(source)
-    their_folds = load_folds(StudyFiles(_study(source)).folds, theirs)
+    theirs, files = _load_source_competition(source), TrialFiles(source)
+    their_folds = load_folds(StudyFiles(_get_study_folder(source)).folds, theirs)
     if _share_images(competition, theirs):
         if theirs.image_ids != competition.image_ids or not np.array_equal(their_folds, folds):
             raise UsageError(
@@ -73,7 +72,9 @@ def weights_to_inherit(source: Path, *, fold: int, competition: Competition, fol
         candidates = [fold]
     else:
         candidates = np.unique(their_folds[their_folds >= 0]).tolist()
-    paths = (place.weights(number) for number in candidates for place in (files, files.retrained("refit")))
+    paths = (
+        folder.get_weights_path(number) for number in candidates for folder in (files, files.get_refit_files("refit"))
+    )
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         which = f"fold {candidates[0]}" if len(candidates) == 1 else "any fold"
@@ -84,17 +85,17 @@ def weights_to_inherit(source: Path, *, fold: int, competition: Competition, fol
     return found
 
 
-def inherited_model(source: Path) -> ModelConfig:
-    """The network that the trial in the folder has trained.
+def read_source_model(source: Path) -> ModelConfig:
+    """Read the configuration of the network that the trial in the folder has trained.
 
     Raises:
         UsageError: the folder is no trial's, or one of another version.
         StorageError: its configuration is damaged.
     """
-    return _config(source).model
+    return _read_config(source).model
 
 
-def _config(source: Path) -> TrialConfig:
+def _read_config(source: Path) -> TrialConfig:
     path = TrialFiles(source).config
     if not path.is_file():
         raise UsageError(
@@ -104,14 +105,14 @@ def _config(source: Path) -> TrialConfig:
     return TrialConfig.from_json(read_json(path))
 
 
-def _study(source: Path) -> Path:
+def _get_study_folder(source: Path) -> Path:
     return source.resolve().parent.parent
 
 
-def _competition(source: Path) -> Competition:
-    """That the trial was trained for."""
-    _config(source)
-    path = StudyFiles(_study(source)).competition
+def _load_source_competition(source: Path) -> Competition:
+    """Load the competition that the trial was trained for."""
+    _read_config(source)
+    path = StudyFiles(_get_study_folder(source)).competition
     if not path.is_file():
         raise UsageError(
             f"{source} is not in the folder of its study: there is no {path}",
@@ -124,17 +125,17 @@ def _share_images(ours: Competition, theirs: Competition) -> bool:
     """Whether the folders are one, or all images of the smaller are in the larger by name and label."""
     if ours.root.resolve() == theirs.root.resolve():
         return True
-    smaller, larger = sorted((_labelled(ours), _labelled(theirs)), key=len)
+    smaller, larger = sorted((_list_labelled_images(ours), _list_labelled_images(theirs)), key=len)
     return smaller <= larger
 
 
-def _labelled(competition: Competition) -> set[tuple[str, str]]:
+def _list_labelled_images(competition: Competition) -> set[tuple[str, str]]:
     names = (path.relative_to(competition.root).as_posix() for path in competition.image_paths)
-    return set(zip(names, _texts_of(competition), strict=True))
+    return set(zip(names, _format_labels(competition), strict=True))
 
 
-def _texts_of(competition: Competition) -> list[str]:
-    """Each image's label in words: its class, its labels, or its values."""
+def _format_labels(competition: Competition) -> list[str]:
+    """Return each image's label in words: its class, its labels, or its values."""
     targets, classes = competition.targets.tolist(), competition.classes
     if competition.task.one_class_each:
         return [classes[target] for target in targets]
@@ -143,7 +144,7 @@ def _texts_of(competition: Competition) -> list[str]:
     return [str(dict(sorted(zip(classes, row, strict=True)))) for row in targets]
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except (OSError, safetensors.SafetensorError) as error:
@@ -153,7 +154,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _require_fit(trained: dict[str, Tensor], own: dict[str, Tensor], path: Path, theirs: ModelConfig) -> None:
-    """Body and neck have the same tensors."""
+    """Require that backbone and pooling have the same tensors."""
     mismatch = next(filter(None, (_mismatch(name, trained, own) for name in (*own, *trained))), None)
     if mismatch is not None:
         raise UsageError(
@@ -175,9 +176,9 @@ def _mismatch(name: str, trained: dict[str, Tensor], own: dict[str, Tensor]) -> 
     return None
 
 
-def _is_same(link: Link, other: Link) -> bool:
+def _is_same_output(own: OutputLayer, other: OutputLayer) -> bool:
     """Whether both make the same probabilities of the same outputs."""
-    if (link.n_classes, link.n_outputs) != (other.n_classes, other.n_outputs):
+    if (own.n_classes, own.n_outputs) != (other.n_classes, other.n_outputs):
         return False
-    outputs = 3.0 * torch.randn(16, link.n_outputs, generator=torch.Generator().manual_seed(0))
-    return torch.equal(link.probs(outputs), other.probs(outputs))
+    outputs = 3.0 * torch.randn(16, own.n_outputs, generator=torch.Generator().manual_seed(0))
+    return torch.equal(own.to_probs(outputs), other.to_probs(outputs))

@@ -1,7 +1,4 @@
-"""The arithmetic that a device is good at: bfloat16, float16 with loss scaling, or plain float32.
-
-Not responsible for: where it is applied (automl.training.training_loop, automl.training.inference).
-"""
+"""Automatic mixed precision: bfloat16, float16 with loss scaling, or plain float32, as the device is good at."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from contextlib import AbstractContextManager
 import torch
 
 
-def autocast_dtype(device: str) -> torch.dtype | None:
-    """The half precision that the device computes natively, or None for float32.
+def get_autocast_dtype(device: str) -> torch.dtype | None:
+    """Return the half precision that the device computes natively, or None for float32.
 
     bfloat16 needs compute capability 8.0: below it torch emulates it, slower than float32.
     """
@@ -23,11 +20,11 @@ def autocast_dtype(device: str) -> torch.dtype | None:
 
 
 def autocast(device: str) -> AbstractContextManager[object]:
-    """Context in which operations run in the device's half precision where that is safe."""
-    dtype = autocast_dtype(device)
+    """Return a context in which operations run in the device's half precision where that is safe."""
+    dtype = get_autocast_dtype(device)
     return contextlib.nullcontext() if dtype is None else torch.autocast("cuda", dtype=dtype)
 
 
-def gradient_scaler(device: str) -> torch.amp.GradScaler:
-    """Loss scaling, which float16 alone needs; switched off it passes everything through."""
-    return torch.amp.GradScaler("cuda", enabled=autocast_dtype(device) is torch.float16)
+def build_grad_scaler(device: str) -> torch.amp.GradScaler:
+    """Build the loss scaler, which float16 alone needs; switched off it passes everything through."""
+    return torch.amp.GradScaler("cuda", enabled=get_autocast_dtype(device) is torch.float16)

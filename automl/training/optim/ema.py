@@ -1,7 +1,4 @@
-"""The average of the weights over the steps of training, which often predicts better than the last weights.
-
-Not responsible for: which of the two predicts (automl.training.training_loop).
-"""
+"""Exponential moving average (EMA) of the weights, which often predicts better than the last ones."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class WeightAverage:
+class ModelEma:
     """An exponential moving average of a network's parameters and running statistics, as a network of its own.
 
     Source: Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging; Tarvainen and Valpola 2017,
@@ -45,10 +42,10 @@ class WeightAverage:
                 floats.append(value.detach().to(mean))
             else:
                 mean.copy_(value)
-        torch._foreach_lerp_(averaged, floats, 1.0 - warmed_up(self._decay, n_updates))
+        torch._foreach_lerp_(averaged, floats, 1.0 - warm_up_decay(self._decay, n_updates))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights and statistics under the model's names."""
+        """Return the averaged weights and statistics under the model's names."""
         return self.model.state_dict()
 
     def load_state_dict(self, weights: Mapping[str, Tensor]) -> None:
@@ -56,16 +53,18 @@ class WeightAverage:
         self.model.load_state_dict(weights)
 
 
-def decay_of(horizon_fraction: float, n_steps: int) -> float:
-    """The decay whose average reaches back over this fraction of all steps: over 1 / (1 - decay) of them; at least 0.
+def compute_decay(horizon_fraction: float, n_steps: int) -> float:
+    """Compute the decay whose average reaches back over this fraction of all steps: over 1 / (1 - decay) of them.
+
+    At least 0.
 
     Source: Busbridge et al. 2023, How to Scale Your EMA, whose rule keeps the reach the same part of a run.
     """
     return max(0.0, 1.0 - 1.0 / (horizon_fraction * n_steps))
 
 
-def warmed_up(decay: float, n_updates: int) -> float:
-    """The decay of an update that comes after n_updates others: lower at first, so that fresh weights are forgotten.
+def warm_up_decay(decay: float, n_updates: int) -> float:
+    """Compute the decay of an update after n_updates others: lower at first, so that fresh weights are forgotten.
 
     Source: tf.train.ExponentialMovingAverage with num_updates.
     """
@@ -73,5 +72,5 @@ def warmed_up(decay: float, n_updates: int) -> float:
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
-    """Parameters and those buffers that belong to a checkpoint, each once, also where modules share them."""
+    """List parameters and those buffers that belong to a checkpoint, each once, also where modules share them."""
     return list({id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}.values())

@@ -1,8 +1,4 @@
-"""Which parameters train in an epoch, and in which mode each module is then.
-
-Not responsible for: what a block is (automl.training.optim.param_groups), nor what is saved by a frozen body
-(automl.training.feature_cache).
-"""
+"""Freeze parameters by epoch, and set the mode of each module."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import torch
 from torch import nn
 
 from automl.config import TransferConfig
-from automl.training.optim.param_groups import layer_numbers
+from automl.training.optim.param_groups import number_layers
 
 
 def set_trainable(model: nn.Module, optimizer: torch.optim.Optimizer, transfer: TransferConfig, *, epoch: int) -> None:
@@ -18,8 +14,8 @@ def set_trainable(model: nn.Module, optimizer: torch.optim.Optimizer, transfer: 
 
     Blocks train as a whole or not at all; the stem trains only where more blocks are asked for than there are. While a
     block is frozen its batch norms stay in evaluation mode: their running statistics belong to the frozen weights. A
-    wholly frozen body is in evaluation mode altogether, so that its features are a function of the image. Parameters
-    that the optimizer does not hold are left alone.
+    wholly frozen backbone is in evaluation mode altogether, so that its features are a function of the image.
+    Parameters that the optimizer does not hold are left alone.
     Source: Yosinski et al. 2014, How transferable are features in deep neural networks?, section 2; Keras' guide
     "Transfer learning and fine-tuning" for the batch norms.
     """
@@ -29,29 +25,29 @@ def set_trainable(model: nn.Module, optimizer: torch.optim.Optimizer, transfer: 
         if id(parameter) in held:
             parameter.requires_grad_(name not in frozen)
     model.train()
-    if is_body_frozen(transfer, epoch):
+    if is_backbone_frozen(transfer, epoch):
         model.get_submodule("body").eval()
     elif frozen:
         for module in _frozen_batch_norms(model, frozen):
             module.eval()
 
 
-def is_body_frozen(transfer: TransferConfig, epoch: int) -> bool:
-    """Whether neck and head alone train in the epoch."""
+def is_backbone_frozen(transfer: TransferConfig, epoch: int) -> bool:
+    """Whether pooling and head alone train in the epoch."""
     return epoch < transfer.freeze_epochs or transfer.trainable_blocks == 0
 
 
 def _frozen_parameters(model: nn.Module, transfer: TransferConfig, epoch: int) -> set[str]:
-    n_blocks = 0 if is_body_frozen(transfer, epoch) else transfer.trainable_blocks
+    n_blocks = 0 if is_backbone_frozen(transfer, epoch) else transfer.trainable_blocks
     if n_blocks is None:
         return set()
-    numbers = layer_numbers(model)
+    numbers = number_layers(model)
     first = max(numbers.values()) - n_blocks
     return {name for name, number in numbers.items() if number < first}
 
 
 def _frozen_batch_norms(model: nn.Module, frozen: set[str]) -> list[nn.Module]:
-    """Modules with running statistics that no trainable parameter is part of."""
+    """Find the modules with running statistics that no trainable parameter is part of."""
     found = []
     for path, module in model.get_submodule("body").named_modules(prefix="body"):
         if getattr(module, "running_var", None) is None:

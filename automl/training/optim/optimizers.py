@@ -1,8 +1,6 @@
 """Optimizers by name, with weight decay only where it belongs.
 
-All of them can be rebuilt from their state_dict, which holds nothing but dicts, lists, tensors and scalars. Not
-responsible for: the course of the learning rate (automl.training.optim.schedules), nor when a step is taken
-(automl.training.optim.step).
+All of them can be rebuilt from their state_dict, which holds nothing but dicts, lists, tensors and scalars.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.config import OptimConfig, TransferConfig
-from automl.training.optim.param_groups import parameter_groups
+from automl.training.optim.param_groups import build_param_groups
 
 # timm's optimizer that takes the step. SGD has Nesterov momentum; for the rest of sam see automl.training.optim.step.
 BASES = {"lookahead_adam": "adam", "sam": "sgd"}
@@ -28,16 +26,20 @@ _SLOW = "lookahead_slow_buff"  # timm's name
 
 
 def build_optimizer(model: nn.Module, optim: OptimConfig, transfer: TransferConfig) -> torch.optim.Optimizer:
-    """The optimizer over all trainable parameters, in the groups of `automl.training.optim.param_groups`."""
-    groups = parameter_groups(model, weight_decay=optim.weight_decay, layer_decay=transfer.layer_decay)
+    """Build the optimizer over all trainable parameters, in the groups of `automl.training.optim.param_groups`."""
+    groups = build_param_groups(model, weight_decay=optim.weight_decay, layer_decay=transfer.layer_decay)
     if optim.optimizer == "muon":
-        groups = _with_fallback(groups, model)
-    base = _centralised_radam(groups, optim.lr) if optim.optimizer == "ranger" else _of_timm(groups, optim)
+        groups = _split_muon_groups(groups, model)
+    base = (
+        _create_centralized_radam(groups, optim.lr)
+        if optim.optimizer == "ranger"
+        else _create_timm_optimizer(groups, optim)
+    )
     return Lookahead(base) if optim.optimizer in LOOKAHEADS else base
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group its share of the learning rate."""
+    """Set the learning rate of every group, scaled by its lr_scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
 
@@ -62,7 +64,7 @@ class Lookahead(timm.optim.Lookahead):  # type: ignore[misc]
         return loss
 
 
-def _of_timm(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Optimizer:
+def _create_timm_optimizer(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Optimizer:
     optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
         groups,
         opt=BASES.get(optim.optimizer, optim.optimizer),
@@ -73,19 +75,19 @@ def _of_timm(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.optim.Op
     return optimizer
 
 
-def _centralised_radam(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-    """What Ranger looks ahead with.
+def _create_centralized_radam(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    """Create the base optimizer of Ranger.
 
     Not `pytorch_optimizer.Ranger`, against which it is tested: that counts steps by group, so that a backbone which was
     frozen first would begin without warmup, and by default its first five steps go uphill.
     Source: github.com/lessw2020/Ranger-Deep-Learning-Optimizer, whose betas and eps these are.
     """
     optimizer = torch.optim.RAdam(groups, lr=lr, betas=(0.95, 0.999), eps=1e-5, decoupled_weight_decay=True)
-    optimizer.register_step_pre_hook(_centralise_gradients)
+    optimizer.register_step_pre_hook(_centralize_gradients)
     return optimizer
 
 
-def _centralise_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+def _centralize_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     """Take from each filter's gradient its mean.
 
     Source: Yong et al. 2020, Gradient Centralization, equation 1.
@@ -97,10 +99,10 @@ def _centralise_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
                 gradient -= gradient.mean(dim=tuple(range(1, gradient.ndim)), keepdim=True)
 
 
-def _with_fallback(groups: list[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
-    """The groups, each divided into what Muon may orthogonalise and what it must leave to AdamW.
+def _split_muon_groups(groups: list[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
+    """Divide each group into what Muon may orthogonalise and what it must leave to AdamW.
 
-    To AdamW go neck and head, and what the backbone lists as unlike a matrix, such as tables of positions; among the
+    To AdamW go pooling and head, and what the backbone lists as unlike a matrix, such as tables of positions; among the
     rest timm finds biases, norms and depthwise filters by their shapes. Muon's steps are scaled to the size of AdamW's
     (timm's default), so that one learning rate serves both.
     Source: Jordan 2024, Muon (the head); Liu et al. 2025, Muon is Scalable for LLM Training, section 2.2 (the scale).

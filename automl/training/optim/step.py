@@ -1,8 +1,4 @@
-"""One step of the optimizer, once the gradients of a batch are there.
-
-Not responsible for: the gradients (automl.training.optim.accumulation) or the learning rate
-(automl.training.optim.schedules).
-"""
+"""Take one step of the optimizer: clipping, loss scaling, and SAM."""
 
 from __future__ import annotations
 
@@ -16,17 +12,17 @@ from automl.config import OptimConfig
 from automl.training.checkpoints import TrainingState
 
 
-def take_step(state: TrainingState, optim: OptimConfig, again: Callable[[], float]) -> None:
+def take_step(state: TrainingState, optim: OptimConfig, closure: Callable[[], float]) -> None:
     """Move the weights by the gradients that are in the parameters, clipped if so configured.
 
     They may be scaled by the state's scaler; where they are not finite, it leaves the step out and lowers its scale.
     Source: Pascanu et al. 2013, On the Difficulty of Training Recurrent Neural Networks, section 3.2 (clipping).
 
     Args:
-        again: computes the gradients of the same batch anew, at the weights as they then are; only sam calls it.
+        closure: computes the gradients of the same batch anew, at the weights as they then are; only sam calls it.
     """
     if optim.optimizer == "sam":
-        _take_gradients_from_above(state, optim.sam_rho, again)
+        _compute_sam_gradients(state, optim.sam_rho, closure)
     if optim.clip_norm is not None:
         state.scaler.unscale_(state.optimizer)
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), optim.clip_norm)
@@ -34,7 +30,7 @@ def take_step(state: TrainingState, optim: OptimConfig, again: Callable[[], floa
     state.scaler.update()
 
 
-def _take_gradients_from_above(state: TrainingState, rho: float, again: Callable[[], float]) -> None:
+def _compute_sam_gradients(state: TrainingState, rho: float, closure: Callable[[], float]) -> None:
     """Replace the gradients by those at the highest point of the loss within rho of the weights, to first order.
 
     The gradients' scale does not matter to where that point is. Where they are not finite there is none: they stay, and
@@ -48,15 +44,15 @@ def _take_gradients_from_above(state: TrainingState, rho: float, again: Callable
     if not norm.isfinite():
         return
     # Statistics have seen this batch once already.
-    with _restored(parameters), _restored(list(state.model.buffers())):
+    with _restore_afterwards(parameters), _restore_afterwards(list(state.model.buffers())):
         with torch.no_grad():
             torch._foreach_add_(parameters, torch._foreach_mul(gradients, rho / (norm + 1e-12)))
         state.optimizer.zero_grad(set_to_none=True)
-        again()
+        closure()
 
 
 @contextmanager
-def _restored(tensors: list[Tensor]) -> Iterator[None]:
+def _restore_afterwards(tensors: list[Tensor]) -> Iterator[None]:
     """Context after which, however it is left, the tensors hold what they held before."""
     kept = [tensor.detach().clone() for tensor in tensors]
     try:

@@ -38,5 +38,5 @@ def fill(
 def pixels_of(competition: Competition) -> NDArray[Any]:
     """The decoded training images, at their own size."""
     return np.asarray(
-        PixelCache(competition, competition.root.parent / f"cache-{competition.root.name}").pixels("train", 32)
+        PixelCache(competition, competition.root.parent / f"cache-{competition.root.name}").load_pixels("train", 32)
     )

@@ -31,8 +31,8 @@ class Probs(NamedTuple):
 def fit_and_predict(competition: Competition, folds: NDArray[np.int64], folder: Path) -> Probs:
     """Each fold is predicted by the images of the others, the test images by all of them."""
     cache = PixelCache(competition, folder)
-    train, test = _features(cache.pixels("train", 32)), _features(cache.pixels("test", 32))
-    shares = competition.shares.astype(np.float64)
+    train, test = _features(cache.load_pixels("train", 32)), _features(cache.load_pixels("test", 32))
+    shares = competition.soft_targets.astype(np.float64)
     oof = np.zeros_like(shares)
     for fold in range(folds.max() + 1):
         fitted = folds != fold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl.readers.known_competitions import known_competition
+from automl.readers.known_competitions import get_known_competition
 from tests.automl_tests.competitions.everything import ALL
 from tests.automl_tests.competitions.miniatures import Miniature
 
@@ -25,12 +25,12 @@ def table() -> str:
 
 
 def _row(one: Miniature) -> tuple[str, ...]:
-    known = known_competition(one.slug)
+    known = get_known_competition(one.slug)
     if not one.readable:
-        said = f"not read: {KINDS[one.refused]}, to be converted to images"
+        remark = f"not read: {KINDS[one.refused]}, to be converted to images"
     else:
-        said = ", ".join(_flag(need) for need in one.needs)
-    return one.slug, one.layout, f"{one.task}: {one.submission}", known.metric, said
+        remark = ", ".join(_flag(need) for need in one.needs)
+    return one.slug, one.layout, f"{one.task}: {one.submission}", known.metric, remark
 
 
 def _flag(need: str) -> str:

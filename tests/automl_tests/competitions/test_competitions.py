@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.data.cleaning import refined
+from automl.data.cleaning import clean_competition
 from automl.data.competition import Competition
 from automl.data.folds import make_folds
 from automl.data.survey import survey_images
 from automl.decisions.choose import choose_rule
 from automl.errors import DataError
-from automl.metrics.registry import metric_named
-from automl.readers.known_competitions import KNOWN, known_competition
+from automl.metrics.registry import get_metric
+from automl.readers.known_competitions import KNOWN_COMPETITIONS, get_known_competition
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 from automl.submission import validate
 from automl.submission.write import write_submission
 from automl.tasks import Task
@@ -54,7 +54,7 @@ def by_slug(one: Miniature) -> str:
 
 def test_every_row_of_the_reference_has_a_miniature_and_is_known() -> None:
     assert [one.row for one in ALL] == list(range(1, 51))
-    assert {one.slug for one in ALL} == set(KNOWN)
+    assert {one.slug for one in ALL} == set(KNOWN_COMPETITIONS)
     assert len(READABLE) == 40
 
 
@@ -66,35 +66,35 @@ def test_a_competition_goes_from_its_folder_to_an_accepted_submission(
     before = listing(folder)
 
     competition = read_competition(folder)
-    understood_as_made(competition, made, one)
+    is_read_as_made(competition, made, one)
     assert competition.metric_given
-    seen = refined(competition, survey_images(competition, tmp_path / "survey"))
+    seen = clean_competition(competition, survey_images(competition, tmp_path / "survey"))
     assert len(seen.image_ids) == made.n_images, "no miniature has broken images"
     assert seen.grouped_by == competition.grouped_by, "nor copies of one image"
     folds = make_folds(seen, n_folds=N_FOLDS, seed=0)
     probs = fit_and_predict(seen, folds, tmp_path / "cache")
     groups = None if seen.groups is None else seen.groups[probs.rows]
-    decision = choose_rule(seen.metric, seen.scorer.facts, seen.targets[probs.rows], probs.oof, groups=groups)
+    decision = choose_rule(seen.metric, seen.scorer.context, seen.targets[probs.rows], probs.oof, groups=groups)
     path = tmp_path / "submission.csv"
     write_submission(seen, probs.test, path, decision.rule)
 
     content = path.read_bytes()
-    assert validate.problems(seen, content) == []
+    assert validate.find_problems(seen, content) == []
     assert complaints(made.form, content) == []
     assert agreement(made.form, content, made.truth) >= LEAST_AGREEMENT, content.decode()
     chance = np.tile(seen.prior, (len(probs.rows), 1))
     truth = seen.targets[probs.rows]
-    assert seen.metric.better(seen.scorer(truth, probs.oof), seen.scorer(truth, chance))
+    assert seen.metric.is_better(seen.scorer(truth, probs.oof), seen.scorer(truth, chance))
     assert listing(folder) == before, "the folder is only read"
 
 
 @pytest.mark.parametrize("one", READABLE, ids=by_slug)
 def test_without_its_name_only_what_no_file_tells_must_be_said(one: Miniature, build: Build) -> None:
     folder, made = build(one, "data")
-    known = known_competition(one.slug)
+    known = get_known_competition(one.slug)
 
-    told = read_competition(folder, asked(one))
-    understood_as_made(told, made, one)
+    given = read_competition(folder, settings_of(one))
+    is_read_as_made(given, made, one)
 
     if "--negative" in words(one):
         with pytest.raises(DataError) as refusal:
@@ -102,18 +102,18 @@ def test_without_its_name_only_what_no_file_tells_must_be_said(one: Miniature, b
         assert "--negative" in refusal.value.hint
         return
     bare = read_competition(folder)
-    assert bare.classes == told.classes
-    assert bare.image_ids == told.image_ids
+    assert bare.classes == given.classes
+    assert bare.image_ids == given.image_ids
     assert [path.relative_to(bare.root) for path in bare.test_paths] == [
-        path.relative_to(told.root) for path in told.test_paths
+        path.relative_to(given.root) for path in given.test_paths
     ]
-    assert np.array_equal(bare.targets, told.targets)
-    assert bare.submission == told.submission or one.row == 4, "zeros in every row fit a label and a probability"
-    assert (bare.task is told.task) == ("--task" not in words(one))
+    assert np.array_equal(bare.targets, given.targets)
+    assert bare.submission == given.submission or one.row == 4, "zeros in every row fit a label and a probability"
+    assert (bare.task is given.task) == ("--task" not in words(one))
     metric_follows = "--task" in words(one)  # an ordinal task proposes the metric by itself
     assert (bare.metric.name == known.metric) == ("--metric" not in words(one) and not metric_follows)
-    assert bare.flips == ("--no-flips" in words(one) or told.flips)
-    assert (bare.grouped_by == told.grouped_by) == ("--group" not in words(one))
+    assert bare.flips == ("--no-flips" in words(one) or given.flips)
+    assert (bare.grouped_by == given.grouped_by) == ("--group" not in words(one))
 
 
 @pytest.mark.parametrize("one", REFUSED, ids=by_slug)
@@ -134,15 +134,15 @@ def test_a_competition_of_urls_is_refused_until_its_images_are_there(tmp_path: P
 
 
 def test_the_metrics_that_are_known_exist() -> None:
-    for known in KNOWN.values():
+    for known in KNOWN_COMPETITIONS.values():
         weights = [weight for _, weight in known.metric_weights or ()]
-        assert metric_named(known.metric).name == known.metric
+        assert get_metric(known.metric).name == known.metric
         assert all(weight > 0 for weight in weights)
 
 
-def understood_as_made(competition: Competition, made: Made, one: Miniature) -> None:
+def is_read_as_made(competition: Competition, made: Made, one: Miniature) -> None:
     """That all is understood which the submission and the score depend on."""
-    known = known_competition(one.slug)
+    known = get_known_competition(one.slug)
     assert competition.task.value == one.task
     assert competition.metric.name == known.metric
     assert list(competition.classes) == list(made.classes)
@@ -152,7 +152,7 @@ def understood_as_made(competition: Competition, made: Made, one: Miniature) -> 
     assert competition.flips == known.flips
     assert competition.submission.header == tuple(made.form.header)
     assert competition.submission.ids == tuple(made.form.ids)
-    assert competition.submission.kind.value == KINDS[one.submission]
+    assert competition.submission.submission_kind.value == KINDS[one.submission]
     assert competition.evidence
 
 
@@ -174,19 +174,19 @@ def words(one: Miniature) -> list[str]:
     return " ".join(one.needs).split()
 
 
-def asked(one: Miniature) -> Asked:
+def settings_of(one: Miniature) -> CompetitionSettings:
     """What the flags say that this competition needs where its name is not known."""
-    said = Asked()
+    settings = CompetitionSettings()
     for need in one.needs:
         flag, _, value = need.partition(" ")
         name = flag.removeprefix("--")
         if name == "no-flips":
-            said = replace(said, flips=False)
+            settings = replace(settings, flips=False)
         elif name == "metric_weights":
-            said = replace(said, metric_weights=known_competition(one.slug).metric_weights)
+            settings = replace(settings, metric_weights=get_known_competition(one.slug).metric_weights)
         else:
-            said = replace(said, **{name: Task(value) if name == "task" else value})
-    return said
+            settings = replace(settings, **{name: Task(value) if name == "task" else value})
+    return settings
 
 
 def listing(folder: Path) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.cleaning import refined
+from automl.data.cleaning import clean_competition
 from automl.data.survey import survey_images
 from automl.errors import DataError
 from automl.readers.read import read_competition
@@ -53,10 +53,10 @@ def test_broken_images_are_all_named_and_can_be_left_out(folder: Folder, damage:
     competition = read_competition(folder.path)
     survey = survey_images(competition, folder.path.parent / "survey")
     with pytest.raises(DataError) as refusal:
-        refined(competition, survey)
+        clean_competition(competition, survey)
     assert all(name in refusal.value.problem for name in ("a03", "a07", "t2"))
     assert "--skip-broken" in refusal.value.hint
-    whole = refined(competition, survey, skip_broken=True)
+    whole = clean_competition(competition, survey, skip_broken=True)
     assert len(whole.image_ids) == 22
     assert not {"a03", "a07"} & set(whole.image_ids)
     assert whole.unreadable_test == (1,)

@@ -5,7 +5,7 @@ Only names and tables matter here, so that the images are empty files; the last 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,141 +14,136 @@ import pytest
 from automl.data.folds import make_folds
 from automl.errors import DataError
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 from automl.submission import validate
 from automl.submission.write import write_submission
 from automl.tasks import Task
 from tests.automl_tests.competitions.miniatures import Folder
 from tests.automl_tests.competitions.quick_model import fit_and_predict
+from tests.automl_tests.small_competitions import put_empty, put_table
 
 TWELVE = range(12)
-
-
-def touch(root: Path, names: Iterable[str]) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def table(root: Path, name: str, header: str, rows: Iterable[Sequence[object]]) -> None:
-    lines = [header, *(",".join(str(field) for field in row) for row in rows)]
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def cassava_2019(root: Path) -> None:
     """The sample's ids are in its second column."""
     for label in ("cbb", "cgm", "healthy"):
-        touch(root, (f"train/train/{label}/train-{label}-{number}.jpg" for number in range(4)))
-    touch(root, (f"test/test/0/test-img-{number}.jpg" for number in range(3)))
-    table(root, "sample_submission_file.csv", "Category,Id", [("cgm", f"test-img-{number}.jpg") for number in range(3)])
+        put_empty(root, (f"train/train/{label}/train-{label}-{number}.jpg" for number in range(4)))
+    put_empty(root, (f"test/test/0/test-img-{number}.jpg" for number in range(3)))
+    put_table(
+        root, "sample_submission_file.csv", "Category,Id", [("cgm", f"test-img-{number}.jpg") for number in range(3)]
+    )
 
 
 def intel_image(root: Path) -> None:
     """Doubled folders, in whose names train and test are not the first words."""
     for number, label in enumerate(("buildings", "forest", "sea")):
-        touch(root, (f"seg_train/seg_train/{label}/{number}{image}.jpg" for image in range(5)))
-        touch(root, (f"seg_test/seg_test/{label}/2{number}{image}.jpg" for image in range(2)))
-    touch(root, (f"seg_pred/seg_pred/{number}.jpg" for number in (1003, 1005)))
-    table(root, "sample_submission.csv", "id,label", [("1003.jpg", "sea"), ("1005.jpg", "sea")])
+        put_empty(root, (f"seg_train/seg_train/{label}/{number}{image}.jpg" for image in range(5)))
+        put_empty(root, (f"seg_test/seg_test/{label}/2{number}{image}.jpg" for image in range(2)))
+    put_empty(root, (f"seg_pred/seg_pred/{number}.jpg" for number in (1003, 1005)))
+    put_table(root, "sample_submission.csv", "id,label", [("1003.jpg", "sea"), ("1005.jpg", "sea")])
 
 
 def cars(root: Path) -> None:
     """The same names in training and test, and columns of boxes beside the label."""
-    touch(root, (f"cars_train/{number:05}.jpg" for number in range(1, 13)))
-    touch(root, (f"cars_test/{number:05}.jpg" for number in range(1, 4)))
+    put_empty(root, (f"cars_train/{number:05}.jpg" for number in range(1, 13)))
+    put_empty(root, (f"cars_test/{number:05}.jpg" for number in range(1, 4)))
     rows = [(f"{number:05}.jpg", 39, 116, 569, 375, 1 + number % 3) for number in range(1, 13)]
-    table(root, "train.csv", "image,x1,y1,x2,y2,Class", rows)
-    table(root, "sample_submission.csv", "image,Class", [(f"{number:05}.jpg", 1) for number in range(1, 4)])
+    put_table(root, "train.csv", "image,x1,y1,x2,y2,Class", rows)
+    put_table(root, "sample_submission.csv", "image,Class", [(f"{number:05}.jpg", 1) for number in range(1, 4)])
 
 
 def eurosat(root: Path) -> None:
     """A column of row numbers without a name, as pandas writes it, and paths that begin with the class."""
     labels = ("AnnualCrop", "Forest", "River")
     names = [(f"{label}/{label}_{number}.jpg", code, label) for code, label in enumerate(labels) for number in range(6)]
-    touch(root, (f"EuroSAT/{name}" for name, _, _ in names))
-    table(root, "train.csv", ",Filename,Label,ClassName", [(row, *names[row]) for row in range(18) if row % 6 < 4])
-    table(root, "sample_submission.csv", "Filename,Label", [(names[row][0], 0) for row in range(18) if row % 6 >= 4])
+    put_empty(root, (f"EuroSAT/{name}" for name, _, _ in names))
+    put_table(root, "train.csv", ",Filename,Label,ClassName", [(row, *names[row]) for row in range(18) if row % 6 < 4])
+    put_table(
+        root, "sample_submission.csv", "Filename,Label", [(names[row][0], 0) for row in range(18) if row % 6 >= 4]
+    )
 
 
 def row_numbers(root: Path) -> None:
     """A column of row numbers that name images too."""
-    touch(root, (f"train/{number}.png" for number in TWELVE))
-    touch(root, ("test/0.png", "test/1.png"))
-    table(root, "train.csv", ",image_no,label", [(row, 11 - row, "ab"[row % 2]) for row in TWELVE])
-    table(root, "sample_submission.csv", "id,label", [(0, "a"), (1, "a")])
+    put_empty(root, (f"train/{number}.png" for number in TWELVE))
+    put_empty(root, ("test/0.png", "test/1.png"))
+    put_table(root, "train.csv", ",image_no,label", [(row, 11 - row, "ab"[row % 2]) for row in TWELVE])
+    put_table(root, "sample_submission.csv", "id,label", [(0, "a"), (1, "a")])
 
 
 def chest_x_rays(root: Path) -> None:
     """Findings with | between them, images in numbered folders, a trailing comma in the header."""
     names = [f"{number // 2:08}_{number % 2:03}.png" for number in range(16)]
-    touch(root, (f"images_{number % 3:03}/images/{name}" for number, name in enumerate(names)))
+    put_empty(root, (f"images_{number % 3:03}/images/{name}" for number, name in enumerate(names)))
     findings = ["No Finding", "Cardiomegaly|Effusion", "Effusion", "Mass"]
     rows = [(name, findings[row % 4], row // 2, "M", "") for row, name in enumerate(names[:12])]
-    table(root, "Data_Entry_2017.csv", "Image Index,Finding Labels,Patient ID,Patient Gender,", rows)
+    put_table(root, "Data_Entry_2017.csv", "Image Index,Finding Labels,Patient ID,Patient Gender,", rows)
     rows = [(name, 0.5, 0.5, 0.5) for name in names[12:]]
-    table(root, "sample_submission.csv", "Image Index,Mass,Effusion,Cardiomegaly", rows)
+    put_table(root, "sample_submission.csv", "Image Index,Mass,Effusion,Cardiomegaly", rows)
 
 
 def movie_genres(root: Path) -> None:
     """Lists as Python writes them, of a probability for each genre."""
-    touch(root, (f"Images/tt{number:04}.jpg" for number in range(15)))
+    put_empty(root, (f"Images/tt{number:04}.jpg" for number in range(15)))
     genres = ["\"['Drama', 'Horror']\"", "['Drama']", "['Horror']", "[]"]
-    table(root, "train.csv", "Id,Genre", [(f"tt{number:04}", genres[number % 4]) for number in TWELVE])
-    table(root, "sample_submission.csv", "Id,Drama,Horror", [(f"tt{number:04}", 0, 0) for number in range(12, 15)])
+    put_table(root, "train.csv", "Id,Genre", [(f"tt{number:04}", genres[number % 4]) for number in TWELVE])
+    put_table(root, "sample_submission.csv", "Id,Drama,Horror", [(f"tt{number:04}", 0, 0) for number in range(12, 15)])
 
 
 def mixed_up_machine(root: Path) -> None:
     """Paths that begin with a folder of another machine, the same file name in each folder."""
     for part in ("train", "valid"):
-        touch(root, (f"{part}/patient{number:05}/study1/view1.jpg" for number in TWELVE))
+        put_empty(root, (f"{part}/patient{number:05}/study1/view1.jpg" for number in TWELVE))
     path = "CheXpert-v1.0-small/{}/patient{:05}/study1/view1.jpg"
     rows = [(path.format("train", row), row % 2, (row + 1) % 3 // 2) for row in TWELVE]
-    table(root, "train.csv", "Path,Edema,Fracture", rows)
-    table(
+    put_table(root, "train.csv", "Path,Edema,Fracture", rows)
+    put_table(
         root, "sample_submission.csv", "Path,Edema,Fracture", [(path.format("valid", row), 0.5, 0.5) for row in TWELVE]
     )
 
 
 def bone_age(root: Path) -> None:
     """Tables that are called after the folders, a test table beside them, an id of another name."""
-    touch(root, (f"boneage-training-dataset/boneage-training-dataset/{1377 + row}.png" for row in range(24)))
-    touch(root, (f"boneage-test-dataset/boneage-test-dataset/{4360 + row}.png" for row in range(3)))
+    put_empty(root, (f"boneage-training-dataset/boneage-training-dataset/{1377 + row}.png" for row in range(24)))
+    put_empty(root, (f"boneage-test-dataset/boneage-test-dataset/{4360 + row}.png" for row in range(3)))
     rows = [(1377 + row, 12 + 9 * row, row % 2 == 0) for row in range(24)]
-    table(root, "boneage-training-dataset.csv", "id,boneage,male", rows)
-    table(root, "boneage-test-dataset.csv", "Case ID,Sex", [(4360 + row, "MF"[row % 2]) for row in range(3)])
-    table(root, "sample_submission.csv", "Case ID,boneage", [(4360 + row, 100) for row in range(3)])
+    put_table(root, "boneage-training-dataset.csv", "id,boneage,male", rows)
+    put_table(root, "boneage-test-dataset.csv", "Case ID,Sex", [(4360 + row, "MF"[row % 2]) for row in range(3)])
+    put_table(root, "sample_submission.csv", "Case ID,boneage", [(4360 + row, 100) for row in range(3)])
 
 
 def classifieds(root: Path) -> None:
     """Items whose images have names of their own, in tables of training and test."""
-    touch(root, (f"data/train_jpg/a{row}f.jpg" for row in TWELVE))
-    touch(root, (f"data/test_jpg/b{row}f.jpg" for row in range(3)))
+    put_empty(root, (f"data/train_jpg/a{row}f.jpg" for row in TWELVE))
+    put_empty(root, (f"data/test_jpg/b{row}f.jpg" for row in range(3)))
     rows = [(f"i{row}", f"u{row // 2}", f"a{row}f", 0.1 * row + 0.05) for row in TWELVE]
-    table(root, "train.csv", "item_id,user_id,image,deal_probability", rows)
-    table(root, "test.csv", "item_id,user_id,image", [(f"j{row}", f"v{row}", f"b{row}f") for row in range(3)])
-    table(root, "sample_submission.csv", "item_id,deal_probability", [(f"j{row}", 0) for row in range(3)])
+    put_table(root, "train.csv", "item_id,user_id,image,deal_probability", rows)
+    put_table(root, "test.csv", "item_id,user_id,image", [(f"j{row}", f"v{row}", f"b{row}f") for row in range(3)])
+    put_table(root, "sample_submission.csv", "item_id,deal_probability", [(f"j{row}", 0) for row in range(3)])
 
 
 def sorghum(root: Path) -> None:
     """A row of a hidden file among the labels."""
-    touch(root, (f"train_images/2017-06-{row:02}.jpg" for row in TWELVE))
-    touch(root, ("test/0.jpg", "test/1.jpg"))
+    put_empty(root, (f"train_images/2017-06-{row:02}.jpg" for row in TWELVE))
+    put_empty(root, ("test/0.jpg", "test/1.jpg"))
     rows = [*((f"2017-06-{row:02}.jpg", ("PI_257", "PI_154")[row % 2]) for row in TWELVE), (".DS_Store", "")]
-    table(root, "train_cultivar_mapping.csv", "image,cultivar", rows)
-    table(root, "sample_submission.csv", "filename,cultivar", [("0.jpg", "PI_154"), ("1.jpg", "PI_154")])
+    put_table(root, "train_cultivar_mapping.csv", "image,cultivar", rows)
+    put_table(root, "sample_submission.csv", "filename,cultivar", [("0.jpg", "PI_154"), ("1.jpg", "PI_154")])
 
 
 def skin_lesions(root: Path) -> None:
     """A class of the sample that no training image has, folders named by year."""
     classes = ["MEL", "NV", "BCC", "UNK"]
-    touch(root, (f"ISIC_2019_Training_Input/ISIC_2019_Training_Input/ISIC_{row:07}.jpg" for row in TWELVE))
-    touch(root, (f"ISIC_2019_Test_Input/ISIC_{90 + row:07}.jpg" for row in range(2)))
+    put_empty(root, (f"ISIC_2019_Training_Input/ISIC_2019_Training_Input/ISIC_{row:07}.jpg" for row in TWELVE))
+    put_empty(root, (f"ISIC_2019_Test_Input/ISIC_{90 + row:07}.jpg" for row in range(2)))
     rows = [(f"ISIC_{row:07}", *(float(row % 3 == column) for column in range(4))) for row in TWELVE]
-    table(root, "ISIC_2019_Training_GroundTruth.csv", ",".join(["image", *classes]), rows)
-    table(root, "ISIC_2019_Training_Metadata.csv", "image,sex", [(f"ISIC_{row:07}", "mf"[row % 2]) for row in TWELVE])
+    put_table(root, "ISIC_2019_Training_GroundTruth.csv", ",".join(["image", *classes]), rows)
+    put_table(
+        root, "ISIC_2019_Training_Metadata.csv", "image,sex", [(f"ISIC_{row:07}", "mf"[row % 2]) for row in TWELVE]
+    )
     rows = [(f"ISIC_{90 + row:07}", *[0.25] * 4) for row in range(2)]
-    table(root, "sample_submission.csv", ",".join(["image", *classes]), rows)
+    put_table(root, "sample_submission.csv", ",".join(["image", *classes]), rows)
 
 
 UNDERSTOOD: dict[str, tuple[Callable[[Path], None], str, str, str, int, str]] = {
@@ -186,7 +181,7 @@ def test_a_data_set_is_understood_that_nobody_has_named(name: str, tmp_path: Pat
     root = tmp_path / "some-folder"
     build(root)
     competition = read_competition(root)
-    assert (competition.task.value, competition.submission.kind.value) == (task, kind)
+    assert (competition.task.value, competition.submission.submission_kind.value) == (task, kind)
     assert competition.classes == tuple(classes.split())
     assert len(competition.image_ids) == n_images
     assert competition.test_paths[0] == root / first_test
@@ -216,54 +211,54 @@ def test_a_row_with_neither_label_nor_image_is_left_out_and_told(tmp_path: Path)
 
 
 def pairs_of_eyes(root: Path) -> None:
-    touch(
+    put_empty(
         root, (f"{part}/{row}_{side}.jpg" for part in ("train", "test") for row in TWELVE for side in ("left", "right"))
     )
     rows = [(row, f"{row}_left.jpg", f"{row}_right.jpg", row % 2, (row + 1) % 2) for row in TWELVE]
-    table(root, "train.csv", "ID,Left-Fundus,Right-Fundus,N,D", rows)
-    table(root, "sample_submission.csv", "ID,N,D", [(row, 0.5, 0.5) for row in TWELVE])
+    put_table(root, "train.csv", "ID,Left-Fundus,Right-Fundus,N,D", rows)
+    put_table(root, "sample_submission.csv", "ID,N,D", [(row, 0.5, 0.5) for row in TWELVE])
 
 
 def kidneys(root: Path) -> None:
-    touch(root, (f"{part}/{row}.tiff" for part in ("train", "test") for row in TWELVE))
+    put_empty(root, (f"{part}/{row}.tiff" for part in ("train", "test") for row in TWELVE))
     rows = [(row, " ".join(f"{100 * run + row} {3 + run % 2}" for run in range(9))) for row in TWELVE]
-    table(root, "train.csv", "id,encoding", rows)
-    table(root, "sample_submission.csv", "id,predicted", [(row, "") for row in TWELVE])
+    put_table(root, "train.csv", "id,encoding", rows)
+    put_table(root, "sample_submission.csv", "id,predicted", [(row, "") for row in TWELVE])
 
 
 def old_japanese(root: Path) -> None:
-    touch(root, (f"{part}_images/{part}_{row}.jpg" for part in ("train", "test") for row in TWELVE))
-    table(root, "train.csv", "image_id,labels", [(f"train_{row}", f"U+306F {row} 3465 133 53") for row in TWELVE])
+    put_empty(root, (f"{part}_images/{part}_{row}.jpg" for part in ("train", "test") for row in TWELVE))
+    put_table(root, "train.csv", "image_id,labels", [(f"train_{row}", f"U+306F {row} 3465 133 53") for row in TWELVE])
     sample = [(f"test_{row}", "U+003F 1 1 U+FF2F 2 2") for row in TWELVE]
-    table(root, "sample_submission.csv", "image_id,labels", sample)
+    put_table(root, "sample_submission.csv", "image_id,labels", sample)
 
 
 def landmarks(root: Path) -> None:
-    touch(root, (f"{part}/a/b/{row}/ab{row}.jpg" for part in ("train", "test") for row in TWELVE))
-    table(root, "train.csv", "id,landmark_id", [(f"ab{row}", (7, 137790)[row % 2]) for row in TWELVE])
-    table(root, "sample_submission.csv", "id,landmarks", [(f"ab{row}", "137790 0.1") for row in TWELVE])
+    put_empty(root, (f"{part}/a/b/{row}/ab{row}.jpg" for part in ("train", "test") for row in TWELVE))
+    put_table(root, "train.csv", "id,landmark_id", [(f"ab{row}", (7, 137790)[row % 2]) for row in TWELVE])
+    put_table(root, "sample_submission.csv", "id,landmarks", [(f"ab{row}", "137790 0.1") for row in TWELVE])
 
 
 def adoption(root: Path) -> None:
-    touch(root, (f"{part}_images/{row}-1.jpg" for part in ("train", "test") for row in TWELVE))
-    table(root, "train/train.csv", "PetID,AdoptionSpeed", [(row, row % 5) for row in TWELVE])
-    table(root, "test/sample_submission.csv", "PetID,AdoptionSpeed", [(row, 0) for row in TWELVE])
+    put_empty(root, (f"{part}_images/{row}-1.jpg" for part in ("train", "test") for row in TWELVE))
+    put_table(root, "train/train.csv", "PetID,AdoptionSpeed", [(row, row % 5) for row in TWELVE])
+    put_table(root, "test/sample_submission.csv", "PetID,AdoptionSpeed", [(row, 0) for row in TWELVE])
 
 
 def flowers(root: Path) -> None:
-    touch(root, (f"flowers/{label}/{row}.jpg" for label in ("daisy", "rose") for row in TWELVE))
+    put_empty(root, (f"flowers/{label}/{row}.jpg" for label in ("daisy", "rose") for row in TWELVE))
 
 
 def leaf_counts(root: Path) -> None:
-    touch(root, (f"{part}/plant{row:03}_rgb.png" for part in ("train", "test") for row in TWELVE))
-    table(root, "train.csv", "filename,leaves", [(f"plant{row:03}_rgb.png", 5 + row % 9) for row in TWELVE])
-    table(root, "sample_submission.csv", "filename,leaves", [(f"plant{row:03}_rgb.png", 0) for row in TWELVE])
+    put_empty(root, (f"{part}/plant{row:03}_rgb.png" for part in ("train", "test") for row in TWELVE))
+    put_table(root, "train.csv", "filename,leaves", [(f"plant{row:03}_rgb.png", 5 + row % 9) for row in TWELVE])
+    put_table(root, "sample_submission.csv", "filename,leaves", [(f"plant{row:03}_rgb.png", 0) for row in TWELVE])
 
 
 def test_images_missing(root: Path) -> None:
-    touch(root, (f"train/{row}.png" for row in TWELVE))
-    table(root, "train.csv", "id,label", [(row, "ab"[row % 2]) for row in TWELVE])
-    table(root, "sample_submission.csv", "id,label", [(99, "a")])
+    put_empty(root, (f"train/{row}.png" for row in TWELVE))
+    put_table(root, "train.csv", "id,label", [(row, "ab"[row % 2]) for row in TWELVE])
+    put_table(root, "sample_submission.csv", "id,label", [(99, "a")])
 
 
 test_images_missing.__test__ = False  # type: ignore[attr-defined]
@@ -293,8 +288,8 @@ def test_what_is_not_understood_is_refused_with_what_to_do(name: str, tmp_path: 
 
 def test_counts_are_values_where_that_is_said(tmp_path: Path) -> None:
     leaf_counts(tmp_path)
-    assert read_competition(tmp_path, Asked(task=Task.REGRESSION)).metric.name == "rmse"
-    assert read_competition(tmp_path, Asked(task=Task.MULTICLASS)).metric.name == "accuracy"
+    assert read_competition(tmp_path, CompetitionSettings(task=Task.REGRESSION)).metric.name == "rmse"
+    assert read_competition(tmp_path, CompetitionSettings(task=Task.MULTICLASS)).metric.name == "accuracy"
 
 
 @pytest.mark.parametrize("columns", [("id", "cat", "dog", "bat"), ("label", "id")])
@@ -317,7 +312,7 @@ def test_a_class_without_images_and_ids_in_another_column_reach_the_submission(
     path = tmp_path / "submission.csv"
     write_submission(competition, probs.test, path)
 
-    assert validate.problems(competition, path.read_bytes()) == []
+    assert validate.find_problems(competition, path.read_bytes()) == []
     lines = path.read_text().splitlines()
     assert lines[0] == ",".join(columns)
     assert [line.split(",")[columns.index("id")] for line in lines[1:]] == names
@@ -326,8 +321,10 @@ def test_a_class_without_images_and_ids_in_another_column_reach_the_submission(
 
 def test_a_folder_of_validation_images_beside_training_and_test_is_left_out_and_told(tmp_path: Path) -> None:
     for part in ("train", "val", "test"):
-        touch(tmp_path, (f"{part}/{label}/{part}{row}.jpg" for label in ("NORMAL", "PNEUMONIA") for row in range(3)))
-    table(tmp_path, "sample_submission.csv", "id,label", [("test/NORMAL/test0.jpg", "NORMAL")])
+        put_empty(
+            tmp_path, (f"{part}/{label}/{part}{row}.jpg" for label in ("NORMAL", "PNEUMONIA") for row in range(3))
+        )
+    put_table(tmp_path, "sample_submission.csv", "id,label", [("test/NORMAL/test0.jpg", "NORMAL")])
     competition = read_competition(tmp_path)
     assert len(competition.image_ids) == 6
     line = "images: 6 images outside the training and test folders left out: val/NORMAL/val0.jpg"

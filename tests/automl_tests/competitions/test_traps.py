@@ -11,7 +11,7 @@ from PIL import Image
 from automl.data.folds import TRAINING_ONLY, make_folds
 from automl.errors import DataError
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 from automl.submission import validate
 from automl.submission.write import write_submission
 from automl.tasks import Task
@@ -175,7 +175,7 @@ def test_test_images_absent_are_named_and_get_the_prior_when_asked(folder: Folde
     folder.csv("sample_submission.csv", ["id", "label"], [[name, "cat"] for name in [*TEST, "h1", "h2"]])
     with pytest.raises(DataError, match="h1"):
         read_competition(folder.path)
-    competition = read_competition(folder.path, Asked(skip_missing=True))
+    competition = read_competition(folder.path, CompetitionSettings(skip_missing=True))
     assert competition.test_ids == (*TEST, "h1", "h2")
     assert competition.unreadable_test == (3, 4)
 
@@ -208,7 +208,7 @@ def test_two_stages_the_later_sample_is_taken_and_the_earlier_one_can_be_asked_f
     folder = tmp_path / "data"
     MINIATURES[23].build(folder)
     later = read_competition(folder)
-    earlier = read_competition(folder, Asked(sample="sample_submission_stg1.csv"))
+    earlier = read_competition(folder, CompetitionSettings(sample="sample_submission_stg1.csv"))
     assert len(later.test_ids) == 8
     assert len(earlier.test_ids) == 4
     assert later.test_ids[:4] == earlier.test_ids
@@ -235,4 +235,4 @@ def test_predictions_may_be_empty_in_multi_label_files(tmp_path: Path) -> None:
     first, *others = made.form.ids
     content = "\n".join(["id,attribute_ids", f"{first},0 147", *[f"{name}," for name in others], ""]).encode()
     assert complaints(made.form, content) == []
-    assert validate.problems(read_competition(folder), content) == []
+    assert validate.find_problems(read_competition(folder), content) == []

@@ -17,7 +17,14 @@ import pytest
 from numpy.typing import NDArray
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
-from automl.data.augmentation import GRAY, MAX_ROTATION, POLICIES, Step, steps_of, strength_of_stage
+from automl.data.augmentation import (
+    GRAY,
+    MAX_ROTATION,
+    POLICIES,
+    Step,
+    build_augmentation_steps,
+    compute_stage_strength,
+)
 from automl.data.resize import resize_batch
 from automl.data.transforms import Transform
 
@@ -33,7 +40,7 @@ def augment_of(policy: str) -> AugmentConfig:
 
 
 def transform_of(policy: str, *, image_size: int, flips: bool = True, strength: float = 1.0) -> Transform:
-    steps = steps_of(augment_of(policy), image_size=image_size, flips=flips, strength=strength)
+    steps = build_augmentation_steps(augment_of(policy), image_size=image_size, flips=flips, strength=strength)
     return Transform(steps, image_size=image_size)
 
 
@@ -47,7 +54,7 @@ def flattened(steps: list[Step]) -> Iterator[A.BasicTransform]:
 
 def geometry_of(policy: str, *, image_size: int, flips: bool, erases: bool = False) -> Transform:
     """The policy's transform with all its draws, but values of pixels are left alone, those of patches if asked."""
-    steps = steps_of(augment_of(policy), image_size=image_size, flips=flips)
+    steps = build_augmentation_steps(augment_of(policy), image_size=image_size, flips=flips)
     for step in flattened(steps):
         if isinstance(step, A.ImageOnlyTransform) or (isinstance(step, A.CoarseDropout) and not erases):
             step._key2func["image"] = lambda image, **_: image
@@ -227,7 +234,7 @@ def test_a_policy_of_nearly_no_strength_leaves_images_as_they_are(policy: str) -
 
 
 def test_strength_does_nothing_to_none() -> None:
-    assert steps_of(augment_of("none"), image_size=32, flips=True, strength=0.5) == []
+    assert build_augmentation_steps(augment_of("none"), image_size=32, flips=True, strength=0.5) == []
     assert np.array_equal(transform_of("none", image_size=32, strength=0.5)(NOISE, seed=0), resize_batch(NOISE, 32))
 
 
@@ -239,13 +246,15 @@ def test_heavy_changes_an_image_more_than_medium_and_medium_more_than_light() ->
 
 def rand(magnitude: float, *, strength: float = 1.0) -> Transform:
     augment = AugmentConfig(policy="rand", magnitude=magnitude)
-    return Transform(steps_of(augment, image_size=32, flips=True, strength=strength), image_size=32)
+    return Transform(build_augmentation_steps(augment, image_size=32, flips=True, strength=strength), image_size=32)
 
 
 def test_rand_at_magnitude_0_is_light_and_grows_from_there() -> None:
     light = transform_of("light", image_size=32)(NOISE, seed=1)
     assert np.array_equal(rand(0.0)(NOISE, seed=1), light)
-    assert len(steps_of(AugmentConfig(policy="rand", magnitude=0.0), image_size=32, flips=True)) == 2  # and no slower
+    assert (
+        len(build_augmentation_steps(AugmentConfig(policy="rand", magnitude=0.0), image_size=32, flips=True)) == 2
+    )  # and no slower
     assert not np.array_equal(rand(1.0)(NOISE, seed=1), light)
     images = np.repeat(NOISE, 50, axis=0)
     base = transform_of("light", image_size=32)(images, seed=1).astype(int)
@@ -254,7 +263,7 @@ def test_rand_at_magnitude_0_is_light_and_grows_from_there() -> None:
 
 
 def test_two_different_operations_are_drawn_for_each_image_of_rand() -> None:
-    steps = steps_of(augment_of("rand"), image_size=32, flips=True)
+    steps = build_augmentation_steps(augment_of("rand"), image_size=32, flips=True)
     n_operations = len(steps[-1].transforms)
     drawn: list[int] = []
 
@@ -274,6 +283,8 @@ def test_two_different_operations_are_drawn_for_each_image_of_rand() -> None:
     ("n_stages", "strengths"), [(1, [1.0]), (2, [0.5, 1.0]), (3, [0.5, 0.75, 1.0]), (5, [0.5, 0.625, 0.75, 0.875, 1.0])]
 )
 def test_the_strength_of_stages_rises_evenly_from_a_half(n_stages: int, strengths: list[float]) -> None:
-    scaled = [strength_of_stage(stage, n_stages, scale_augment=True) for stage in range(n_stages)]
+    scaled = [compute_stage_strength(stage, n_stages, scale_augment=True) for stage in range(n_stages)]
     assert scaled == strengths
-    assert [strength_of_stage(stage, n_stages, scale_augment=False) for stage in range(n_stages)] == [1.0] * n_stages
+    assert [compute_stage_strength(stage, n_stages, scale_augment=False) for stage in range(n_stages)] == [
+        1.0
+    ] * n_stages

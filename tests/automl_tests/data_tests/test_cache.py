@@ -19,8 +19,7 @@ from automl.data.competition import Competition
 from automl.errors import DataError, StorageError
 from automl.files.decoding import load_rgb
 from automl.readers.read import read_competition
-from tests.automl_tests.files_tests.test_archives import put_zip
-from tests.automl_tests.small_competitions import competition_of, put_csv
+from tests.automl_tests.small_competitions import competition_of, put_csv, put_zip
 
 
 def put_gradients(root: Path, n_train: int, *, size: tuple[int, int] = (40, 30)) -> Competition:
@@ -36,11 +35,11 @@ def put_gradients(root: Path, n_train: int, *, size: tuple[int, int] = (40, 30))
 
 def test_pixels_come_in_the_competitions_order_read_only_and_square(tmp_path: Path) -> None:
     cache = PixelCache(put_gradients(tmp_path, 70), tmp_path / "cache")
-    train = cache.pixels("train", 16, n_threads=3)
+    train = cache.load_pixels("train", 16, n_threads=3)
     assert (train.shape, train.dtype) == ((70, 24, 24, 3), np.uint8)
     assert train[:, 0, 0, 0].tolist() == list(range(70))
     assert train[:, -1, -1, 1].tolist() == [2 * number for number in range(70)]
-    assert cache.pixels("test", 16)[:, 5, 5, 0].tolist() == [70, 71]
+    assert cache.load_pixels("test", 16)[:, 5, 5, 0].tolist() == [70, 71]
     assert isinstance(train, np.memmap) and train.flags.c_contiguous and not train.flags.writeable
 
 
@@ -51,7 +50,7 @@ def test_pixels_come_in_the_competitions_order_read_only_and_square(tmp_path: Pa
 def test_the_side_leaves_room_for_crops_where_the_images_have_the_pixels(
     tmp_path: Path, size: tuple[int, int], image_size: int, side: int
 ) -> None:
-    assert PixelCache(put_gradients(tmp_path, 3, size=size), tmp_path / "cache").side(image_size) == side
+    assert PixelCache(put_gradients(tmp_path, 3, size=size), tmp_path / "cache").get_cached_side(image_size) == side
 
 
 def test_a_short_side_that_is_given_is_not_measured(tmp_path: Path) -> None:
@@ -61,26 +60,26 @@ def test_a_short_side_that_is_given_is_not_measured(tmp_path: Path) -> None:
         path.unlink()
     cache = PixelCache(competition, tmp_path / "cache", short_side=500.0)
     assert cache.short_side == 500
-    assert cache.side(224) == 264
-    assert cache.pixels("test", 16).shape == (2, 24, 24, 3)
+    assert cache.get_cached_side(224) == 264
+    assert cache.load_pixels("test", 16).shape == (2, 24, 24, 3)
 
 
 def test_the_fingerprint_is_that_of_the_file_and_changes_with_an_image(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
     cache = PixelCache(competition, tmp_path / "cache")
-    cache.pixels("test", 16)
-    before = cache.fingerprint("test")
+    cache.load_pixels("test", 16)
+    before = cache.compute_fingerprint("test")
     assert (tmp_path / "cache" / f"test-24-{before}.npy").exists()
-    assert before != cache.fingerprint("train")
+    assert before != cache.compute_fingerprint("train")
     Image.new("RGB", (40, 31), (9, 9, 9)).save(competition.test_paths[1])
-    assert cache.fingerprint("test") != before
+    assert cache.compute_fingerprint("test") != before
 
 
 def test_images_that_have_the_size_are_kept_pixel_by_pixel(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 4, size=(16, 16))
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(noise).save(competition.image_paths[2])
-    assert np.array_equal(PixelCache(competition, tmp_path / "cache").pixels("train", 16)[2], noise)
+    assert np.array_equal(PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[2], noise)
 
 
 def test_shrinking_averages_over_all_pixels(tmp_path: Path) -> None:
@@ -89,16 +88,16 @@ def test_shrinking_averages_over_all_pixels(tmp_path: Path) -> None:
     stripes[:, ::2] = 200
     for path in competition.image_paths:
         Image.fromarray(stripes).save(path)
-    pixels = PixelCache(competition, tmp_path / "cache").pixels("train", 20)
+    pixels = PixelCache(competition, tmp_path / "cache").load_pixels("train", 20)
     assert np.abs(pixels.astype(int) - 100).max() <= 6
 
 
 def test_a_second_use_maps_the_same_file_and_decodes_nothing(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 5)
     first: list[tuple[int, int]] = []
-    PixelCache(competition, tmp_path / "cache").pixels("train", 16, on_progress=lambda *done: first.append(done))
+    PixelCache(competition, tmp_path / "cache").load_pixels("train", 16, on_progress=lambda *done: first.append(done))
     again: list[tuple[int, int]] = []
-    pixels = PixelCache(competition, tmp_path / "cache").pixels(
+    pixels = PixelCache(competition, tmp_path / "cache").load_pixels(
         "train", 16, on_progress=lambda *done: again.append(done)
     )
     assert first == [(5, 5)]
@@ -108,39 +107,41 @@ def test_a_second_use_maps_the_same_file_and_decodes_nothing(tmp_path: Path) -> 
 
 def test_a_changed_image_is_decoded_again(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
-    PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+    PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)
     Image.new("RGB", (40, 30), (250, 0, 0)).save(competition.image_paths[1])
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[1, 0, 0, 0] == 250
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[1, 0, 0, 0] == 250
 
 
 def test_any_number_of_threads_gives_the_same_file(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 70)
     for n_threads in (1, 4):
-        PixelCache(competition, tmp_path / str(n_threads)).pixels("train", 16, n_threads=n_threads)
+        PixelCache(competition, tmp_path / str(n_threads)).load_pixels("train", 16, n_threads=n_threads)
     (one,) = (tmp_path / "1").glob("*.npy")
     assert one.read_bytes() == (tmp_path / "4" / one.name).read_bytes()
 
 
 def test_a_damaged_or_deleted_file_is_built_again_and_leftovers_of_a_killed_builder_go(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
-    PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+    PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)
     (file,) = (tmp_path / "cache").glob("*.npy")
     content = file.read_bytes()
     np.save(file, np.zeros((2, 24, 24, 3), dtype=np.uint8))
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[2, 0, 0, 0] == 2
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[2, 0, 0, 0] == 2
     file.write_bytes(content[:100])
     leftover = tmp_path / "cache" / f".{file.name}.tmp.0badcafe"
     leftover.write_bytes(b"half")
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[2, 0, 0, 0] == 2
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[2, 0, 0, 0] == 2
     assert not leftover.exists()
     shutil.rmtree(tmp_path / "cache")
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[2, 0, 0, 0] == 2
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[2, 0, 0, 0] == 2
 
 
 def build_in_a_process(competition: Competition, folder: Path) -> tuple[int, int]:
     """(images that this process decoded, sum of all pixels)."""
     decoded: list[int] = []
-    pixels = PixelCache(competition, folder).pixels("train", 16, on_progress=lambda done, total: decoded.append(done))
+    pixels = PixelCache(competition, folder).load_pixels(
+        "train", 16, on_progress=lambda done, total: decoded.append(done)
+    )
     return max(decoded, default=0), int(pixels.sum(dtype=np.int64))
 
 
@@ -155,7 +156,7 @@ def test_of_several_processes_one_builds_and_all_have_its_pixels(tmp_path: Path)
 
 def test_who_waits_for_a_builder_shows_life_and_then_takes_its_file(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 5)
-    PixelCache(competition, tmp_path / "ready").pixels("train", 16)
+    PixelCache(competition, tmp_path / "ready").load_pixels("train", 16)
     (ready,) = (tmp_path / "ready").glob("*.npy")
     (tmp_path / "cache").mkdir()
     reported: list[tuple[int, int]] = []
@@ -168,7 +169,7 @@ def test_who_waits_for_a_builder_shows_life_and_then_takes_its_file(tmp_path: Pa
 
     with (tmp_path / "cache" / ready.with_suffix(".lock").name).open("wb") as builder:
         fcntl.flock(builder, fcntl.LOCK_EX)
-        pixels = PixelCache(competition, tmp_path / "cache").pixels("train", 16, on_progress=finish_the_building)
+        pixels = PixelCache(competition, tmp_path / "cache").load_pixels("train", 16, on_progress=finish_the_building)
     assert reported == [(0, 5)]
     assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
@@ -182,7 +183,7 @@ def test_while_one_builds_no_other_can_begin(tmp_path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         locked.append(done < total)
 
-    PixelCache(put_gradients(tmp_path, 40), tmp_path / "cache").pixels("train", 16, on_progress=try_to_begin)
+    PixelCache(put_gradients(tmp_path, 40), tmp_path / "cache").load_pixels("train", 16, on_progress=try_to_begin)
     assert locked == [True, False]
 
 
@@ -191,7 +192,7 @@ def test_all_unreadable_images_are_named_in_one_error_and_nothing_is_left(tmp_pa
     for number in (3, 4, 33, 49):
         competition.image_paths[number].write_bytes(b"no image")
     with pytest.raises(DataError) as caught:
-        PixelCache(competition, tmp_path / "cache").pixels("train", 16, n_threads=2)
+        PixelCache(competition, tmp_path / "cache").load_pixels("train", 16, n_threads=2)
     assert caught.value.problem == (
         "4 of 50 images cannot be decoded: train/3.png, train/4.png, train/33.png and 1 more"
     )
@@ -203,14 +204,14 @@ def test_one_unreadable_image_is_named_with_its_reason(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
     competition.image_paths[1].write_bytes(competition.image_paths[1].read_bytes()[:50])
     with pytest.raises(DataError, match=r"train/1\.png cannot be decoded: "):
-        PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+        PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)
 
 
 def test_images_that_are_gone_are_named(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
     competition.image_paths[1].unlink()
     with pytest.raises(DataError, match=r"1 of 3 images are gone: train/1\.png"):
-        PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+        PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)
 
 
 def test_a_disk_without_room_is_told_before_an_image_is_decoded(tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_a_disk_without_room_is_told_before_an_image_is_decoded(tmp_path: Path) 
     resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, limits[1]))
     try:
         with pytest.raises(StorageError, match=r"\.npy cannot be written: "):
-            PixelCache(competition, tmp_path / "cache").pixels(
+            PixelCache(competition, tmp_path / "cache").load_pixels(
                 "train", 16, on_progress=lambda done, total: decoded.append(done)
             )
     finally:
@@ -232,29 +233,29 @@ def test_a_disk_without_room_is_told_before_an_image_is_decoded(tmp_path: Path) 
 def test_a_cache_folder_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("x")
     with pytest.raises(StorageError, match="cannot be written"):
-        PixelCache(put_gradients(tmp_path, 2), tmp_path / "cache").pixels("train", 16)
+        PixelCache(put_gradients(tmp_path, 2), tmp_path / "cache").load_pixels("train", 16)
 
 
 def test_test_images_that_nobody_can_read_are_zeros_and_never_opened(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
     competition.test_paths[0].write_bytes(b"no image")
     competition = replace(competition, unreadable_test=(0,))
-    pixels = PixelCache(competition, tmp_path / "cache").pixels("test", 16)
+    pixels = PixelCache(competition, tmp_path / "cache").load_pixels("test", 16)
     assert pixels[0].max() == 0
     assert pixels[1, 0, 0].tolist() == [4, 8, 7]
     competition.test_paths[0].unlink()
     os.mkfifo(competition.test_paths[0])
     decoded: list[tuple[int, int]] = []
-    PixelCache(competition, tmp_path / "cache").pixels("test", 16, on_progress=lambda *done: decoded.append(done))
+    PixelCache(competition, tmp_path / "cache").load_pixels("test", 16, on_progress=lambda *done: decoded.append(done))
     assert decoded == []  # its change makes no other file either
 
 
 def test_rows_that_become_unreadable_make_another_file(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
-    assert PixelCache(competition, tmp_path / "cache").pixels("test", 16)[0].max() > 0
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("test", 16)[0].max() > 0
     without = replace(competition, unreadable_test=(0,))
-    assert PixelCache(without, tmp_path / "cache").pixels("test", 16)[0].max() == 0
-    assert PixelCache(without, tmp_path / "cache").pixels("train", 16)[1, 0, 0, 0] == 1
+    assert PixelCache(without, tmp_path / "cache").load_pixels("test", 16)[0].max() == 0
+    assert PixelCache(without, tmp_path / "cache").load_pixels("train", 16)[1, 0, 0, 0] == 1
 
 
 def test_images_in_an_archive_are_decoded_again_when_the_archive_changes(tmp_path: Path) -> None:
@@ -262,24 +263,24 @@ def test_images_in_an_archive_are_decoded_again_when_the_archive_changes(tmp_pat
     contents = [(tmp_path / "train" / f"{number}.png").read_bytes() for number in range(3)]
     put_zip(tmp_path / "a.zip", {"train/0.png": contents[0], "train/1.png": contents[1]})
     competition = competition_of(tmp_path, ["a.zip/train/0.png", "a.zip/train/1.png"], [])
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[:, 0, 0, 0].tolist() == [0, 1]
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[:, 0, 0, 0].tolist() == [0, 1]
     put_zip(tmp_path / "a.zip", {"train/0.png": contents[2], "train/1.png": contents[1], "train/2.png": b""})
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[:, 0, 0, 0].tolist() == [2, 1]
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[:, 0, 0, 0].tolist() == [2, 1]
     (tmp_path / "a.zip").unlink()
     with pytest.raises(DataError, match=r"2 of 2 images are gone: a\.zip/train/0\.png, "):
-        PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+        PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)
 
 
 def test_an_image_in_files_by_colour_is_decoded_again_when_one_of_them_changes(tmp_path: Path) -> None:
     for number, colour in enumerate(("red", "green", "blue")):
         Image.new("L", (16, 16), number).save(tmp_path / f"x_{colour}.png")
     competition = competition_of(tmp_path, ["x_{red,green,blue}.png"], [])
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[0, 0, 0].tolist() == [0, 1, 2]
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[0, 0, 0].tolist() == [0, 1, 2]
     Image.new("L", (16, 16), 77).save(tmp_path / "x_blue.png")
-    assert PixelCache(competition, tmp_path / "cache").pixels("train", 16)[0, 0, 0].tolist() == [0, 1, 77]
+    assert PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)[0, 0, 0].tolist() == [0, 1, 77]
     (tmp_path / "x_blue.png").unlink()
     with pytest.raises(DataError, match=r"1 of 1 images are gone: x_\{red,green,blue\}\.png"):
-        PixelCache(competition, tmp_path / "cache").pixels("train", 16)
+        PixelCache(competition, tmp_path / "cache").load_pixels("train", 16)
 
 
 def test_rows_of_a_table_are_cached_and_the_table_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,14 +291,14 @@ def test_rows_of_a_table_are_cached_and_the_table_is_read_once(tmp_path: Path, m
     monkeypatch.setattr(
         Path, "open", lambda path, *given, plain=Path.open: (opened.append(path), plain(path, *given))[1]
     )
-    pixels = PixelCache(competition, tmp_path / "cache").pixels("train", 4)
+    pixels = PixelCache(competition, tmp_path / "cache").load_pixels("train", 4)
     assert pixels[:, 0, 0, 0].tolist() == list(range(50))
     assert len([path for path in opened if path.name == "train.csv"]) <= 1
 
 
 def test_the_cache_holds_what_the_one_loader_loads(real_data: Path, tmp_path: Path) -> None:
     competition = read_competition(real_data / "cifar-10")
-    pixels = PixelCache(competition, tmp_path).pixels("test", 32, n_threads=os.cpu_count() or 1)
+    pixels = PixelCache(competition, tmp_path).load_pixels("test", 32, n_threads=os.cpu_count() or 1)
     assert pixels.shape == (1000, 32, 32, 3)
     for row in (0, 500, 999):
         assert np.array_equal(pixels[row], load_rgb(competition.test_paths[row]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from automl.data.changed import changed_images, note_sizes
+from automl.data.changed import find_changed_images, record_file_sizes
 from automl.data.competition import Competition
 from tests.automl_tests.small_competitions import competition_of, put_images
 
@@ -21,30 +21,30 @@ def competition(tmp_path: Path) -> Competition:
 
 @pytest.fixture
 def noted(competition: Competition, tmp_path: Path) -> Path:
-    note_sizes(competition, "test", tmp_path / "sizes.json")
+    record_file_sizes(competition, "test", tmp_path / "sizes.json")
     return tmp_path / "sizes.json"
 
 
 def test_nothing_has_changed_where_nothing_was_touched(competition: Competition, noted: Path) -> None:
-    assert changed_images(competition, "test", noted) == []
+    assert find_changed_images(competition, "test", noted) == []
     (competition.root / "test" / "a.png").touch()
-    assert changed_images(competition, "test", noted) == []
+    assert find_changed_images(competition, "test", noted) == []
 
 
 def test_an_image_of_another_size_is_named(competition: Competition, noted: Path) -> None:
     put_images(competition.root, ["test/b.png"], size=(40, 40))
-    assert changed_images(competition, "test", noted) == ["test/b.png"]
+    assert find_changed_images(competition, "test", noted) == ["test/b.png"]
 
 
 def test_what_the_search_has_seen_is_noted_once(competition: Competition, noted: Path) -> None:
     put_images(competition.root, ["test/b.png"], size=(40, 40))
-    note_sizes(competition, "test", noted)
-    assert changed_images(competition, "test", noted) == ["test/b.png"]
+    record_file_sizes(competition, "test", noted)
+    assert find_changed_images(competition, "test", noted) == ["test/b.png"]
 
 
 def test_images_that_are_gone_are_left_to_those_who_decode_them(competition: Competition, noted: Path) -> None:
     (competition.root / "test" / "b.png").unlink()
-    assert changed_images(competition, "test", noted) == []
+    assert find_changed_images(competition, "test", noted) == []
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"[1]"])
@@ -53,16 +53,16 @@ def test_a_search_that_noted_no_sizes_is_accepted(
 ) -> None:
     if content is not None:
         (tmp_path / "other.json").write_bytes(content)
-    assert changed_images(competition, "test", tmp_path / "other.json") == []
+    assert find_changed_images(competition, "test", tmp_path / "other.json") == []
 
 
 def test_training_images_are_noted_by_themselves(tmp_path: Path) -> None:
     put_images(tmp_path / "leaf", ["train/a.png", "train/b.png", "test/a.png"])
     competition = competition_of(tmp_path / "leaf", ["train/a.png", "train/b.png"], ["test/a.png"])
     competition = replace(competition, unreadable_test=(0,))  # no row of the training images
-    note_sizes(competition, "train", tmp_path / "sizes.json")
+    record_file_sizes(competition, "train", tmp_path / "sizes.json")
     put_images(competition.root, ["train/a.png", "test/a.png"], size=(40, 40))
-    assert changed_images(competition, "train", tmp_path / "sizes.json") == ["train/a.png"]
+    assert find_changed_images(competition, "train", tmp_path / "sizes.json") == ["train/a.png"]
 
 
 def test_images_in_an_archive_change_with_it(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_images_in_an_archive_change_with_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
         archive.write(tmp_path / "a.png", "a.png")
     competition = competition_of(tmp_path, [], ["test.zip/a.png"])
-    note_sizes(competition, "test", tmp_path / "sizes.json")
+    record_file_sizes(competition, "test", tmp_path / "sizes.json")
     with zipfile.ZipFile(tmp_path / "test.zip", "a") as archive:
         archive.write(tmp_path / "b.png", "b.png")
-    assert changed_images(competition, "test", tmp_path / "sizes.json") == ["test.zip/a.png"]
+    assert find_changed_images(competition, "test", tmp_path / "sizes.json") == ["test.zip/a.png"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automl.data.changed import change_since
-from automl.metrics.registry import metric_named
+from automl.data.changed import describe_change
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
 
@@ -22,7 +22,7 @@ BEGUN = competition_of(Path("/here"), NAMES, ["test/0.png"])
     ("change", "words"),
     [
         ({"task": Task.MULTICLASS}, "task: binary, not multiclass"),
-        ({"metric": metric_named("roc_auc")}, "metric: accuracy, not roc_auc"),
+        ({"metric": get_metric("roc_auc")}, "metric: accuracy, not roc_auc"),
         ({"grouped_by": "patient_id"}, "origin of groups: none, not patient_id"),
         ({"flips": False}, "rule of flips: on, not off"),
         ({"unreadable_test": (0,)}, "competition folder: 0 test images that cannot be read, not 1"),
@@ -36,21 +36,20 @@ BEGUN = competition_of(Path("/here"), NAMES, ["test/0.png"])
     ],
 )
 def test_a_change_is_named(change: dict[str, Any], words: str) -> None:
-    assert change_since(BEGUN, replace(BEGUN, **change)) == words
+    assert describe_change(BEGUN, replace(BEGUN, **change)) == words
 
 
 def test_weights_of_a_metric_are_a_change() -> None:
     light, heavy = (
-        replace(BEGUN, metric=metric_named("weighted_log_loss", weights=weights))
-        for weights in ((1.0, 1.0), (1.0, 2.0))
+        replace(BEGUN, metric=get_metric("weighted_log_loss", weights=weights)) for weights in ((1.0, 1.0), (1.0, 2.0))
     )
-    assert change_since(light, heavy) == "set of metric weights: 1, 1, not 1, 2"
+    assert describe_change(light, heavy) == "set of metric weights: 1, 1, not 1, 2"
 
 
 def test_images_that_are_gone_are_counted() -> None:
     fewer = competition_of(Path("/here"), NAMES[:2], ["test/0.png"])
-    assert change_since(BEGUN, fewer) == "competition folder: 3 training images, not 2"
+    assert describe_change(BEGUN, fewer) == "competition folder: 3 training images, not 2"
 
 
 def test_a_folder_that_was_moved_as_a_whole_is_the_same() -> None:
-    assert change_since(BEGUN, competition_of(Path("/there"), NAMES, ["test/0.png"])) is None
+    assert describe_change(BEGUN, competition_of(Path("/there"), NAMES, ["test/0.png"])) is None

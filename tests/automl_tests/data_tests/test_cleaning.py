@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.cleaning import refined
+from automl.data.cleaning import clean_competition
 from automl.data.competition import Competition
 from automl.data.folds import make_folds
 from automl.data.survey import survey_images
@@ -48,7 +48,7 @@ def put(root: Path, train: Sequence[bytes], test: Sequence[bytes] = (), **change
 
 def looked_at(leaf: Competition, *, skip_broken: bool = False) -> Competition:
     survey = survey_images(leaf, leaf.root / "cache")
-    return refined(leaf, survey, skip_broken=skip_broken)
+    return clean_competition(leaf, survey, skip_broken=skip_broken)
 
 
 def test_clean_data_stays_as_it_is(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from automl.data.competition import (
     load_competition,
     save_competition,
 )
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
 
@@ -29,12 +29,12 @@ def of_task(task: Task, **changes: Any) -> Competition:
     by_task: dict[Task, dict[str, Any]] = {
         Task.BINARY: {},
         Task.MULTICLASS: {"classes": ("a", "b", "c"), "targets": np.array([2, 0, 0, 1])},
-        Task.ORDINAL: {"classes": ("0", "1", "2"), "targets": np.array([2, 0, 0, 1]), "metric": metric_named("qwk")},
-        Task.MULTILABEL: {"classes": ("a", "b", "c"), "targets": LABELS, "metric": metric_named("roc_auc")},
+        Task.ORDINAL: {"classes": ("0", "1", "2"), "targets": np.array([2, 0, 0, 1]), "metric": get_metric("qwk")},
+        Task.MULTILABEL: {"classes": ("a", "b", "c"), "targets": LABELS, "metric": get_metric("roc_auc")},
         Task.REGRESSION: {
             "classes": ("age",),
             "targets": VALUES,
-            "metric": metric_named("rmse"),
+            "metric": get_metric("rmse"),
             "scales": ((10.0, 20.0),),
         },
     }
@@ -58,7 +58,7 @@ def test_the_long_form_comes_back_from_its_file(tmp_path: Path) -> None:
     template = SubmissionTemplate(
         header=("id", "p"),
         id_column=0,
-        kind=SubmissionKind.PROBABILITIES,
+        submission_kind=SubmissionKind.PROBABILITIES,
         ids=("0_a", "0_b", "0_c"),
         cells=((0, 0), (0, 1), (0, 2)),
     )
@@ -68,20 +68,20 @@ def test_the_long_form_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_a_share_is_what_a_perfect_model_would_say() -> None:
-    assert of_task(Task.ORDINAL).shares.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0]]
-    assert of_task(Task.MULTILABEL).shares.tolist() == LABELS.tolist()
-    assert of_task(Task.REGRESSION).shares.tolist() == [[0.0], [1.0], [0.25], [0.0]]
+    assert of_task(Task.ORDINAL).soft_targets.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert of_task(Task.MULTILABEL).soft_targets.tolist() == LABELS.tolist()
+    assert of_task(Task.REGRESSION).soft_targets.tolist() == [[0.0], [1.0], [0.25], [0.0]]
 
 
 def test_a_value_that_never_changes_has_a_share_nevertheless() -> None:
     constant = of_task(Task.REGRESSION, targets=np.full((4, 1), 7.0), scales=((7.0, 7.0),))
-    assert constant.shares.tolist() == [[0.0]] * 4
+    assert constant.soft_targets.tolist() == [[0.0]] * 4
 
 
 @pytest.mark.parametrize("task", list(Task))
 def test_the_prior_is_the_mean_share(task: Task) -> None:
     competition = of_task(task)
-    assert competition.prior == pytest.approx(competition.shares.mean(axis=0))
+    assert competition.prior == pytest.approx(competition.soft_targets.mean(axis=0))
 
 
 def test_losses_take_class_numbers_or_shares() -> None:
@@ -102,8 +102,8 @@ def test_the_strata_of_values_are_their_tenths() -> None:
 
 
 def test_whether_every_image_has_a_label_is_a_fact_for_decisions() -> None:
-    assert not of_task(Task.MULTILABEL).scorer.facts.always_labelled
-    assert of_task(Task.MULTILABEL, targets=LABELS | 1).scorer.facts.always_labelled
+    assert not of_task(Task.MULTILABEL).scorer.context.always_labelled
+    assert of_task(Task.MULTILABEL, targets=LABELS | 1).scorer.context.always_labelled
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_whether_every_image_has_a_label_is_a_fact_for_decisions() -> None:
         {"flips": False},
         {"grouped_by": "patient"},
         {"unreadable_test": (0,)},
-        {"metric": metric_named("log_loss")},
+        {"metric": get_metric("log_loss")},
         {"targets": np.array([0, 0, 0, 1])},
     ],
 )

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from automl.data import perceptual_hash
 from automl.data.duplicates import Duplicates, find_duplicates
-from automl.data.perceptual_hash import look_alikes
+from automl.data.perceptual_hash import find_similar_pairs
 from automl.data.survey import ImageFacts, Survey, survey_images
 from automl.readers.read import read_competition
 from tests.automl_tests.small_competitions import competition_of
@@ -108,7 +108,7 @@ def test_re_encoded_digits_are_found_among_the_digits() -> None:
     pixels = (load_digits().images * 15.9).astype(np.uint8)
     large = [Image.fromarray(digit).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB") for digit in pixels]
     again = [Image.open(io.BytesIO(encoded(image, quality=75))) for image in large[:100]]
-    pairs = look_alikes(np.stack([np.asarray(image) for image in [*large, *again]]))
+    pairs = find_similar_pairs(np.stack([np.asarray(image) for image in [*large, *again]]))
     right = {(row, 1797 + row) for row in range(100)}
     assert len(right & set(map(tuple, pairs.tolist()))) >= 97
     assert len(pairs) <= 100
@@ -119,7 +119,7 @@ def test_scans_of_one_machine_are_not_copies_of_each_other() -> None:
     scene = np.asarray(photo(0, 32, 32)).astype(float)
     lesions = [np.asarray(photo(seed, 32, 32)).astype(float) - 128 for seed in range(1, 301)]
     scans = [np.clip(scene + 0.15 * lesion + rng.normal(0, 2, scene.shape), 0, 255) for lesion in lesions]
-    assert len(look_alikes(np.stack(scans).astype(np.uint8))) == 0
+    assert len(find_similar_pairs(np.stack(scans).astype(np.uint8))) == 0
 
 
 def test_flat_images_are_copies_only_where_their_bytes_are() -> None:
@@ -167,30 +167,30 @@ def test_a_test_image_in_a_chain_is_no_copy_unless_it_is_an_exact_one() -> None:
 
 def test_the_same_pattern_in_another_light_is_another_image() -> None:
     dark = np.stack([np.asarray(photo(seed, 32, 32)) // 3 for seed in range(30)])
-    assert look_alikes(np.concatenate([dark, dark[:1] + 10])).tolist() == [[0, 30]]
-    assert look_alikes(np.concatenate([dark, dark[:1] + 100])).tolist() == []
+    assert find_similar_pairs(np.concatenate([dark, dark[:1] + 10])).tolist() == [[0, 30]]
+    assert find_similar_pairs(np.concatenate([dark, dark[:1] + 100])).tolist() == []
 
 
 def test_copies_with_other_labels_are_told_whatever_the_task() -> None:
     duplicates = Duplicates(clusters=((0, 2), (1, 3, 4)), n_exact=0, shared=(), n_exact_shared=0, n_chained=0)
-    assert duplicates.conflicting(np.array([0, 1, 0, 1, 2])) == (1, 3, 4)
-    assert duplicates.conflicting(np.array([[0, 1], [1, 1], [0, 0], [1, 1], [1, 1]])) == (0, 2)
-    assert duplicates.conflicting(np.array([[0.5], [1.0], [0.5], [1.0], [1.0]])) == ()
+    assert duplicates.find_label_conflicts(np.array([0, 1, 0, 1, 2])) == (1, 3, 4)
+    assert duplicates.find_label_conflicts(np.array([[0, 1], [1, 1], [0, 0], [1, 1], [1, 1]])) == (0, 2)
+    assert duplicates.find_label_conflicts(np.array([[0.5], [1.0], [0.5], [1.0], [1.0]])) == ()
 
 
 def test_a_crowd_under_one_hash_costs_pairs_in_proportion_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
-    distances = perceptual_hash._distances
+    distances = perceptual_hash._compute_distances
 
     def counted(coarse: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         compared.append(len(pairs))
         return distances(coarse, pairs)
 
-    monkeypatch.setattr(perceptual_hash, "_distances", counted)
+    monkeypatch.setattr(perceptual_hash, "_compute_distances", counted)
     scene = np.asarray(photo(0, 32, 32)).astype(int)
     rng = np.random.default_rng(0)
     crowd = np.clip(scene + rng.integers(-3, 4, (800, 32, 32, 3)), 0, 255).astype(np.uint8)
-    look_alikes(crowd)
+    find_similar_pairs(crowd)
     assert 800 < sum(compared) < 800 * 799 / 4
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from automl.data.competition import Competition
-from automl.data.folds import load_folds, make_folds, rare_classes, save_folds
+from automl.data.folds import find_rare_classes, load_folds, make_folds, save_folds
 from automl.errors import DataError, StorageError, UsageError
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
@@ -36,7 +36,7 @@ def test_each_fold_has_an_equal_share_of_each_class() -> None:
     assert (folds.shape, folds.dtype) == ((85,), np.int64)
     shares = [np.bincount(leaf.targets[folds == fold]).tolist() for fold in range(5)]
     assert shares == [[10, 5, 2]] * 5
-    assert rare_classes(leaf, folds) == ()
+    assert find_rare_classes(leaf, folds) == ()
 
 
 def test_the_same_seed_gives_the_same_folds_and_another_seed_others() -> None:
@@ -52,7 +52,7 @@ def test_a_class_too_rare_to_split_goes_to_training_only_and_is_named(n_rare: in
     folds = make_folds(leaf)
     assert folds[20:].tolist() == [-1] * n_rare
     assert sorted(set(folds[:20].tolist())) == [0, 1, 2, 3, 4]
-    assert rare_classes(leaf, folds) == ("class 2",)
+    assert find_rare_classes(leaf, folds) == ("class 2",)
 
 
 def test_groups_never_straddle_folds() -> None:
@@ -70,14 +70,14 @@ def test_a_class_in_too_few_groups_takes_its_groups_into_training_only() -> None
     folds = make_folds(leaf)
     assert folds[:9].tolist() == [-1] * 9
     assert folds[9:].min() == 0
-    assert rare_classes(leaf, folds) == ("class 2",)
+    assert find_rare_classes(leaf, folds) == ("class 2",)
 
 
 def test_a_class_that_loses_its_groups_to_a_rare_one_is_rare_as_well() -> None:
     # Class 1 has five groups, but shares one with class 2, which has that group alone.
     leaf = competition([2, 1, 1, 1, 1, 1] + [0] * 10, groups=[0, 0, 1, 2, 3, 4, *range(5, 15)])
     folds = make_folds(leaf)
-    assert rare_classes(leaf, folds) == ("class 1", "class 2")
+    assert find_rare_classes(leaf, folds) == ("class 1", "class 2")
     assert folds[2:6].tolist() == [-1] * 4
 
 
@@ -99,10 +99,10 @@ def test_a_pair_of_copies_does_not_cost_a_small_class_its_validation() -> None:
     targets = [0] * 20 + [1] * 20 + [2] * 5 + [3] * 5
     groups = [*range(40), 40, 40, 41, 42, 43, *[44] * 5]
     leaf = competition(targets, groups)
-    assert rare_classes(leaf, make_folds(leaf)) == ("class 2", "class 3")
+    assert find_rare_classes(leaf, make_folds(leaf)) == ("class 2", "class 3")
     copies = replace(leaf, grouped_by="duplicates")
     folds = make_folds(copies)
-    assert rare_classes(copies, folds) == ("class 3",)
+    assert find_rare_classes(copies, folds) == ("class 3",)
     assert len(set(folds[40:45].tolist())) == 4 and folds[40] == folds[41]
 
 
@@ -144,7 +144,7 @@ def test_each_fold_has_its_share_of_each_label() -> None:
     counts = np.stack([many.targets[folds == fold].sum(axis=0) for fold in range(5)])
     assert np.abs(counts - many.targets.sum(axis=0) / 5).max() <= 1.0
     assert np.bincount(folds).tolist() == [200] * 5
-    assert rare_classes(many, folds) == ()
+    assert find_rare_classes(many, folds) == ()
     at_random = np.random.default_rng(0).permutation(np.arange(1000) % 5)
     assert unevenness(many.targets, folds) < unevenness(many.targets, at_random) / 2
 
@@ -154,7 +154,7 @@ def test_labels_with_fewer_images_than_folds_are_dealt_out_as_far_as_they_go_and
     folds = make_folds(many)
     assert sorted(set(folds.tolist())) == [0, 1, 2, 3, 4]
     assert len(set(folds[many.targets[:, 1] > 0].tolist())) == 3
-    assert rare_classes(many, folds) == ("label 1", "label 2", "label 3")
+    assert find_rare_classes(many, folds) == ("label 1", "label 2", "label 3")
 
 
 def test_images_without_any_label_fill_the_folds() -> None:
@@ -179,7 +179,7 @@ def test_each_fold_has_its_share_of_low_and_high_values() -> None:
     counts = np.stack([hot[folds == fold].sum(axis=0) for fold in range(5)])
     assert np.abs(counts - hot.sum(axis=0) / 5).max() <= 1.0
     assert sorted(np.bincount(folds).tolist()) == [40, 40, 41, 41, 41]
-    assert rare_classes(popular, folds) == ()
+    assert find_rare_classes(popular, folds) == ()
 
 
 def test_every_value_is_validated_even_where_a_range_has_fewer_images_than_folds() -> None:

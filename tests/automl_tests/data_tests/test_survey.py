@@ -130,7 +130,7 @@ def test_a_second_look_reads_the_file_and_opens_no_image(tmp_path: Path, monkeyp
     seen: list[tuple[int, int]] = []
     first = survey_images(leaf, tmp_path / "cache", on_progress=lambda *done: seen.append(done))
     assert seen[-1] == (3, 3)
-    monkeypatch.setattr("automl.data.survey.look", lambda path, **_: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr("automl.data.survey.inspect_image", lambda path, **_: pytest.fail(f"{path} was opened"))
     again = survey_images(leaf, tmp_path / "cache", on_progress=lambda *_: pytest.fail("images were looked at"))
     assert same(first, again)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
 from automl.data.resize import resize_batch
-from automl.data.transforms import Transform, build_transform, training_batches
+from automl.data.transforms import Transform, build_transform, iterate_training_batches
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)
@@ -126,7 +126,9 @@ def collected(n_rows: int, batch_size: int, *, policy: str = "none", n_threads: 
     pixels[:] = np.arange(n_rows, dtype=np.uint8)[:, None, None, None]
     rows = np.random.default_rng(5).permutation(n_rows)
     transform = transform_of(policy, image_size=8, flips=True)
-    batches = training_batches(pixels, rows, batch_size=batch_size, transform=transform, seed=seed, n_threads=n_threads)
+    batches = iterate_training_batches(
+        pixels, rows, batch_size=batch_size, transform=transform, seed=seed, n_threads=n_threads
+    )
     return rows, list(batches)
 
 
@@ -148,7 +150,9 @@ def test_a_batch_varied_in_parts_is_that_of_one_piece(policy: str) -> None:
     def batches(**share: Any) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
         transform = transform_of(policy, image_size=32, flips=True)
         rows = np.arange(6).repeat(3)
-        return list(training_batches(NOISE, rows, batch_size=7, transform=transform, seed=3, n_threads=2, **share))
+        return list(
+            iterate_training_batches(NOISE, rows, batch_size=7, transform=transform, seed=3, n_threads=2, **share)
+        )
 
     first = batches(share=lambda n: slice(0, n // 3))
     rest = batches(share=lambda n: slice(n // 3, n))
@@ -159,7 +163,7 @@ def test_a_batch_varied_in_parts_is_that_of_one_piece(policy: str) -> None:
 
 
 def batches_of_noise(n_threads: int, seed: int) -> list[NDArray[np.uint8]]:
-    batches = training_batches(
+    batches = iterate_training_batches(
         NOISE,
         np.arange(6).repeat(10),
         batch_size=4,
@@ -181,10 +185,10 @@ def test_batches_depend_on_the_seed_and_not_on_the_number_of_threads() -> None:
 def test_a_consumer_may_stop_early_and_an_error_reaches_it() -> None:
     pixels = np.zeros((100, 8, 8, 3), dtype=np.uint8)
     transform = transform_of("light", image_size=8, flips=True)
-    batches = training_batches(pixels, np.arange(100), batch_size=4, transform=transform, seed=0, n_threads=2)
+    batches = iterate_training_batches(pixels, np.arange(100), batch_size=4, transform=transform, seed=0, n_threads=2)
     next(batches)
     batches.close()  # type: ignore[attr-defined]
-    beyond = training_batches(pixels, np.arange(101), batch_size=4, transform=transform, seed=0, n_threads=2)
+    beyond = iterate_training_batches(pixels, np.arange(101), batch_size=4, transform=transform, seed=0, n_threads=2)
     with pytest.raises(IndexError):
         list(beyond)
 

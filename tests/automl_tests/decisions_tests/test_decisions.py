@@ -8,31 +8,31 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from automl.decisions.choose import Scorer, choose_rule, is_chosen, is_fitted, matched_rule
-from automl.decisions.fit import best_clip
-from automl.decisions.prior_correction import restoring_weights
+from automl.decisions.choose import Scorer, choose_rule, fit_matched_rule, is_chosen, is_fitted
+from automl.decisions.fit import search_clip
+from automl.decisions.prior_correction import fit_prior_weights
 from automl.decisions.rules import (
     ClassWeightsRule,
     ClipRule,
     CutPointsRule,
-    Facts,
+    DecisionContext,
     Rule,
     ThresholdRule,
     ThresholdsRule,
-    rule_from_json,
+    parse_rule,
 )
 from automl.decisions.thresholds import (
-    best_threshold,
-    boundary,
-    expected_thresholds,
-    matched_cut_points,
-    searched_cut_points,
-    searched_thresholds,
+    find_best_threshold,
+    fit_expected_thresholds,
+    match_cut_points,
+    place_threshold,
+    search_cut_points,
+    search_thresholds,
 )
 from automl.errors import StorageError
 from automl.metrics.metric import Average, Metric
-from automl.metrics.registry import METRICS, metric_named
-from automl.resampling import stratified_splits
+from automl.metrics.registry import METRICS, get_metric
+from automl.resampling import assign_stratified_splits
 from automl.tasks import Task
 
 Drawn = tuple[np.ndarray, np.ndarray]
@@ -69,8 +69,8 @@ def grades_with_probs(n: int, prior: list[float], *, noise: float = 0.7, seed: i
     return targets, weights / weights.sum(axis=1, keepdims=True)
 
 
-def facts_of(task: Task, prior: list[float], *, always_labelled: bool = False) -> Facts:
-    return Facts(task=task, prior=tuple(prior), always_labelled=always_labelled)
+def facts_of(task: Task, prior: list[float], *, always_labelled: bool = False) -> DecisionContext:
+    return DecisionContext(task=task, prior=tuple(prior), always_labelled=always_labelled)
 
 
 LABEL_PRIOR = [0.3, 0.1, 0.02]
@@ -89,23 +89,23 @@ CASES: dict[str, tuple[Task, list[float]]] = {
 }
 
 
-def draw(name: str, n: int, seed: int = 0) -> tuple[Metric, Facts, np.ndarray, np.ndarray]:
+def draw(name: str, n: int, seed: int = 0) -> tuple[Metric, DecisionContext, np.ndarray, np.ndarray]:
     task, prior = CASES[name]
     drawing: Callable[..., Drawn] = classes_with_probs
     if task is not Task.MULTICLASS:
         drawing = labels_with_probs if task is Task.MULTILABEL else grades_with_probs
-    return metric_named(name), facts_of(task, prior), *drawing(n, prior, seed=seed)
+    return get_metric(name), facts_of(task, prior), *drawing(n, prior, seed=seed)
 
 
 def test_matched_labels_are_as_frequent_as_in_training() -> None:
     metric, facts, _, probs = draw("f1_macro", 1000)
-    labels = matched_rule(metric, facts, probs**3)(probs**3)  # far too unsure
+    labels = fit_matched_rule(metric, facts, probs**3)(probs**3)  # far too unsure
     assert labels.mean(axis=0) == pytest.approx(LABEL_PRIOR, abs=0.001)
 
 
 def test_matched_labels_together_are_as_many_as_in_training_where_f_is_pooled() -> None:
     metric, facts, _, probs = draw("f1_micro", 1000)
-    rule = matched_rule(metric, facts, probs)
+    rule = fit_matched_rule(metric, facts, probs)
     assert isinstance(rule, ThresholdsRule)
     assert len(set(rule.thresholds)) == 1
     assert rule(probs).sum() == pytest.approx(1000 * sum(LABEL_PRIOR), abs=1)
@@ -115,7 +115,7 @@ def test_matched_grades_are_as_frequent_as_in_training_however_sure_the_network_
     metric, facts, _, probs = draw("qwk", 1000)
     unsure = np.sqrt(probs) / np.sqrt(probs).sum(axis=1, keepdims=True)
     for some in (probs, unsure):
-        grades = matched_rule(metric, facts, some)(some)
+        grades = fit_matched_rule(metric, facts, some)(some)
         assert np.bincount(grades, minlength=5) / 1000 == pytest.approx(GRADE_PRIOR, abs=0.002)
 
 
@@ -123,9 +123,9 @@ def test_matched_grades_are_as_frequent_as_in_training_however_sure_the_network_
 @pytest.mark.parametrize("beta", [0.5, 2])
 def test_expected_thresholds_are_near_the_best_ones(beta: float, average: str) -> None:
     """With true probabilities no single threshold for all, or for a class, does noticeably better."""
-    metric, facts = metric_named(f"f{beta}_{average}"), facts_of(Task.MULTILABEL, LABEL_PRIOR)
+    metric, facts = get_metric(f"f{beta}_{average}"), facts_of(Task.MULTILABEL, LABEL_PRIOR)
     targets, probs = labels_with_probs(20_000, LABEL_PRIOR)
-    score = metric.score(targets, matched_rule(metric, facts, probs)(probs))
+    score = metric.score(targets, fit_matched_rule(metric, facts, probs)(probs))
     grid = np.linspace(0.02, 0.9, 45)
     if average == "macro":
         best = np.mean([max(metric.score(targets[:, [c]], probs[:, [c]] >= t) for t in grid) for c in range(3)])
@@ -138,7 +138,7 @@ def test_expected_thresholds_are_near_the_best_ones(beta: float, average: str) -
 def test_a_threshold_of_f1_is_half_the_best_f1() -> None:
     """Lipton et al. 2014, theorem 1; matching shares comes close to it without knowing it."""
     metric, facts, targets, probs = draw("f1", 40_000)
-    rule = matched_rule(metric, facts, probs)
+    rule = fit_matched_rule(metric, facts, probs)
     assert isinstance(rule, ThresholdRule)
     scores = [metric.score(targets, probs[:, 1] >= threshold) for threshold in np.linspace(0.1, 0.6, 51)]
     assert np.linspace(0.1, 0.6, 51)[int(np.argmax(scores))] == pytest.approx(max(scores) / 2, abs=0.06)
@@ -147,7 +147,7 @@ def test_a_threshold_of_f1_is_half_the_best_f1() -> None:
 
 def test_dividing_by_the_prior_is_best_for_balanced_accuracy() -> None:
     metric, facts, targets, probs = draw("balanced_accuracy", 20_000)
-    rule = matched_rule(metric, facts, probs)
+    rule = fit_matched_rule(metric, facts, probs)
     np.testing.assert_array_equal(rule(probs), (probs / GRADE_PRIOR).argmax(axis=1))
     score = metric.score(targets, rule(probs))
     assert score > metric(targets, probs) + 0.05
@@ -160,9 +160,9 @@ def test_a_network_trained_on_balanced_batches_is_not_corrected_twice() -> None:
     metric, facts, targets, probs = draw("balanced_accuracy", 5000)
     balanced = probs / GRADE_PRIOR
     balanced /= balanced.sum(axis=1, keepdims=True)
-    restored = balanced * restoring_weights(balanced, np.asarray(GRADE_PRIOR))
+    restored = balanced * fit_prior_weights(balanced, np.asarray(GRADE_PRIOR))
     assert (restored / restored.sum(axis=1, keepdims=True)).mean(axis=0) == pytest.approx(GRADE_PRIOR, abs=0.02)
-    np.testing.assert_array_equal(restoring_weights(probs, np.asarray(GRADE_PRIOR)), 1.0)
+    np.testing.assert_array_equal(fit_prior_weights(probs, np.asarray(GRADE_PRIOR)), 1.0)
     as_trained, corrected_twice = metric(targets, balanced), metric(targets, balanced / GRADE_PRIOR)
     assert Scorer(metric, facts)(targets, balanced) > as_trained - 0.005 > corrected_twice
 
@@ -176,7 +176,7 @@ def test_a_row_gets_a_label_where_every_training_row_has_one() -> None:
 
 def test_the_plain_rule_gives_a_label_where_every_training_row_has_one() -> None:
     facts = facts_of(Task.MULTILABEL, [0.5, 0.5], always_labelled=True)
-    plain = rule_from_json({"rule": "plain"}, METRICS["f1_samples"], facts)
+    plain = parse_rule({"rule": "plain"}, METRICS["f1_samples"], facts)
     assert plain(np.array([[0.4, 0.2], [0.6, 0.5]])).tolist() == [[1, 0], [1, 1]]
 
 
@@ -185,7 +185,7 @@ def test_a_row_alone_gets_the_label_it_gets_among_others(name: str) -> None:
     """Also for single precision, in which probabilities are kept, and for memory laid out by columns."""
     metric, facts, targets, probs = draw(name, 300)
     probs = probs.astype(np.float32)
-    for rule in (matched_rule(metric, facts, probs), choose_rule(metric, facts, targets, probs).rule):
+    for rule in (fit_matched_rule(metric, facts, probs), choose_rule(metric, facts, targets, probs).rule):
         together = rule(probs)
         alone = np.concatenate([rule(probs[row : row + 1]) for row in range(len(probs))])
         np.testing.assert_array_equal(together, alone)
@@ -204,7 +204,7 @@ def test_rules_are_defined_for_odd_probabilities(name: str, kind: str) -> None:
         "ones": np.ones_like(probs),
         "ends": ends,
     }[kind]
-    labels = matched_rule(metric, facts, odd)(odd)
+    labels = fit_matched_rule(metric, facts, odd)(odd)
     assert labels.shape == (targets[: len(odd)]).shape
     assert labels.min() >= 0 and labels.max() < odd.shape[1]
     assert np.isfinite(Scorer(metric, facts)(targets[: len(odd)], odd))
@@ -217,7 +217,7 @@ def test_what_training_never_showed_is_never_said_and_what_it_always_showed_alwa
     shares = [0.0] * (len(prior) - 1) + [1.0]
     probs = np.full((6, len(prior)), 1.0 / len(prior))
     probs[::2] = np.eye(len(prior))[0]
-    labels = matched_rule(metric_named(name), facts_of(task, shares), probs)(probs)
+    labels = fit_matched_rule(get_metric(name), facts_of(task, shares), probs)(probs)
     if task is Task.MULTILABEL:
         assert not labels[:, :-1].any()
         assert name != "f1_macro" or labels[:, -1].all()
@@ -227,21 +227,21 @@ def test_what_training_never_showed_is_never_said_and_what_it_always_showed_alwa
 
 def test_a_boundary_goes_around_ties() -> None:
     values = np.array([0.1, 0.2, 0.2, 0.2, 0.9])
-    assert boundary(values, 1, top=1.0, never=2.0) == pytest.approx(0.15)
-    assert boundary(values, 1.9, top=1.0, never=2.0) == pytest.approx(0.15)
-    assert boundary(values, 3.2, top=1.0, never=2.0) == pytest.approx(0.55)
-    assert boundary(values, 4.8, top=1.0, never=2.0) == pytest.approx(0.95)
-    assert boundary(values, 0.0, top=1.0, never=2.0) == 0.0
-    assert boundary(values, 5.0, top=1.0, never=2.0) == 2.0
-    assert boundary(np.ones(3), 2.9, top=1.0, never=2.0) == 2.0  # none is to reach it, and all are the top
-    assert boundary(np.array([0.5, np.nextafter(0.5, 1)]), 1, top=1.0, never=2.0) > 0.5
+    assert place_threshold(values, 1, top=1.0, never=2.0) == pytest.approx(0.15)
+    assert place_threshold(values, 1.9, top=1.0, never=2.0) == pytest.approx(0.15)
+    assert place_threshold(values, 3.2, top=1.0, never=2.0) == pytest.approx(0.55)
+    assert place_threshold(values, 4.8, top=1.0, never=2.0) == pytest.approx(0.95)
+    assert place_threshold(values, 0.0, top=1.0, never=2.0) == 0.0
+    assert place_threshold(values, 5.0, top=1.0, never=2.0) == 2.0
+    assert place_threshold(np.ones(3), 2.9, top=1.0, never=2.0) == 2.0  # none is to reach it, and all are the top
+    assert place_threshold(np.array([0.5, np.nextafter(0.5, 1)]), 1, top=1.0, never=2.0) > 0.5
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_rules_survive_json(name: str) -> None:
     metric, facts, _, probs = draw(name, 60)
-    rule = matched_rule(metric, facts, probs)
-    again = rule_from_json(json.loads(json.dumps(rule.to_json())), metric, facts)
+    rule = fit_matched_rule(metric, facts, probs)
+    again = parse_rule(json.loads(json.dumps(rule.to_json())), metric, facts)
     assert again == rule
     assert np.array_equal(again(probs), rule(probs))
 
@@ -251,7 +251,7 @@ def test_rules_survive_json(name: str) -> None:
 )
 def test_what_describes_no_rule_is_an_error(document: dict[str, object]) -> None:
     with pytest.raises(StorageError, match="describes no rule"):
-        rule_from_json(document, METRICS["f1"], facts_of(Task.BINARY, [0.5, 0.5]))
+        parse_rule(document, METRICS["f1"], facts_of(Task.BINARY, [0.5, 0.5]))
 
 
 @pytest.mark.parametrize("name", ["f2_macro", "f1_micro", "f1_samples", "f2_samples", "f3_macro", "f1", "qwk"])
@@ -260,7 +260,7 @@ def test_a_decision_beats_the_plain_one_on_other_rows(name: str) -> None:
     decision = choose_rule(metric, facts, targets, probs)
     _, _, new_targets, new_probs = draw(name, 10_000, seed=1)
     on_new_rows = metric.score(new_targets, decision.rule(new_probs))
-    assert decision.kind != "plain"
+    assert decision.rule_source != "plain"
     assert on_new_rows > metric(new_targets, new_probs) + 0.01
     assert decision.score == pytest.approx(on_new_rows, abs=4 * decision.score_error)
     assert 0 < decision.score_error < 0.05
@@ -271,7 +271,7 @@ def test_a_search_seldom_wins_where_the_probabilities_are_true_already(name: str
     kinds = []
     for seed in range(8):
         metric, facts, targets, probs = draw(name, 250, seed=10 + seed)
-        kinds.append(choose_rule(metric, facts, targets, probs, seed=seed).kind)
+        kinds.append(choose_rule(metric, facts, targets, probs, seed=seed).rule_source)
     assert kinds.count("searched") <= 2
 
 
@@ -279,7 +279,7 @@ def test_a_search_seldom_wins_where_the_probabilities_are_true_already(name: str
 def test_a_search_seldom_wins_on_pure_noise(name: str) -> None:
     metric, facts, targets, probs = draw(name, 250)
     noises = [np.random.default_rng(seed).permutation(probs) for seed in range(8)]
-    kinds = [choose_rule(metric, facts, targets, noise).kind for noise in noises]
+    kinds = [choose_rule(metric, facts, targets, noise).rule_source for noise in noises]
     assert kinds.count("searched") <= 2
 
 
@@ -302,7 +302,7 @@ def test_a_searched_rule_wins_where_probabilities_mislead() -> None:
     targets, probs = labels_with_probs(3000, [0.3, 0.3])
     probs[:, 1] = np.random.default_rng(1).random(3000)
     decision = choose_rule(METRICS["f1_macro"], facts_of(Task.MULTILABEL, [0.3, 0.3]), targets, probs)
-    assert decision.kind == "searched"
+    assert decision.rule_source == "searched"
     assert isinstance(decision.rule, ThresholdsRule)
     assert decision.rule.thresholds[1] < 0.1  # all of them: F1 of 0.46 in place of 0.3
     assert decision.score > METRICS["f1_macro"](targets, probs)
@@ -310,8 +310,8 @@ def test_a_searched_rule_wins_where_probabilities_mislead() -> None:
 
 def test_searched_cut_points_are_at_least_as_good_as_those_they_start_from() -> None:
     targets, probs = grades_with_probs(800, GRADE_PRIOR)
-    start = matched_cut_points(probs, np.asarray(GRADE_PRIOR))
-    found = searched_cut_points(probs, targets, start, seed=0)
+    start = match_cut_points(probs, np.asarray(GRADE_PRIOR))
+    found = search_cut_points(probs, targets, start, seed=0)
     assert METRICS["qwk"].score(targets, found(probs)) > METRICS["qwk"].score(targets, start(probs))
     assert found.cut_points == tuple(sorted(found.cut_points))
 
@@ -319,9 +319,9 @@ def test_searched_cut_points_are_at_least_as_good_as_those_they_start_from() -> 
 @pytest.mark.parametrize("average", ["micro", "samples"])
 def test_thresholds_searched_on_some_rows_are_better_on_these_than_fitted_ones(average: Average) -> None:
     targets, probs = labels_with_probs(500, LABEL_PRIOR)
-    metric, start = metric_named(f"f2_{average}"), np.full(3, 0.5)
-    found = searched_thresholds(probs, targets, start, beta=2.0, average=average)
-    matched = matched_rule(metric, facts_of(Task.MULTILABEL, LABEL_PRIOR), probs)(probs)
+    metric, start = get_metric(f"f2_{average}"), np.full(3, 0.5)
+    found = search_thresholds(probs, targets, start, beta=2.0, average=average)
+    matched = fit_matched_rule(metric, facts_of(Task.MULTILABEL, LABEL_PRIOR), probs)(probs)
     assert metric.score(targets, probs >= found) > metric.score(targets, probs >= start) + 0.02
     assert metric.score(targets, probs >= found) >= metric.score(targets, matched)
 
@@ -330,15 +330,15 @@ def test_the_searched_threshold_of_a_class_is_the_best_there_is() -> None:
     rng = np.random.default_rng(0)
     for beta in (0.5, 1.0, 2.0):
         targets, probs = rng.integers(0, 2, 40), rng.random(40).round(1)  # with ties
-        metric = metric_named(f"f{beta}_macro")
-        found = best_threshold(probs, targets, 0.5, beta=beta)
+        metric = get_metric(f"f{beta}_macro")
+        found = find_best_threshold(probs, targets, 0.5, beta=beta)
         best = max(metric.score(targets[:, None], probs[:, None] >= t) for t in np.linspace(0, 1, 21))
         assert metric.score(targets[:, None], probs[:, None] >= found) == pytest.approx(best)
-    assert best_threshold(np.array([0.2, 0.3]), np.zeros(2), 0.7, beta=1.0) == 0.7
+    assert find_best_threshold(np.array([0.2, 0.3]), np.zeros(2), 0.7, beta=1.0) == 0.7
     tied = np.array(
         [0.5, 0.5, 0.5, 0.5, 0.5, 0.9]
     )  # all of the tie is worse than none of it, part of it is not to be had
-    assert best_threshold(tied, np.array([0, 0, 0, 0, 1, 1]), 0.7, beta=1.0) == pytest.approx(0.7)
+    assert find_best_threshold(tied, np.array([0, 0, 0, 0, 1, 1]), 0.7, beta=1.0) == pytest.approx(0.7)
 
 
 def test_metrics_that_need_no_decision_get_the_plain_rule_and_score() -> None:
@@ -346,13 +346,13 @@ def test_metrics_that_need_no_decision_get_the_plain_rule_and_score() -> None:
     facts = facts_of(Task.MULTICLASS, GRADE_PRIOR)
     for name in ("roc_auc", "accuracy", "f1_micro", "f1_samples", "map@5", "top1_error"):
         decision = choose_rule(METRICS[name], facts, targets, probs)
-        assert decision.kind == "plain"
+        assert decision.rule_source == "plain"
         assert decision.score == pytest.approx(METRICS[name](targets, probs))
         assert Scorer(METRICS[name], facts)(targets, probs) == decision.score
 
 
 def test_values_are_put_on_their_scales() -> None:
-    facts = Facts(task=Task.REGRESSION, prior=(0.5, 0.5), scales=((0.0, 10.0), (-1.0, 1.0)))
+    facts = DecisionContext(task=Task.REGRESSION, prior=(0.5, 0.5), scales=((0.0, 10.0), (-1.0, 1.0)))
     probs, targets = np.array([[0.1, 0.5], [0.9, 1.0]]), np.array([[1.0, 0.0], [9.0, 1.0]])
     assert Scorer(METRICS["rmse"], facts)(targets, probs) == pytest.approx(0.0)
     assert choose_rule(METRICS["mae"], facts, targets, probs).rule(probs) == pytest.approx(targets)
@@ -382,9 +382,9 @@ def test_rules_of_classes_weigh_and_cut_as_written() -> None:
 
 def test_deciding_uses_no_targets_when_trials_are_scored() -> None:
     metric, facts, targets, probs = draw("f1_macro", 200)
-    first: Rule = matched_rule(metric, facts, probs)
+    first: Rule = fit_matched_rule(metric, facts, probs)
     Scorer(metric, facts)(1 - targets, probs)
-    assert matched_rule(metric, facts, probs) == first
+    assert fit_matched_rule(metric, facts, probs) == first
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0, 3.0])
@@ -396,7 +396,7 @@ def test_no_threshold_expects_more_than_the_one_that_is_found(beta: float) -> No
 
     probs = np.random.default_rng(0).beta(0.5, 1.0, (30, 2))
     for average, columns in (("micro", [probs]), ("macro", [probs[:, [0]], probs[:, [1]]])):
-        found = expected_thresholds(probs, probs.mean(axis=0), beta=beta, average=average)  # type: ignore[arg-type]
+        found = fit_expected_thresholds(probs, probs.mean(axis=0), beta=beta, average=average)  # type: ignore[arg-type]
         for threshold, some in zip(found, columns, strict=False):
             best = max(expected(some >= cut, some) for cut in some.ravel())
             assert expected(some >= threshold, some) == pytest.approx(best)
@@ -410,9 +410,10 @@ def test_a_metric_that_falls_is_decided_the_other_way_round() -> None:
         function=lambda truth, labels: 1 - f1_macro.score(truth, labels),
         greater_is_better=False,
         needs="labels",
+        tasks=frozenset({Task.MULTILABEL}),
     )
     decision = choose_rule(lost, facts, targets, probs)
-    assert decision.kind == "matched"  # and never searched, as nothing is known of the function
+    assert decision.rule_source == "matched"  # and never searched, as nothing is known of the function
     assert decision.score < 1 - f1_macro(targets, probs)
 
 
@@ -423,9 +424,9 @@ def test_labels_taught_on_balanced_batches_are_restored_before_one_threshold_ser
     targets = (rng.random((4000, 17)) < prior).astype(np.int64)
     logits = 2.0 * (rng.normal(size=targets.shape) + 2.0 * targets - 1.0)
     true, balanced = (1 / (1 + np.exp(-(logits + shift))) for shift in (np.log(prior / (1 - prior)), 0.0))
-    metric, facts = metric_named(name), Facts(task=Task.MULTILABEL, prior=tuple(prior), always_labelled=False)
-    score = metric.score(targets, matched_rule(metric, facts, true)(true))
-    taught_otherwise = metric.score(targets, matched_rule(metric, facts, balanced)(balanced))
+    metric, facts = get_metric(name), DecisionContext(task=Task.MULTILABEL, prior=tuple(prior), always_labelled=False)
+    score = metric.score(targets, fit_matched_rule(metric, facts, true)(true))
+    taught_otherwise = metric.score(targets, fit_matched_rule(metric, facts, balanced)(balanced))
     assert taught_otherwise > metric.score(targets, balanced >= 0.5) + 0.03
     assert taught_otherwise == pytest.approx(score, abs=0.01)
 
@@ -435,19 +436,19 @@ def test_pf1_is_handed_in_as_all_or_nothing_because_that_scores_more() -> None:
     targets = (rng.random(4000) < 0.1).astype(np.int64)
     positive = 1 / (1 + np.exp(-(2.0 * rng.normal(size=4000) + 4.0 * targets - 2.0 + np.log(0.1 / 0.9))))
     probs = np.column_stack([1 - positive, positive])
-    metric, facts = metric_named("pf1"), Facts(task=Task.BINARY, prior=(0.9, 0.1))
+    metric, facts = get_metric("pf1"), DecisionContext(task=Task.BINARY, prior=(0.9, 0.1))
     decision = choose_rule(metric, facts, targets, probs)
-    assert decision.kind != "plain"
+    assert decision.rule_source != "plain"
     assert decision.score > metric(targets, probs) + 0.05
     assert set(np.unique(decision.rule(probs))) == {0.0, 1.0}
-    assert rule_from_json(decision.rule.to_json(), metric, facts) == decision.rule
+    assert parse_rule(decision.rule.to_json(), metric, facts) == decision.rule
 
 
 def test_so_few_rows_of_so_many_classes_choose_no_rule() -> None:
     targets = np.random.default_rng(0).integers(50, size=200)
     probs = np.random.default_rng(1).dirichlet(np.ones(50), size=200)
-    facts = Facts(task=Task.MULTICLASS, prior=(0.02,) * 50)
-    assert choose_rule(metric_named("f1_macro"), facts, targets, probs).kind == "plain"
+    facts = DecisionContext(task=Task.MULTICLASS, prior=(0.02,) * 50)
+    assert choose_rule(get_metric("f1_macro"), facts, targets, probs).rule_source == "plain"
 
 
 def sure_and_wrong(n: int, q: float, *, sure: float = 1e-9, seed: int = 0) -> Drawn:
@@ -470,7 +471,7 @@ def test_probabilities_are_kept_from_certainty_by_the_share_that_is_wrong(q: flo
     targets, probs = sure_and_wrong(4000, q)
     decision = choose_rule(LOG_LOSS, TWO, targets, probs)
     assert isinstance(decision.rule, ClipRule)
-    assert decision.kind == "searched"
+    assert decision.rule_source == "searched"
     handed_in = decision.rule(probs)
     assert handed_in.min() == pytest.approx(q, rel=0.3)  # by a bound, by a temperature, or by both
     assert decision.score == pytest.approx(-q * np.log(q) - (1 - q) * np.log(1 - q), rel=0.1)
@@ -511,11 +512,11 @@ def test_each_row_is_scored_by_the_kind_of_rule_that_the_other_rows_ask_for() ->
     facts, n_mixed = facts_of(Task.MULTICLASS, [0.4, 0.3, 0.3]), 0
     for seed in range(6):
         targets, probs = classes_with_probs(200, [0.4, 0.3, 0.3], seed=seed)
-        splits = stratified_splits(targets, None, seed=0)
+        splits = assign_stratified_splits(targets, None, seed=0)
         clipped, expected = probs.copy(), probs.copy()
         for split in range(5):
             others = splits != split
-            rule = best_clip(LOG_LOSS, facts, targets[others], probs[others], seed=0)
+            rule = search_clip(LOG_LOSS, facts, targets[others], probs[others], seed=0)
             clipped[~others] = rule(probs[~others])
         wins = [
             LOG_LOSS(targets[splits != split], clipped[splits != split])
@@ -535,7 +536,7 @@ def test_any_gain_out_of_fold_is_enough_for_a_clip() -> None:
     for seed in range(12):
         targets, probs = classes_with_probs(200, [0.4, 0.3, 0.3], seed=seed)
         sure = probs**1.3 / (probs**1.3).sum(axis=1, keepdims=True)
-        kinds.append(choose_rule(LOG_LOSS, facts_of(Task.MULTICLASS, [0.4, 0.3, 0.3]), targets, sure).kind)
+        kinds.append(choose_rule(LOG_LOSS, facts_of(Task.MULTICLASS, [0.4, 0.3, 0.3]), targets, sure).rule_source)
     assert kinds.count("searched") >= 7  # 4 of 12 win by a standard error
 
 
@@ -554,7 +555,7 @@ def test_labels_side_by_side_are_clipped_column_by_column() -> None:
     targets, truth = labels_with_probs(1000, LABEL_PRIOR)
     sure = np.where(targets > 0, 1 - 1e-6, 1e-6)
     sure[:10] = 1 - sure[:10]
-    metric = metric_named("weighted_log_loss", weights=(2.0, 1.0, 1.0))
+    metric = get_metric("weighted_log_loss", weights=(2.0, 1.0, 1.0))
     decision = choose_rule(metric, facts_of(Task.MULTILABEL, LABEL_PRIOR), targets, sure)
     assert isinstance(decision.rule, ClipRule)
     assert decision.score < 0.1 < metric.score(targets, sure)
@@ -565,16 +566,16 @@ def test_trials_are_scored_without_a_clip() -> None:
     targets, probs = sure_and_wrong(400, 0.02)
     assert not is_fitted(LOG_LOSS, TWO)
     assert is_chosen(LOG_LOSS, TWO)
-    assert np.array_equal(matched_rule(LOG_LOSS, TWO, probs)(probs), probs)
+    assert np.array_equal(fit_matched_rule(LOG_LOSS, TWO, probs)(probs), probs)
     assert Scorer(LOG_LOSS, TWO)(targets, probs) == LOG_LOSS(targets, probs)
 
 
 def test_a_clip_survives_json_and_an_impossible_one_is_an_error() -> None:
     rule = ClipRule(0.8, 0.02, Task.BINARY)
-    assert rule_from_json(json.loads(json.dumps(rule.to_json())), LOG_LOSS, TWO) == rule
+    assert parse_rule(json.loads(json.dumps(rule.to_json())), LOG_LOSS, TWO) == rule
     for document in ({"edge": 0.1}, {"temperature": 0.0, "edge": 0.1}, {"temperature": 1.0, "edge": 0.5}):
         with pytest.raises(StorageError, match="describes no rule"):
-            rule_from_json({"rule": "clip", **document}, LOG_LOSS, TWO)
+            parse_rule({"rule": "clip", **document}, LOG_LOSS, TWO)
 
 
 def test_few_rows_of_many_classes_are_clipped_all_the_same() -> None:
@@ -584,5 +585,5 @@ def test_few_rows_of_many_classes_are_clipped_all_the_same() -> None:
     probs = np.full((150, 60), 1e-9)
     probs[np.arange(150), np.where(np.arange(150) < 15, (targets + 1) % 60, targets)] = 1.0
     decision = choose_rule(LOG_LOSS, facts_of(Task.MULTICLASS, [1 / 60] * 60), targets, probs)
-    assert decision.kind == "searched"
+    assert decision.rule_source == "searched"
     assert decision.score < LOG_LOSS(targets, probs) / 2

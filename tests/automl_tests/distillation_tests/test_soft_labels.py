@@ -16,19 +16,24 @@ from automl.config import OptimConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, load_competition
 from automl.data.folds import load_folds
-from automl.decisions.temperature import tempered
-from automl.distillation.gains import gains, told
-from automl.distillation.soft_labels import certainty, distilled_lesson, pseudo_lesson, teachers_of
+from automl.decisions.temperature import apply_temperature
+from automl.distillation.soft_labels import (
+    build_distillation_targets,
+    build_pseudo_labels,
+    compute_confidence,
+    fit_teachers,
+)
+from automl.distillation.soft_target_gains import compute_gains, describe_gains
 from automl.ensemble.candidates import Candidate, Member, read_member
-from automl.ensemble.predictor import Looker, Trained
+from automl.ensemble.predictor import Predictor, TrainedFold
 from automl.ensemble.tta import IDENTITY, View
 from automl.errors import UsageError
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
+from automl.training.entry_points import run_trial
 from automl.training.inference import predict_probs
-from automl.training.loss.soft_targets import EVERY_FOLD, Lesson, read_lesson
+from automl.training.loss.soft_targets import EVERY_FOLD, SoftTargets, load_soft_targets
 from automl.training.network.create import load_trained
-from automl.training.trial import run_trial
 from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of, write_study
 
 N, N_TEST, K = 100, 40, 5
@@ -39,7 +44,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass
-class SayingLooker:
+class ScriptedPredictor:
     """Says of test images what is written for each network.
 
     Attributes:
@@ -50,7 +55,7 @@ class SayingLooker:
     says: dict[str, Probs] = field(default_factory=dict)
     asked: list[Rows] = field(default_factory=list)
 
-    def look(self, trained: Trained, views: Sequence[View], split: str, rows: Rows) -> NDArray[np.float32]:
+    def predict_views(self, trained: TrainedFold, views: Sequence[View], split: str, rows: Rows) -> NDArray[np.float32]:
         assert list(views) == [IDENTITY]
         assert split == "test"
         self.asked.append(rows)
@@ -64,28 +69,28 @@ class World:
     competition: Competition
     folds: Rows
     members: list[Member]
-    looker: SayingLooker
+    predictor: ScriptedPredictor
     files: StudyFiles
     notes: list[str] = field(default_factory=list)
 
-    def pseudo(self, confidence: float = 0.8) -> Lesson:
-        looker: Any = self.looker
-        path = pseudo_lesson(
+    def pseudo(self, confidence: float = 0.8) -> SoftTargets:
+        predictor: Any = self.predictor
+        path = build_pseudo_labels(
             self.members,
             self.files,
             self.competition,
             self.folds,
-            looker,
+            predictor,
             confidence=confidence,
-            note=self.notes.append,
+            notify=self.notes.append,
         )
-        return read_lesson(path, self.competition, self.folds)
+        return load_soft_targets(path, self.competition, self.folds)
 
-    def distilled(self, share: float = 0.3) -> Lesson:
-        path = distilled_lesson(
-            self.members, self.files, self.competition, self.folds, share=share, note=self.notes.append
+    def distilled(self, share: float = 0.3) -> SoftTargets:
+        path = build_distillation_targets(
+            self.members, self.files, self.competition, self.folds, share=share, notify=self.notes.append
         )
-        return read_lesson(path, self.competition, self.folds)
+        return load_soft_targets(path, self.competition, self.folds)
 
     def of_task(self, task: Task, targets: NDArray[Any], **changes: Any) -> World:
         competition = replace(self.competition, task=task, targets=targets, **changes)
@@ -113,21 +118,21 @@ def world(tmp_path: Path) -> World:
         groups=None,
         test_ids=test_ids,
         test_paths=tuple(tmp_path / f"{image_id}.png" for image_id in test_ids),
-        metric=metric_named("log_loss"),
+        metric=get_metric("log_loss"),
         metric_given=True,
         submission=SubmissionTemplate(
-            header=("id", "label"), id_column=0, kind=SubmissionKind.PROBABILITIES, ids=test_ids
+            header=("id", "label"), id_column=0, submission_kind=SubmissionKind.PROBABILITIES, ids=test_ids
         ),
     )
     folds, hidden = np.arange(N) % K, rng.integers(0, 3, N_TEST)
-    looker = SayingLooker({f"{number}-{fold}": probs_of(hidden, rng) for number in (3, 7) for fold in range(K)})
+    predictor = ScriptedPredictor({f"{number}-{fold}": probs_of(hidden, rng) for number in (3, 7) for fold in range(K)})
     members = [
         Member(
             number=number,
             score=0.5,
             config=CONFIG,
             competition=competition,
-            models={fold: Trained(CONFIG, Path(f"{number}-{fold}")) for fold in range(K)},
+            models={fold: TrainedFold(CONFIG, Path(f"{number}-{fold}")) for fold in range(K)},
             missing_weights=(),
             rows=np.arange(N),
             folds=folds,
@@ -136,7 +141,7 @@ def world(tmp_path: Path) -> World:
         )
         for number in (3, 7)
     ]
-    return World(competition, folds, members, looker, StudyFiles(tmp_path / "study"))
+    return World(competition, folds, members, predictor, StudyFiles(tmp_path / "study"))
 
 
 # ---- Pseudo-labels ---------------------------------------------------------------------------------------------------
@@ -144,10 +149,11 @@ def world(tmp_path: Path) -> World:
 
 def test_a_fold_is_told_what_its_own_models_are_sure_of(world: World) -> None:
     lesson = world.pseudo(0.8)
-    assert lesson.kind == "pseudo"
-    for teacher in teachers_of(world.members, world.competition, world.folds):
+    assert lesson.target_kind == "pseudo"
+    for teacher in fit_teachers(world.members, world.competition, world.folds):
+        predicted = {number: world.predictor.says[f"{number}-{teacher.fold}"] for number in (3, 7)}
         said = sum(
-            weight * tempered(world.looker.says[f"{number}-{teacher.fold}"], float(temperature), Task.MULTICLASS)
+            weight * apply_temperature(predicted[number], float(temperature), Task.MULTICLASS)
             for number, weight, temperature in zip((3, 7), teacher.weights, teacher.temperatures, strict=True)
         )
         sure = np.flatnonzero(np.max(said, axis=1) >= 0.8)
@@ -158,7 +164,7 @@ def test_a_fold_is_told_what_its_own_models_are_sure_of(world: World) -> None:
 
 
 def test_labels_of_a_folds_rows_have_no_part_in_its_pseudo_labels(world: World) -> None:
-    def told(lesson: Lesson, fold: int) -> tuple[bytes, bytes]:
+    def told(lesson: SoftTargets, fold: int) -> tuple[bytes, bytes]:
         heard = lesson.folds == fold
         return lesson.rows[heard].tobytes(), lesson.targets[heard].tobytes()
 
@@ -174,9 +180,9 @@ def test_labels_of_a_folds_rows_have_no_part_in_its_pseudo_labels(world: World) 
 
 def test_predictions_of_other_folds_networks_have_no_part_in_a_folds_pseudo_labels(world: World) -> None:
     before = world.pseudo()
-    for name in list(world.looker.says):
+    for name in list(world.predictor.says):
         if not name.endswith("-2"):
-            world.looker.says[name] = np.roll(world.looker.says[name], 1, axis=1)
+            world.predictor.says[name] = np.roll(world.predictor.says[name], 1, axis=1)
     after = world.pseudo()
     assert np.array_equal(before.targets[before.folds == 2], after.targets[after.folds == 2])
     assert not np.array_equal(before.targets[before.folds == 1], after.targets[after.folds == 1])
@@ -186,7 +192,7 @@ def test_unreadable_test_images_are_neither_looked_at_nor_taught(world: World) -
     world = replace(world, competition=replace(world.competition, unreadable_test=(0, 5, 39)))
     lesson = world.pseudo(0.4)
     assert not np.isin(lesson.rows, [N, N + 5, N + 39]).any()
-    assert all(not np.isin(rows, [0, 5, 39]).any() for rows in world.looker.asked)
+    assert all(not np.isin(rows, [0, 5, 39]).any() for rows in world.predictor.asked)
 
 
 def test_what_is_added_and_how_far_to_trust_it_is_told(world: World) -> None:
@@ -201,8 +207,8 @@ def test_what_is_added_and_how_far_to_trust_it_is_told(world: World) -> None:
     for name, count in zip(world.competition.classes, of_class, strict=True):
         assert f"{name} {count:.0f}" in by_class
     said = np.empty((N, 3))
-    for teacher in teachers_of(world.members, world.competition, world.folds):
-        said[teacher.rows] = teacher.of_own_rows()
+    for teacher in fit_teachers(world.members, world.competition, world.folds):
+        said[teacher.rows] = teacher.predict_own_rows()
     sure = said.max(axis=1) >= 0.8
     right = (said.argmax(axis=1) == world.competition.targets)[sure].mean()
     assert trusted == (
@@ -218,8 +224,8 @@ def test_too_few_sure_images_are_refused(world: World) -> None:
 
 
 def test_sure_images_of_one_class_alone_are_refused(world: World) -> None:
-    for name in world.looker.says:
-        world.looker.says[name] = np.tile([0.02, 0.95, 0.03], (N_TEST, 1))
+    for name in world.predictor.says:
+        world.predictor.says[name] = np.tile([0.02, 0.95, 0.03], (N_TEST, 1))
     with pytest.raises(UsageError, match=r"all 40 test images .* are 'bee'"):
         world.pseudo(0.8)
 
@@ -233,13 +239,13 @@ def test_a_confidence_that_is_none_is_refused(confidence: float, world: World) -
 def test_values_have_no_confidence_and_can_be_distilled(world: World) -> None:
     values = np.random.default_rng(1).random((N, 3)) * 10
     regression = world.of_task(
-        Task.REGRESSION, values, scales=((0.0, 10.0),) * 3, metric=metric_named("rmse"), classes=("x", "y", "z")
+        Task.REGRESSION, values, scales=((0.0, 10.0),) * 3, metric=get_metric("rmse"), classes=("x", "y", "z")
     )
     with pytest.raises(UsageError, match="predicted values do not say so"):
         regression.pseudo()
     lesson = regression.distilled(0.5)
     assert np.array_equal(np.sort(lesson.rows), np.arange(N))
-    labels = regression.competition.shares[lesson.rows]
+    labels = regression.competition.soft_targets[lesson.rows]
     assert not np.allclose(lesson.targets, labels, atol=0.05)
     assert np.abs(lesson.targets - labels).max() <= 0.5
 
@@ -247,9 +253,10 @@ def test_values_have_no_confidence_and_can_be_distilled(world: World) -> None:
 def test_a_member_without_all_folds_cannot_teach(world: World) -> None:
     first, second = world.members
     models = {fold: model for fold, model in second.models.items() if fold != 4}
-    for members in ([first, replace(second, models=models)], [first, second.on_rows(np.flatnonzero(world.folds != 4))]):
+    without_rows = second.select_rows(np.flatnonzero(world.folds != 4))
+    for members in ([first, replace(second, models=models)], [first, without_rows]):
         for make in (replace(world, members=members).pseudo, replace(world, members=members).distilled):
-            with pytest.raises(UsageError, match="trial 7 cannot teach fold 4") as caught:
+            with pytest.raises(UsageError, match="trial 7 cannot be a teacher of fold 4") as caught:
                 make()
             assert caught.value.hint == "train the remaining folds first: automl refit"
 
@@ -258,18 +265,18 @@ def test_an_image_with_several_labels_is_known_once_its_least_sure_label_is(worl
     probs = np.array([[0.95, 0.05, 0.9], [0.95, 0.4, 0.9], [0.02, 0.03, 0.01]])
     labels = (np.arange(N)[:, None] % 4 == np.arange(3)).astype(np.int8)
     some_without = world.of_task(Task.MULTILABEL, labels).competition
-    assert certainty(probs, some_without) == pytest.approx([0.9, 0.6, 0.97])
+    assert compute_confidence(probs, some_without) == pytest.approx([0.9, 0.6, 0.97])
     always = world.of_task(Task.MULTILABEL, np.maximum(labels, [1, 0, 0]).astype(np.int8)).competition
-    assert certainty(probs, always) == pytest.approx([0.9, 0.6, 0.0])
+    assert compute_confidence(probs, always) == pytest.approx([0.9, 0.6, 0.0])
 
 
 def test_labels_are_taught_as_they_were_said_each_by_itself(world: World) -> None:
     rng = np.random.default_rng(2)
     labels = (rng.random((N, 3)) < 0.5).astype(np.int8)
-    world = world.of_task(Task.MULTILABEL, labels, metric=metric_named("roc_auc"))
+    world = world.of_task(Task.MULTILABEL, labels, metric=get_metric("roc_auc"))
     hidden = rng.random((N_TEST, 3)) < 0.5
-    for name in world.looker.says:
-        world.looker.says[name] = np.clip(hidden + rng.normal(0, 0.15, hidden.shape), 0.01, 0.99) % 1.0
+    for name in world.predictor.says:
+        world.predictor.says[name] = np.clip(hidden + rng.normal(0, 0.15, hidden.shape), 0.01, 0.99) % 1.0
     lesson = world.pseudo(0.7)
     assert (np.maximum(lesson.targets, 1 - lesson.targets).min(axis=1) >= 0.7 - 1e-6).all()
     assert "of the labels are right" in world.notes[-1]
@@ -281,13 +288,13 @@ def test_labels_are_taught_as_they_were_said_each_by_itself(world: World) -> Non
 
 def test_labels_move_by_the_share_towards_what_is_said_out_of_fold(world: World) -> None:
     lesson = world.distilled(0.3)
-    assert lesson.kind == "distilled"
+    assert lesson.target_kind == "distilled"
     assert (lesson.folds == EVERY_FOLD).all()
     said = np.empty((N, 3))
-    for teacher in teachers_of(world.members, world.competition, world.folds):
+    for teacher in fit_teachers(world.members, world.competition, world.folds):
         own = world.folds == teacher.fold
         pairs = zip(world.members, teacher.weights, teacher.temperatures, strict=True)
-        said[own] = sum(w * tempered(member.oof[own], float(t), Task.MULTICLASS) for member, w, t in pairs)
+        said[own] = sum(w * apply_temperature(member.oof[own], float(t), Task.MULTICLASS) for member, w, t in pairs)
     expected = 0.7 * np.eye(3)[world.competition.targets] + 0.3 * said
     assert np.allclose(lesson.targets, expected[lesson.rows], atol=1e-6)
     assert sorted(lesson.rows.tolist()) == list(range(N))
@@ -315,30 +322,30 @@ def moved(world: World, strength: float) -> list[Member]:
     truth = np.eye(3)[world.competition.targets]
     away = (1 - truth) / 2
     aim, share = (truth, strength) if strength > 0 else (away, -strength)
-    return [replace(m, kind="pseudo", oof=(1 - share) * m.oof + share * aim) for m in world.members]
+    return [replace(m, member_kind="pseudo", oof=(1 - share) * m.oof + share * aim) for m in world.members]
 
 
 @pytest.mark.parametrize(("strength", "word"), [(0.3, "better"), (-0.3, "worse")])
 def test_a_gain_is_the_difference_of_scores_on_the_same_rows(strength: float, word: str, world: World) -> None:
     students = moved(world, strength)
-    found = gains(world.members, students[::-1], world.competition)
+    found = compute_gains(world.members, students[::-1], world.competition)
     assert [gain.trial for gain in found] == [7, 3, None]
     scorer, targets = world.competition.scorer, world.competition.targets
     last = found[1]
     assert last.plain == pytest.approx(scorer(targets, world.members[0].oof))
-    assert last.taught == pytest.approx(scorer(targets, students[0].oof))
-    assert last.gain == pytest.approx(last.plain - last.taught)
+    assert last.student == pytest.approx(scorer(targets, students[0].oof))
+    assert last.gain == pytest.approx(last.plain - last.student)
     assert (last.gain > 0) == (strength > 0)
     means = [np.mean([member.oof for member in members], axis=0) for members in (world.members, students)]
     assert found[2].gain == pytest.approx(scorer(targets, means[0]) - scorer(targets, means[1]))
-    lines = told(found, "pseudo", world.competition)
+    lines = describe_gains(found, "pseudo", world.competition)
     assert len(lines) == 3
     assert all(word in line for line in lines)
     assert "mean of all" in lines[2]
 
 
 def test_the_error_of_a_gain_is_that_of_the_paired_difference(world: World) -> None:
-    (first, *_) = gains(world.members, moved(world, 0.3), world.competition)
+    (first, *_) = compute_gains(world.members, moved(world, 0.3), world.competition)
     own = np.arange(N), world.competition.targets
     losses = [-np.log(np.asarray(member.oof, np.float64)[own]) for member in (world.members[0], moved(world, 0.3)[0])]
     expected = (losses[0] - losses[1]).std(ddof=1) / np.sqrt(N)
@@ -349,7 +356,7 @@ def test_the_error_of_a_gain_is_that_of_the_paired_difference(world: World) -> N
 def test_groups_are_drawn_whole(world: World) -> None:
     competition = replace(world.competition, groups=np.arange(N) // 10)
     (alone, *_), (grouped, *_) = (
-        gains(world.members, moved(world, 0.3), own) for own in (world.competition, competition)
+        compute_gains(world.members, moved(world, 0.3), own) for own in (world.competition, competition)
     )
     assert alone.gain == grouped.gain
     assert alone.error != grouped.error
@@ -358,21 +365,22 @@ def test_groups_are_drawn_whole(world: World) -> None:
 def test_a_gain_no_larger_than_its_error_is_called_so(world: World) -> None:
     rng = np.random.default_rng(0)
     students = [replace(m, oof=probs_of(world.competition.targets, rng)) for m in world.members[:1]]
-    (gain,) = gains(world.members, students, world.competition)
-    lines = told([replace(gain, gain=0.5 * gain.error)], "pseudo", world.competition)
+    (gain,) = compute_gains(world.members, students, world.competition)
+    lines = describe_gains([replace(gain, gain=0.5 * gain.error)], "pseudo", world.competition)
     assert lines[0].endswith("within its error")
-    assert not told([replace(gain, gain=2 * gain.error)], "pseudo", world.competition)[0].endswith("within its error")
+    sure = describe_gains([replace(gain, gain=2 * gain.error)], "pseudo", world.competition)
+    assert not sure[0].endswith("within its error")
 
 
 def test_students_without_a_plain_trial_and_none_at_all_gain_nothing(world: World) -> None:
     stranger = replace(world.members[0], number=99)
-    assert gains(world.members, [stranger], world.competition) == []
-    assert told([], "distilled", world.competition) == []
+    assert compute_gains(world.members, [stranger], world.competition) == []
+    assert describe_gains([], "distilled", world.competition) == []
 
 
 def test_distilled_gains_come_with_their_leak(world: World) -> None:
-    found = gains(world.members, moved(world, 0.3), world.competition)
-    assert "may be flattered a little" in told(found, "distilled", world.competition)[-1]
+    found = compute_gains(world.members, moved(world, 0.3), world.competition)
+    assert "may be flattered a little" in describe_gains(found, "distilled", world.competition)[-1]
 
 
 # ---- With trained networks -------------------------------------------------------------------------------------------
@@ -385,17 +393,17 @@ def test_pseudo_labels_are_what_the_trained_networks_of_the_fold_say(tmp_path: P
     competition = load_competition(study.competition)
     folds = load_folds(study.folds, competition)
     candidate = Candidate(number=0, score=answer["score"], config=config)
-    member = read_member(candidate, study.trial(0), competition=competition, folds=folds)
+    member = read_member(candidate, study.get_trial_files(0), competition=competition, folds=folds)
     cache = PixelCache(competition, study.cache)
-    looker = Looker(competition, cache, device="cpu", remembered=None)
+    predictor = Predictor(competition, cache, device="cpu", cache_folder=None)
     notes: list[str] = []
-    path = pseudo_lesson([member], study, competition, folds, looker, confidence=0.4, note=notes.append)
-    lesson = read_lesson(path, competition, folds)
-    for teacher in teachers_of([member], competition, folds):
+    path = build_pseudo_labels([member], study, competition, folds, predictor, confidence=0.4, notify=notes.append)
+    lesson = load_soft_targets(path, competition, folds)
+    for teacher in fit_teachers([member], competition, folds):
         weights = member.models[teacher.fold].weights
         model = load_trained(config, weights, competition=competition, device="cpu")
-        probs = predict_probs(model, cache.pixels("test", 24), np.arange(30), image_size=24, device="cpu")
-        said = tempered(probs, float(teacher.temperatures[0]), competition.task)
+        probs = predict_probs(model, cache.load_pixels("test", 24), np.arange(30), image_size=24, device="cpu")
+        said = apply_temperature(probs, float(teacher.temperatures[0]), competition.task)
         heard = lesson.folds == teacher.fold
         rows = lesson.rows[heard] - 60
         assert np.allclose(lesson.targets[heard], said[rows], atol=1e-5)

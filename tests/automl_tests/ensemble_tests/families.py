@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer
-from automl.decisions.temperature import tempered
-from automl.ensemble.blending import Blend, blend, blend_weights
-from automl.ensemble.greedy import class_log_likelihood, greedy_weights, scored_by
-from automl.tasks import Task
+from automl.ensemble.blending import blend_probs, fit_blend
+from automl.ensemble.crossfit import Blend, CrossFitted
+from automl.ensemble.greedy import score_class_log_likelihood, select_greedy_weights, use_metric
 
 N_FAMILIES = 4
 CONFIDENCE = (0.7, 2.5)  # from too modest to far too sure
@@ -28,21 +27,15 @@ class FamilyWorld:
     other: NDArray[np.float64]
     families: NDArray[np.int64]
 
-    def blended(self, scorer: Scorer) -> Blend:
-        return blend_weights(self.oof, self.targets, scorer)
-
-    def true_score(self, chosen: Blend, scorer: Scorer) -> float:
-        """What the blend scores on the other rows."""
-        pairs = zip(self.other, chosen.temperatures.tolist(), strict=True)
-        said = np.stack([tempered(own, temperature, Task.MULTICLASS) for own, temperature in pairs])
-        return scorer(self.other_targets, blend(said, chosen.weights))
+    def fit(self, scorer: Scorer) -> CrossFitted[Blend]:
+        return fit_blend(self.oof, self.targets, scorer)
 
     def plain_greedy(self, scorer: Scorer) -> tuple[float, float]:
         """What greedy selection by the metric itself scores on its own rows, and what on the other ones."""
-        objective = class_log_likelihood if scorer.name == "log_loss" else scored_by(scorer)
-        weights = greedy_weights(self.oof, self.targets, objective, max_members=len(self.oof), seed=0)
-        own = scorer(self.targets, blend(self.oof, weights))
-        return own, scorer(self.other_targets, blend(self.other, weights))
+        objective = score_class_log_likelihood if scorer.name == "log_loss" else use_metric(scorer)
+        weights = select_greedy_weights(self.oof, self.targets, objective, max_members=len(self.oof), seed=0)
+        own = scorer(self.targets, blend_probs(self.oof, weights))
+        return own, scorer(self.other_targets, blend_probs(self.other, weights))
 
 
 def family_world(

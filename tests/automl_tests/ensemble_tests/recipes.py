@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
-from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, Saving
+from automl.ensemble.ensemble_recipe import Drop, Recipe, RecipeMember
 
 
 def member_of(
@@ -16,12 +16,12 @@ def member_of(
     folds: Sequence[int] = (0,),
     views: Sequence[str] = ("identity",),
     temperature: float = 1.0,
-    kind: str = "search",
+    member_kind: str = "search",
     image_size: int = 16,
 ) -> RecipeMember:
     return RecipeMember(
         number=number,
-        kind=kind,
+        member_kind=member_kind,
         weight=weight,
         temperature=temperature,
         config=TrialConfig(
@@ -34,15 +34,18 @@ def member_of(
 
 
 def recipe_of(
-    *members: RecipeMember, views: Sequence[str] = (), leave: Sequence[str] = (), by_rank: bool = False
+    *members: RecipeMember,
+    dropped_views: Sequence[str] = (),
+    dropped_members: Sequence[str] = (),
+    by_rank: bool = False,
 ) -> Recipe:
     """Of members whose views and names are left out in that order."""
-    savings = [Saving(view=view) for view in views] + [Saving(member=name) for name in leave]
+    drops = [Drop(view=view) for view in dropped_views] + [Drop(member=name) for name in dropped_members]
     return Recipe(
         members=members,
         by_rank=by_rank,
         rule={"rule": "plain"},
         short_side=64.0,
-        savings=tuple(savings),
+        drop_order=tuple(drops),
         n_threads=1,
     )

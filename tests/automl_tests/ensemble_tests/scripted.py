@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from automl.config import AugmentConfig, ModelConfig, ResizeConfig, TrialConfig
 from automl.data.competition import Competition, SubmissionKind
 from automl.ensemble.candidates import Member
-from automl.ensemble.predictor import Trained
+from automl.ensemble.predictor import TrainedFold
 from automl.ensemble.tta import View
 from automl.errors import StorageError
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from tests.automl_tests.ensemble_tests.worlds import competition_of
 
 SIDE = 16
@@ -28,7 +28,7 @@ def labelled(targets: NDArray[np.int64], metric: str = "log_loss", n_classes: in
     ids = tuple(f"image{number}" for number in range(len(targets)))
     form = competition_of(SubmissionKind.PROBABILITIES, classes=classes, header=("id", *classes))
     paths = tuple(Path("/nowhere") / image_id for image_id in ids)
-    return replace(form, targets=targets, image_ids=ids, image_paths=paths, metric=metric_named(metric))
+    return replace(form, targets=targets, image_ids=ids, image_paths=paths, metric=get_metric(metric))
 
 
 def sure(targets: NDArray[np.int64], right: NDArray[np.bool_], *, by: float = 0.9) -> NDArray[np.float32]:
@@ -60,7 +60,7 @@ def member_of(
         score=0.0,
         config=config,
         competition=competition,
-        models={0: Trained(config, Path(f"{number}/fold0.safetensors"))},
+        models={0: TrainedFold(config, Path(f"{number}/fold0.safetensors"))},
         missing_weights=(),
         rows=np.arange(len(oof)),
         folds=np.zeros(len(oof), dtype=np.int64),
@@ -70,7 +70,7 @@ def member_of(
 
 
 @dataclass
-class ScriptedLooker:
+class ScriptedPredictor:
     """Answers from a script: (member's number, view) -> (n, n_classes); other views are sure of the wrong class."""
 
     competition: Competition
@@ -78,7 +78,9 @@ class ScriptedLooker:
     damaged: frozenset[int] = frozenset()
     asked: list[tuple[int, str]] = field(default_factory=list)
 
-    def look(self, trained: Trained, views: Sequence[View], split: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def predict_views(
+        self, trained: TrainedFold, views: Sequence[View], split: str, rows: NDArray[np.int64]
+    ) -> NDArray[Any]:
         number = int(trained.weights.parent.name)
         if number in self.damaged:
             raise StorageError(f"the weights {trained.weights} cannot be loaded: cut", hint="run automl refit")

@@ -15,9 +15,9 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.ensemble.apply import blended_in_time, blended_probs
+from automl.ensemble.apply import predict_ensemble, predict_ensemble_within
 from automl.ensemble.ensemble_recipe import Recipe, RecipeMember
-from automl.ensemble.predictor import Trained
+from automl.ensemble.predictor import TrainedFold
 from automl.ensemble.tta import View
 from automl.errors import StorageError
 from automl.tasks import Task
@@ -29,139 +29,147 @@ DECODING_S = 7.0
 MEASURED = 4  # images, at which the pace is measured
 
 
-def weights_of(member: RecipeMember, fold: int) -> Path:
+def locate_weights(member: RecipeMember, fold: int) -> Path:
     return Path(f"/weights/{member.name}/{fold}")
 
 
 @dataclass
-class FakeLooker:
-    """Says something of its own for each network, view and image, and takes its time on a clock of its own."""
+class FakePredictor:
+    """Predicts something of its own for each network, view and image, and takes its time on a clock of its own."""
 
     competition: Competition
     seconds: dict[str, float] = field(default_factory=dict)  # of an image and view, by the member's name
     now_s: float = 0.0
-    looks: list[tuple[str, str, str]] = field(default_factory=list)  # (member, fold, view) of all images
+    predictions: list[tuple[str, str, str]] = field(default_factory=list)  # (member, fold, view) of all images
     decoded: set[int] = field(default_factory=set)
 
     def clock(self) -> float:
         return self.now_s
 
-    def pixels(self, split: str, image_size: int) -> None:
+    def load_pixels(self, split: str, image_size: int) -> None:
         assert split == "test"
         self.now_s += 0.0 if image_size in self.decoded else DECODING_S
         self.decoded.add(image_size)
 
-    def seconds_per_image(self, trained: Trained) -> float:
+    def measure_seconds_per_image(self, trained: TrainedFold) -> float:
         self.now_s += MEASURED * self.seconds_of(trained)
         return self.seconds_of(trained)
 
-    def seconds_of(self, trained: Trained) -> float:
+    def seconds_of(self, trained: TrainedFold) -> float:
         return self.seconds.get(trained.weights.parent.name, 1.0)
 
-    def look(self, trained: Trained, views: Sequence[View], split: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        self.pixels(split, trained.config.resize.image_sizes[-1])
+    def predict_views(
+        self, trained: TrainedFold, views: Sequence[View], split: str, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        self.load_pixels(split, trained.config.resize.image_sizes[-1])
         name, fold = trained.weights.parent.name, trained.weights.name
-        self.looks += [(name, fold, view.name) for view in views]
+        self.predictions += [(name, fold, view.name) for view in views]
         self.now_s += self.seconds_of(trained) * len(rows) * len(views)
-        return np.stack([said(name, int(fold), view.name)[rows] for view in views])
+        return np.stack([probs_of(name, int(fold), view.name)[rows] for view in views])
 
 
-def said(name: str, fold: int, view: str, n_classes: int = len(CLASSES)) -> NDArray[np.float32]:
+def probs_of(name: str, fold: int, view: str, n_classes: int = len(CLASSES)) -> NDArray[np.float32]:
     """(N, n_classes) probabilities that depend on all of these."""
     rng = np.random.default_rng(zlib.crc32(f"{name} {fold} {view}".encode()))
     return softmax(3 * rng.normal(size=(N, n_classes)), axis=1).astype(np.float32)
 
 
-def looker_of(*, unreadable: Sequence[int] = (), **changes: Any) -> FakeLooker:
+def create_predictor(*, unreadable: Sequence[int] = (), **changes: Any) -> FakePredictor:
     ids = tuple(str(number) for number in range(N))
     form = competition_of(SubmissionKind.PROBABILITIES, classes=CLASSES, ids=ids, header=("id", *CLASSES))
-    return FakeLooker(replace(form, unreadable_test=tuple(unreadable), **changes))
+    return FakePredictor(replace(form, unreadable_test=tuple(unreadable), **changes))
 
 
-def blended(recipe: Recipe, looker: Any, **changes: Any) -> NDArray[np.float64]:
-    return blended_probs(recipe, weights_of, looker, **changes)
+def blended(recipe: Recipe, predictor: Any, **changes: Any) -> NDArray[np.float64]:
+    return predict_ensemble(recipe, locate_weights, predictor, **changes)
 
 
-def in_time(recipe: Recipe, looker: Any, budget_s: float, told: list[str] | None = None) -> NDArray[np.float64]:
-    tell = told.append if told is not None else lambda line: None
-    return blended_in_time(recipe, weights_of, looker, budget_s=budget_s, tell=tell, clock=looker.clock)
+def in_time(recipe: Recipe, predictor: Any, budget_s: float, lines: list[str] | None = None) -> NDArray[np.float64]:
+    notify = lines.append if lines is not None else lambda line: None
+    return predict_ensemble_within(
+        recipe, locate_weights, predictor, budget_s=budget_s, notify=notify, clock=predictor.clock
+    )
 
 
 VIEWS = ("identity", "mirror", "up")
 TWO = recipe_of(
     member_of(1, 0.75, folds=(0, 2), views=("identity", "up", "mirror")),
     member_of(2, 0.25, folds=(1,), views=("identity", "up")),
-    views=("up", "mirror"),
-    leave=("2",),
+    dropped_views=("up", "mirror"),
+    dropped_members=("2",),
 )
 
 
 def test_probabilities_are_averaged_over_folds_and_views_and_then_over_members_by_weight() -> None:
-    first = np.mean([said("1", fold, view) for fold in (0, 2) for view in VIEWS], axis=0, dtype=np.float64)
-    second = np.mean([said("2", 1, view) for view in ("identity", "up")], axis=0, dtype=np.float64)
-    probs = blended(TWO, looker_of())
+    first = np.mean([probs_of("1", fold, view) for fold in (0, 2) for view in VIEWS], axis=0, dtype=np.float64)
+    second = np.mean([probs_of("2", 1, view) for view in ("identity", "up")], axis=0, dtype=np.float64)
+    probs = blended(TWO, create_predictor())
     assert probs.dtype == np.float64
     np.testing.assert_allclose(probs, 0.75 * first + 0.25 * second, atol=1e-9)
 
 
 def test_the_same_images_and_recipe_give_the_same_bits() -> None:
-    assert blended(TWO, looker_of()).tobytes() == blended(TWO, looker_of()).tobytes()
+    assert blended(TWO, create_predictor()).tobytes() == blended(TWO, create_predictor()).tobytes()
 
 
 def test_a_temperature_divides_the_logits_of_a_members_mean() -> None:
     recipe = recipe_of(member_of(1, 1.0, folds=(0, 1), temperature=2.0))
-    mean = np.mean([said("1", 0, "identity"), said("1", 1, "identity")], axis=0, dtype=np.float64)
-    np.testing.assert_allclose(blended(recipe, looker_of()), softmax(np.log(mean) / 2.0, axis=1), atol=1e-9)
+    mean = np.mean([probs_of("1", 0, "identity"), probs_of("1", 1, "identity")], axis=0, dtype=np.float64)
+    np.testing.assert_allclose(blended(recipe, create_predictor()), softmax(np.log(mean) / 2.0, axis=1), atol=1e-9)
 
 
 def test_ranks_are_averaged_where_the_recipe_says_so_without_images_that_nobody_can_see() -> None:
     recipe = replace(recipe_of(member_of(1, 0.75), member_of(2, 0.25)), by_rank=True)
-    looker = looker_of(unreadable=(3, 7), task=Task.MULTILABEL)
+    predictor = create_predictor(unreadable=(3, 7), task=Task.MULTILABEL)
     seen = [row for row in range(N) if row not in (3, 7)]
-    ranks = [(rankdata(said(name, 0, "identity")[seen], axis=0) - 1) / (len(seen) - 1) for name in ("1", "2")]
-    probs = blended(recipe, looker)
+    ranks = [(rankdata(probs_of(name, 0, "identity")[seen], axis=0) - 1) / (len(seen) - 1) for name in ("1", "2")]
+    probs = blended(recipe, predictor)
     np.testing.assert_allclose(probs[seen], 0.75 * ranks[0] + 0.25 * ranks[1], atol=1e-12)
     assert not probs[[3, 7]].any()
 
 
 def test_some_rows_are_predicted_as_they_are_among_all() -> None:
     rows = np.array([8, 2, 5])
-    looker = looker_of(unreadable=(2,))
-    assert np.array_equal(blended(TWO, looker, rows=rows), blended(TWO, looker)[rows])
+    predictor = create_predictor(unreadable=(2,))
+    assert np.array_equal(blended(TWO, predictor, rows=rows), blended(TWO, predictor)[rows])
 
 
 def test_one_network_after_the_other_is_asked_with_all_its_views_at_once() -> None:
-    looker = looker_of()
-    blended(TWO, looker)
-    assert [look[:2] for look in looker.looks] == [("1", "0")] * 3 + [("1", "2")] * 3 + [("2", "1")] * 2
-    assert [look[2] for look in looker.looks[:3]] == ["identity", "mirror", "up"], "the one that is left out first last"
+    predictor = create_predictor()
+    blended(TWO, predictor)
+    assert [own[:2] for own in predictor.predictions] == [("1", "0")] * 3 + [("1", "2")] * 3 + [("2", "1")] * 2
+    assert [own[2] for own in predictor.predictions[:3]] == ["identity", "mirror", "up"], (
+        "the one that is left out first last"
+    )
 
 
 def test_a_view_of_another_version_is_a_storage_error() -> None:
     recipe = recipe_of(member_of(1, 1.0, views=("identity", "upside-down")))
-    for predict in (lambda: blended(recipe, looker_of()), lambda: in_time(recipe, looker_of(), 1e6)):
+    for predict in (lambda: blended(recipe, create_predictor()), lambda: in_time(recipe, create_predictor(), 1e6)):
         with pytest.raises(StorageError, match="upside-down"):
             predict()
 
 
 def test_nobody_is_asked_where_no_image_can_be_seen() -> None:
-    looker = looker_of(unreadable=range(N))
-    assert not blended(TWO, looker_of(unreadable=range(N))).any()
-    assert not in_time(TWO, looker, 0.0).any()
-    assert looker.looks == []
+    predictor = create_predictor(unreadable=range(N))
+    assert not blended(TWO, create_predictor(unreadable=range(N))).any()
+    assert not in_time(TWO, predictor, 0.0).any()
+    assert predictor.predictions == []
 
 
 def test_with_time_enough_the_bits_are_those_without_a_budget() -> None:
-    told: list[str] = []
-    for recipe in (TWO, replace(TWO, savings=()), replace(TWO, by_rank=True)):
-        assert in_time(recipe, looker_of(), 1e6, told).tobytes() == blended(recipe, looker_of()).tobytes()
-    assert told == []
+    lines: list[str] = []
+    for recipe in (TWO, replace(TWO, drop_order=()), replace(TWO, by_rank=True)):
+        assert (
+            in_time(recipe, create_predictor(), 1e6, lines).tobytes() == blended(recipe, create_predictor()).tobytes()
+        )
+    assert lines == []
 
 
 def test_as_they_are_the_images_are_seen_first_by_each_member_and_then_through_the_best_views() -> None:
-    looker = looker_of()
-    in_time(TWO, looker, 200.0)
-    assert looker.looks == [
+    predictor = create_predictor()
+    in_time(TWO, predictor, 200.0)
+    assert predictor.predictions == [
         ("1", "0", "identity"),
         ("2", "1", "identity"),
         ("1", "2", "identity"),
@@ -174,107 +182,109 @@ def test_as_they_are_the_images_are_seen_first_by_each_member_and_then_through_t
 
 
 def test_a_slower_machine_leaves_out_views_then_members_and_says_so() -> None:
-    looker, told = looker_of(), []
-    looker.seconds = {"1": 2.0, "2": 2.0}  # twice what the recipe says: 160 s in place of 80 s
-    probs = in_time(TWO, looker, (110 + DECODING_S) / 0.9, told)
-    assert told == ["time: an image takes 2 times as long as where the ensemble was made", "time: views left out: up"]
+    predictor, lines = create_predictor(), []
+    predictor.seconds = {"1": 2.0, "2": 2.0}  # twice what the recipe says: 160 s in place of 80 s
+    probs = in_time(TWO, predictor, (110 + DECODING_S) / 0.9, lines)
+    assert lines == ["time: an image takes 2 times as long as where the ensemble was made", "time: views left out: up"]
     kept = replace(TWO, members=tuple(replace(m, views=tuple(v for v in m.views if v != "up")) for m in TWO.members))
-    assert probs.tobytes() == blended(kept, looker_of()).tobytes()
+    assert probs.tobytes() == blended(kept, create_predictor()).tobytes()
 
-    looker, told = looker_of(), []
-    looker.seconds = {"1": 2.0, "2": 2.0}
-    probs = in_time(TWO, looker, (50 + DECODING_S) / 0.9, told)
-    assert told[1:] == ["time: views left out: mirror, up", "time: members left out: 2"]
-    assert probs.tobytes() == blended(recipe_of(member_of(1, 1.0, folds=(0, 2))), looker_of()).tobytes()
+    predictor, lines = create_predictor(), []
+    predictor.seconds = {"1": 2.0, "2": 2.0}
+    probs = in_time(TWO, predictor, (50 + DECODING_S) / 0.9, lines)
+    assert lines[1:] == ["time: views left out: mirror, up", "time: members left out: 2"]
+    assert probs.tobytes() == blended(recipe_of(member_of(1, 1.0, folds=(0, 2))), create_predictor()).tobytes()
 
 
 def test_decoding_counts_before_the_rest_of_the_time_is_shared_out() -> None:
     one = recipe_of(member_of(1, 1.0, views=("identity", "mirror")))
-    for spare_s, lines in ((0.5, []), (-0.5, ["time: views left out: mirror"])):
-        looker, told = looker_of(), []
-        in_time(one, looker, (DECODING_S + MEASURED + 20.0 + spare_s) / 0.9, told)
-        assert told[1:] == lines
+    for spare_s, expected in ((0.5, []), (-0.5, ["time: views left out: mirror"])):
+        predictor, lines = create_predictor(), []
+        in_time(one, predictor, (DECODING_S + MEASURED + 20.0 + spare_s) / 0.9, lines)
+        assert lines[1:] == expected
 
 
 def test_decoding_for_a_further_size_has_its_time_before_views_do() -> None:
     recipe = recipe_of(member_of(1, 0.6, image_size=16, views=("identity", "mirror")), member_of(2, 0.4, image_size=24))
-    for spare_s, lines in ((0.5, []), (-0.5, ["time: views left out: mirror"])):
-        looker, told = looker_of(), []
-        probs = in_time(recipe, looker, (2 * DECODING_S + MEASURED + 30.0 + spare_s) / 0.9, told)
-        assert told[1:] == lines
-        assert {name for name, _, _ in looker.looks} == {"1", "2"}
+    for spare_s, expected in ((0.5, []), (-0.5, ["time: views left out: mirror"])):
+        predictor, lines = create_predictor(), []
+        probs = in_time(recipe, predictor, (2 * DECODING_S + MEASURED + 30.0 + spare_s) / 0.9, lines)
+        assert lines[1:] == expected
+        assert {name for name, _, _ in predictor.predictions} == {"1", "2"}
         assert probs.any(axis=1).all()
 
 
-class FlaggingLooker(FakeLooker):
+class SlowingPredictor(FakePredictor):
     """Becomes slower once it was measured, as a machine that somebody else begins to use."""
 
     factor = 1.0
 
-    def look(self, trained: Trained, views: Sequence[View], split: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def predict_views(
+        self, trained: TrainedFold, views: Sequence[View], split: str, rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         began_s = self.now_s
-        looked = super().look(trained, views, split, rows)
+        probs = super().predict_views(trained, views, split, rows)
         self.now_s += (self.factor - 1.0) * (self.now_s - began_s)
-        return looked
+        return probs
 
 
-def flagging(factor: float) -> FlaggingLooker:
-    looker = FlaggingLooker(looker_of().competition)
-    looker.factor = factor
-    return looker
+def create_slowing(factor: float) -> SlowingPredictor:
+    predictor = SlowingPredictor(create_predictor().competition)
+    predictor.factor = factor
+    return predictor
 
 
 def test_whoever_falls_behind_drops_further_views_and_ends_in_time() -> None:
-    looker, told = flagging(2.0), []
-    probs = in_time(TWO, looker, 130.0, told)  # everything was expected to take 80 s and takes 160 s
-    assert told == ["time: view 'up' left out of members 1, 2, as the time ran short"]
-    assert looker.now_s <= 130.0
+    predictor, lines = create_slowing(2.0), []
+    probs = in_time(TWO, predictor, 130.0, lines)  # everything was expected to take 80 s and takes 160 s
+    assert lines == ["time: view 'up' left out of members 1, 2, as the time ran short"]
+    assert predictor.now_s <= 130.0
     kept = replace(TWO, members=tuple(replace(m, views=tuple(v for v in m.views if v != "up")) for m in TWO.members))
-    assert probs.tobytes() == blended(kept, looker_of()).tobytes()
+    assert probs.tobytes() == blended(kept, create_predictor()).tobytes()
 
 
 def test_whoever_falls_far_behind_ends_with_the_folds_and_members_that_had_time() -> None:
-    looker, told = flagging(5.0), []
-    probs = in_time(TWO, looker, 120.0, told)  # one look takes 50 s
-    assert looker.now_s == DECODING_S + MEASURED + 100.0
-    assert told[0] == "time: fold 2 left out of member 1, as the time ran short"
-    first, second = said("1", 0, "identity").astype(np.float64), said("2", 1, "identity").astype(np.float64)
+    predictor, lines = create_slowing(5.0), []
+    probs = in_time(TWO, predictor, 120.0, lines)  # one look takes 50 s
+    assert predictor.now_s == DECODING_S + MEASURED + 100.0
+    assert lines[0] == "time: fold 2 left out of member 1, as the time ran short"
+    first, second = probs_of("1", 0, "identity").astype(np.float64), probs_of("2", 1, "identity").astype(np.float64)
     np.testing.assert_allclose(probs, 0.75 * first + 0.25 * second, atol=1e-12)
 
-    looker, told = flagging(9.0), []
-    probs = in_time(TWO, looker, 120.0, told)
-    assert [look[0] for look in looker.looks] == ["1"]
-    assert np.array_equal(probs, said("1", 0, "identity").astype(np.float64)), "its weight is all there is"
+    predictor, lines = create_slowing(9.0), []
+    probs = in_time(TWO, predictor, 120.0, lines)
+    assert [own[0] for own in predictor.predictions] == ["1"]
+    assert np.array_equal(probs, probs_of("1", 0, "identity").astype(np.float64)), "its weight is all there is"
 
 
 def test_without_any_time_the_heaviest_member_that_is_left_still_says_something() -> None:
-    looker = looker_of()
-    probs = in_time(TWO, looker, 0.0)
-    assert looker.looks == [("2", "1", "identity")], "the quickest of all"
-    assert np.array_equal(probs, said("2", 1, "identity").astype(np.float64))
+    predictor = create_predictor()
+    probs = in_time(TWO, predictor, 0.0)
+    assert predictor.predictions == [("2", "1", "identity")], "the quickest of all"
+    assert np.array_equal(probs, probs_of("2", 1, "identity").astype(np.float64))
 
 
 def test_a_view_that_not_all_folds_had_time_for_does_not_count() -> None:
     recipe = recipe_of(member_of(1, 1.0, folds=(0, 1, 2), views=("identity", "mirror")))
-    looker = flagging(1.0)
+    predictor = create_slowing(1.0)
 
-    def slow_from_the_fourth_look_on(*arguments: Any) -> Any:
-        looker.factor = 4.0 if len(looker.looks) >= 3 else 1.0
-        return FlaggingLooker.look(looker, *arguments)
+    def slow_from_the_fourth_prediction_on(*arguments: Any) -> Any:
+        predictor.factor = 4.0 if len(predictor.predictions) >= 3 else 1.0
+        return SlowingPredictor.predict_views(predictor, *arguments)
 
-    looker.look = slow_from_the_fourth_look_on  # type: ignore[method-assign]
-    told: list[str] = []
-    probs = in_time(recipe, looker, (DECODING_S + MEASURED + 61.0) / 0.9, told)
-    assert told == ["time: view 'mirror' left out of member 1, as the time ran short"]
-    assert len(looker.looks) > 3
+    predictor.predict_views = slow_from_the_fourth_prediction_on  # type: ignore[method-assign]
+    lines: list[str] = []
+    probs = in_time(recipe, predictor, (DECODING_S + MEASURED + 61.0) / 0.9, lines)
+    assert lines == ["time: view 'mirror' left out of member 1, as the time ran short"]
+    assert len(predictor.predictions) > 3
     identity = recipe_of(member_of(1, 1.0, folds=(0, 1, 2)))
-    assert probs.tobytes() == blended(identity, looker_of()).tobytes()
+    assert probs.tobytes() == blended(identity, create_predictor()).tobytes()
 
 
 def test_decoding_for_another_size_is_not_mistaken_for_a_slow_network() -> None:
     recipe = recipe_of(member_of(1, 0.6, image_size=16), member_of(2, 0.4, image_size=24, views=("identity", "mirror")))
-    told: list[str] = []
-    looker = looker_of()
-    in_time(recipe, looker, (2 * DECODING_S + MEASURED + 30.5) / 0.9, told)
-    assert told == []
-    assert looker.decoded == {16, 24}
+    lines: list[str] = []
+    predictor = create_predictor()
+    in_time(recipe, predictor, (2 * DECODING_S + MEASURED + 30.5) / 0.9, lines)
+    assert lines == []
+    assert predictor.decoded == {16, 24}

@@ -12,55 +12,62 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from automl.decisions.choose import Scorer
-from automl.decisions.temperature import tempered
-from automl.ensemble.blending import Voters, blend, blend_weights, ranks_of, unlike_first
+from automl.decisions.temperature import apply_temperature
+from automl.ensemble.blending import BlendFitter, blend_probs, compute_ranks, fit_blend, rank_diverse_first
 from automl.ensemble.bootstrap import bootstrap_scores
-from automl.ensemble.greedy import class_log_likelihood, greedy_weights, objective_for, scored_by
-from automl.resampling import stratified_splits
-from tests.automl_tests.ensemble_tests.worlds import one_family_probs, scorer_of
+from automl.ensemble.greedy import get_objective, score_class_log_likelihood, select_greedy_weights, use_metric
+from automl.resampling import assign_stratified_splits
+from tests.automl_tests.ensemble_tests.worlds import (
+    one_family_probs,
+    predict_out_of_fold,
+    score_out_of_fold,
+    scorer_of,
+    stack_splits,
+)
 
 LOG_LOSS, ACCURACY, AUC = (scorer_of(name) for name in ("log_loss", "accuracy", "roc_auc"))
 
 
 def test_a_blend_averages_probabilities_and_not_logits() -> None:
     probs = np.array([[[0.5, 0.5]], [[0.01, 0.99]]])
-    blended = blend(probs, np.array([0.5, 0.5]))
+    blended = blend_probs(probs, np.array([0.5, 0.5]))
     assert blended[0, 1] == pytest.approx(0.745)  # the mean of the logits would give 0.909
     assert blended[0].sum() == pytest.approx(1.0)
 
 
 def test_a_blend_of_one_model_is_that_model() -> None:
     probs = one_family_probs(np.arange(20) % 3, 3, np.random.default_rng(0), n_models=1)
-    chosen = blend_weights(probs, np.arange(20) % 3, ACCURACY)
-    assert chosen.weights.tolist() == chosen.temperatures.tolist() == [1.0]
-    assert np.array_equal(blend(probs, chosen.weights), probs[0])
-    assert chosen.score == ACCURACY(np.arange(20) % 3, probs[0])
-    assert blend_weights(probs, np.arange(20) % 3, LOG_LOSS).temperatures.tolist() == [1.0]  # the rule's is enough
+    chosen = fit_blend(probs, np.arange(20) % 3, ACCURACY)
+    assert chosen.final.weights.tolist() == chosen.final.temperatures.tolist() == [1.0]
+    assert np.array_equal(blend_probs(probs, chosen.final.weights), probs[0])
+    targets = np.arange(20) % 3
+    assert score_out_of_fold(chosen, probs, targets, ACCURACY) == ACCURACY(targets, probs[0])
+    assert fit_blend(probs, np.arange(20) % 3, LOG_LOSS).final.temperatures.tolist() == [1.0]  # the rule's is enough
 
 
 def test_a_member_without_weight_is_not_looked_at() -> None:
     probs = np.array([[[0.2, 0.8]], [[np.nan, np.nan]]])
-    assert blend(probs, np.array([1.0, 0.0])).tolist() == [[0.2, 0.8]]
+    assert blend_probs(probs, np.array([1.0, 0.0])).tolist() == [[0.2, 0.8]]
 
 
 def test_ranks_are_average_ranks_of_each_column_scaled_to_one() -> None:
     probs = np.random.default_rng(0).integers(0, 9, size=(3, 40, 2)) / 10
     expected = (rankdata(probs, axis=1) - 1) / 39
-    assert ranks_of(probs) == pytest.approx(expected)
-    assert ranks_of(np.array([[[0.3, 0.7]]])).tolist() == [[[0.0, 0.0]]]
+    assert compute_ranks(probs) == pytest.approx(expected)
+    assert compute_ranks(np.array([[[0.3, 0.7]]])).tolist() == [[[0.0, 0.0]]]
 
 
 def test_a_rank_blend_does_not_see_monotone_changes_of_a_member() -> None:
     probs = np.random.default_rng(0).random((2, 50, 2))
     changed = np.stack([probs[0] ** 5, np.sqrt(probs[1])])
     weights = np.array([0.3, 0.7])
-    assert np.array_equal(blend(probs, weights, by_rank=True), blend(changed, weights, by_rank=True))
-    assert not np.allclose(blend(probs, weights), blend(changed, weights))
+    assert np.array_equal(blend_probs(probs, weights, by_rank=True), blend_probs(changed, weights, by_rank=True))
+    assert not np.allclose(blend_probs(probs, weights), blend_probs(changed, weights))
 
 
 def test_ranks_of_two_classes_sum_to_one_in_each_row() -> None:
     second = np.random.default_rng(0).random((2, 30))
-    ranks = blend(np.stack([1 - second, second], axis=2), np.array([0.5, 0.5]), by_rank=True)
+    ranks = blend_probs(np.stack([1 - second, second], axis=2), np.array([0.5, 0.5]), by_rank=True)
     assert ranks.sum(axis=1) == pytest.approx(1.0)
 
 
@@ -77,12 +84,13 @@ def test_weights_are_not_negative_sum_to_one_and_few(
 ) -> None:
     rng = np.random.default_rng(seed)
     targets = rng.integers(2, size=n_rows)
-    chosen = blend_weights(rng.dirichlet(np.ones(2), (n_models, n_rows)), targets, metric, max_members=max_members)
-    for weights in (chosen.weights, *chosen.split_weights[: 1 if n_rows > 1 else 0]):
+    probs = rng.dirichlet(np.ones(2), (n_models, n_rows))
+    chosen = fit_blend(probs, targets, metric, max_members=max_members)
+    for weights in (chosen.final.weights, *stack_splits(chosen, "weights")[: 1 if n_rows > 1 else 0]):
         assert (weights >= 0).all()
         assert weights.sum() == pytest.approx(1.0)
         assert np.count_nonzero(weights) <= max_members
-    assert np.isfinite([chosen.score, chosen.score_error]).all()
+    assert np.isfinite(score_out_of_fold(chosen, probs, targets, metric))
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY, AUC], ids=lambda metric: metric.name)
@@ -92,30 +100,30 @@ def test_a_member_whose_rows_are_shuffled_gets_no_weight(metric: Scorer, n_model
     targets = rng.integers(3, size=600)
     probs = one_family_probs(targets, 3, rng, n_models=n_models, skill=2.0)
     probs[0] = rng.permutation(probs[0])
-    chosen = blend_weights(probs, targets, metric, kinds=[("other", 64), *[("resnet", 32)] * (n_models - 1)])
-    assert chosen.weights[0] == 0.0
-    assert not chosen.split_weights[:, 0].any()
+    chosen = fit_blend(probs, targets, metric, traits=[("other", 64), *[("resnet", 32)] * (n_models - 1)])
+    assert chosen.final.weights[0] == 0.0
+    assert not stack_splits(chosen, "weights")[:, 0].any()
 
 
 def test_identical_members_count_once() -> None:
     rng = np.random.default_rng(2)
     targets = rng.integers(2, size=300)
     probs = one_family_probs(targets, 2, rng, n_models=3)
-    chosen = blend_weights(np.concatenate([probs, probs]), targets, LOG_LOSS, max_members=3)
-    assert chosen.weights[3:].tolist() == [0.0, 0.0, 0.0]
-    assert np.array_equal(chosen.weights[:3], blend_weights(probs, targets, LOG_LOSS, max_members=3).weights)
+    chosen = fit_blend(np.concatenate([probs, probs]), targets, LOG_LOSS, max_members=3)
+    assert chosen.final.weights[3:].tolist() == [0.0, 0.0, 0.0]
+    assert np.array_equal(chosen.final.weights[:3], fit_blend(probs, targets, LOG_LOSS, max_members=3).final.weights)
 
 
 def test_the_plain_mean_is_mostly_kept_among_equally_good_members() -> None:
-    kinds = []
+    methods = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
         targets = rng.integers(3, size=200)
-        chosen = blend_weights(one_family_probs(targets, 3, rng, n_models=5), targets, ACCURACY)
-        kinds.append(chosen.kind)
-        if chosen.kind == "mean":
-            assert chosen.weights.tolist() == [0.2] * 5
-    assert kinds.count("mean") >= 8
+        chosen = fit_blend(one_family_probs(targets, 3, rng, n_models=5), targets, ACCURACY)
+        methods.append(chosen.final.method)
+        if chosen.final.method == "mean":
+            assert chosen.final.weights.tolist() == [0.2] * 5
+    assert methods.count("mean") >= 8
 
 
 def test_a_member_that_learned_next_to_nothing_is_no_part_of_the_mean() -> None:
@@ -126,9 +134,9 @@ def test_a_member_that_learned_next_to_nothing_is_no_part_of_the_mean() -> None:
         targets = rng.permutation(np.arange(40) % 2)
         probs = one_family_probs(targets, 2, rng, n_models=4, skill=2.5)
         probs[1] = rng.permutation(probs[1])
-        chosen = blend_weights(probs, targets, ACCURACY)
-        kept.append(chosen.kind)
-        assert chosen.weights[1] == 0.0
+        chosen = fit_blend(probs, targets, ACCURACY)
+        kept.append(chosen.final.method)
+        assert chosen.final.weights[1] == 0.0
     assert "mean" in kept
 
 
@@ -137,9 +145,9 @@ def test_greedy_weights_are_kept_where_they_win_out_of_sample() -> None:
     rng = np.random.default_rng(4)
     targets = rng.integers(3, size=1000)
     families = [one_family_probs(targets, 3, rng, n_models=5, skill=skill) for skill in (1.2, 1.0)]
-    chosen = blend_weights(np.concatenate(families), targets, LOG_LOSS)
-    assert chosen.kind == "greedy"
-    assert 0.2 < chosen.weights[5:].sum() < 0.8
+    chosen = fit_blend(np.concatenate(families), targets, LOG_LOSS)
+    assert chosen.final.method == "greedy"
+    assert 0.2 < chosen.final.weights[5:].sum() < 0.8
 
 
 def test_the_best_members_by_their_own_score_make_the_mean() -> None:
@@ -147,8 +155,8 @@ def test_the_best_members_by_their_own_score_make_the_mean() -> None:
     skills = np.array([0.6, 0.9, 0.55, 0.8, 0.7])
     true_probs = np.where(targets == 1, skills[:, None], 1 - skills[:, None])
     probs = np.stack([1 - true_probs, true_probs], axis=2)
-    chosen = blend_weights(probs, targets, ACCURACY, max_members=2)  # all are right everywhere: the first two
-    assert chosen.weights.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
+    chosen = fit_blend(probs, targets, ACCURACY, max_members=2)  # all are right everywhere: the first two
+    assert chosen.final.weights.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY, AUC], ids=lambda metric: metric.name)
@@ -158,24 +166,24 @@ def test_every_row_is_blended_with_what_never_saw_it(metric: Scorer) -> None:
     targets = np.arange(600) % 3
     probs = np.concatenate([one_family_probs(targets, 3, rng, n_models=4, skill=skill) for skill in (1.2, 1.0)])
     arguments = {"strata": targets, "groups": np.arange(600) // 4}
-    before = blend_weights(probs, targets, metric, **arguments)
+    before = fit_blend(probs, targets, metric, **arguments)
     for split in (0, 3):
         rows = np.flatnonzero(before.splits == split)
         changed, moved = targets.copy(), probs.copy()
         changed[rows] = (changed[rows] + 1) % 3
         moved[:4, rows] = probs[:4, rows[::-1]]
-        after = blend_weights(moved, changed, metric, **arguments)
+        after = fit_blend(moved, changed, metric, **arguments)
         assert np.array_equal(before.splits, after.splits)
-        assert np.array_equal(before.split_weights[split], after.split_weights[split])
-        assert np.array_equal(before.split_temperatures[split], after.split_temperatures[split])
-        assert not np.array_equal(before.split_weights, after.split_weights)
-    assert (before.split_temperatures == 1.0).all() == (metric is not LOG_LOSS)
+        assert np.array_equal(before.per_split[split].weights, after.per_split[split].weights)
+        assert np.array_equal(before.per_split[split].temperatures, after.per_split[split].temperatures)
+        assert not np.array_equal(stack_splits(before, "weights"), stack_splits(after, "weights"))
+    assert (stack_splits(before, "temperatures") == 1.0).all() == (metric is not LOG_LOSS)
 
 
 def test_groups_stay_in_one_split_whatever_is_blended() -> None:
     rng = np.random.default_rng(0)
     targets, groups = np.arange(300) % 3, rng.integers(70, size=300)
-    chosen = blend_weights(one_family_probs(targets, 3, rng, n_models=4), targets, LOG_LOSS, groups=groups)
+    chosen = fit_blend(one_family_probs(targets, 3, rng, n_models=4), targets, LOG_LOSS, groups=groups)
     assert all(len(np.unique(chosen.splits[groups == group])) == 1 for group in np.unique(groups))
     assert len(np.unique(chosen.splits)) == 5
 
@@ -183,10 +191,18 @@ def test_groups_stay_in_one_split_whatever_is_blended() -> None:
 def test_members_of_another_kind_go_before_as_good_ones_of_the_same() -> None:
     kinds = [("vit", 224), ("vit", 224), ("vit", 384), ("resnet", 224), ("resnet", 224), ("swin", 224)]
     gains = np.array([1.0, 0.999, 0.998, 0.99, 0.985, 0.5])
-    assert unlike_first(gains, kinds).tolist() == [0, 3, 2, 1, 4, 5]  # a backbone, then a size, then the ranking
-    assert unlike_first(gains, ()).tolist() == [0, 1, 2, 3, 4, 5]
-    assert unlike_first(np.array([1.0, 0.999, 0.97]), kinds[1:4]).tolist() == [0, 1, 2]  # 0.97 is not nearly as much
-    assert unlike_first(np.array([-1.0, -2.0, -3.0]), kinds[:3]).tolist() == [0, 1, 2]  # nobody has learned anything
+    assert rank_diverse_first(gains, kinds).tolist() == [0, 3, 2, 1, 4, 5]  # a backbone, then a size, then the ranking
+    assert rank_diverse_first(gains, ()).tolist() == [0, 1, 2, 3, 4, 5]
+    assert rank_diverse_first(np.array([1.0, 0.999, 0.97]), kinds[1:4]).tolist() == [
+        0,
+        1,
+        2,
+    ]  # 0.97 is not nearly as much
+    assert rank_diverse_first(np.array([-1.0, -2.0, -3.0]), kinds[:3]).tolist() == [
+        0,
+        1,
+        2,
+    ]  # nobody has learned anything
 
 
 def test_the_mean_takes_members_that_differ_where_scores_allow() -> None:
@@ -199,8 +215,8 @@ def test_the_mean_takes_members_that_differ_where_scores_allow() -> None:
     ranking = np.argsort(-right.mean(axis=1), kind="stable")
     kinds = [("resnet", 32)] * 4
     kinds[ranking[3]] = ("vit", 32)
-    pool = Voters(probs=probs, targets=targets, scorer=ACCURACY, max_members=2, kinds=kinds)
-    weights = pool.mixture("mean", np.arange(400), np.ones(4)).weights
+    fitter = BlendFitter(probs=probs, targets=targets, scorer=ACCURACY, max_members=2, traits=kinds)
+    weights = fitter.fit("mean", np.arange(400), np.ones(4)).weights
     gain = 2 * right.mean(axis=1) - 1
     near = gain[ranking[3]] >= 0.98 * gain[ranking[1]]
     assert (weights[ranking[3]] > 0) == near
@@ -214,16 +230,17 @@ def test_an_overconfident_member_is_tempered_and_a_true_one_is_not() -> None:
     looks = 1.2 * np.eye(3)[targets] + rng.normal(size=(2, 2000, 3))
     powers = np.exp(1.2 * looks * np.array([1.0, 3.0])[:, None, None])
     probs = powers / powers.sum(axis=2, keepdims=True)
-    chosen = blend_weights(probs, targets, LOG_LOSS)
-    assert chosen.temperatures == pytest.approx([1.0, 3.0], rel=0.1)
-    assert chosen.split_temperatures == pytest.approx(np.tile([1.0, 3.0], (5, 1)), rel=0.15)
-    said = [probs[0], tempered(probs[1], chosen.split_temperatures[0, 1], LOG_LOSS.facts.task)]
+    chosen = fit_blend(probs, targets, LOG_LOSS)
+    assert chosen.final.temperatures == pytest.approx([1.0, 3.0], rel=0.1)
+    temperatures = stack_splits(chosen, "temperatures")
+    assert temperatures == pytest.approx(np.tile([1.0, 3.0], (5, 1)), rel=0.15)
+    said = [probs[0], apply_temperature(probs[1], temperatures[0, 1], LOG_LOSS.context.task)]
     rows = chosen.splits == 0
-    assert chosen.split_temperatures[0, 0] == 1.0
-    expected = blend(np.stack(said), chosen.split_weights[0])[rows]
-    assert chosen.cross_fitted_probs(probs)[rows] == pytest.approx(expected)
-    assert chosen.score == LOG_LOSS(targets, chosen.cross_fitted_probs(probs))
-    assert (blend_weights(probs, targets, ACCURACY).temperatures == 1.0).all()
+    assert temperatures[0, 0] == 1.0
+    expected = blend_probs(np.stack(said), chosen.per_split[0].weights)[rows]
+    predicted = predict_out_of_fold(chosen, probs, LOG_LOSS.context.task)
+    assert predicted[rows] == pytest.approx(expected)
+    assert (fit_blend(probs, targets, ACCURACY).final.temperatures == 1.0).all()
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY], ids=lambda metric: metric.name)
@@ -234,11 +251,11 @@ def test_a_pool_of_noise_does_not_look_better_than_noise(metric: Scorer) -> None
         rng = np.random.default_rng(seed)
         targets = rng.permutation(np.arange(100) % 2)
         probs = rng.dirichlet(np.ones(2) * 5, (10, 100))
-        shown.append(blend_weights(probs, targets, metric).score)
-        weights = greedy_weights(
-            probs, targets, objective_for(metric, n_rows=10_000, n_classes=2), max_members=5, seed=0
+        shown.append(score_out_of_fold(fit_blend(probs, targets, metric), probs, targets, metric))
+        weights = select_greedy_weights(
+            probs, targets, get_objective(metric, n_rows=10_000, n_classes=2), max_members=5, seed=0
         )
-        flattered.append(metric(targets, blend(probs, weights)))
+        flattered.append(metric(targets, blend_probs(probs, weights)))
     honest = np.log(2) if metric is LOG_LOSS else 0.5
     towards_better = 1 if metric.greater_is_better else -1
     shown_error, flattered_error = (np.std(scores) / np.sqrt(len(scores)) for scores in (shown, flattered))
@@ -252,9 +269,11 @@ def test_greedy_selection_with_replacement_finds_uneven_weights() -> None:
     poor = one_family_probs(targets, 3, rng, n_models=1, skill=0.7)
     good = one_family_probs(targets, 3, rng, n_models=1, skill=1.2)
     probs = np.concatenate([poor, good])
-    weights = greedy_weights(probs, targets, class_log_likelihood, max_members=2, seed=0)
+    weights = select_greedy_weights(probs, targets, score_class_log_likelihood, max_members=2, seed=0)
     shares = np.linspace(0, 1, 101)
-    best_share = shares[np.argmin([LOG_LOSS(targets, blend(probs, np.array([1 - share, share]))) for share in shares])]
+    best_share = shares[
+        np.argmin([LOG_LOSS(targets, blend_probs(probs, np.array([1 - share, share]))) for share in shares])
+    ]
     assert 0.55 < best_share < 0.95
     assert weights[1] == pytest.approx(best_share, abs=1 / 25)
 
@@ -264,7 +283,10 @@ def test_a_selection_ends_where_it_was_best() -> None:
     targets = np.zeros(100, dtype=np.int64)
     true_probs = np.repeat([[0.6, 0.9], [0.9, 0.6]], 50, axis=1)
     probs = np.stack([true_probs, 1 - true_probs], axis=2)
-    assert greedy_weights(probs, targets, class_log_likelihood, max_members=2, seed=0).tolist() == [0.5, 0.5]
+    assert select_greedy_weights(probs, targets, score_class_log_likelihood, max_members=2, seed=0).tolist() == [
+        0.5,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(("n_rows", "objective"), [(1200, LOG_LOSS), (3600, ACCURACY)], ids=["few", "many"])
@@ -272,19 +294,19 @@ def test_selection_by_labels_goes_by_log_loss_on_few_rows(n_rows: int, objective
     rng = np.random.default_rng(4)
     targets = rng.integers(3, size=n_rows)
     probs = np.concatenate([one_family_probs(targets, 3, rng, n_models=5, skill=skill) for skill in (1.2, 1.0)])
-    chosen = blend_weights(probs, targets, ACCURACY)
-    assert chosen.kind == "greedy"
-    goes_by = class_log_likelihood if objective is LOG_LOSS else scored_by(objective)
-    assert np.array_equal(chosen.weights, greedy_weights(probs, targets, goes_by, max_members=5, seed=0))
+    chosen = fit_blend(probs, targets, ACCURACY)
+    assert chosen.final.method == "greedy"
+    goes_by = score_class_log_likelihood if objective is LOG_LOSS else use_metric(objective)
+    assert np.array_equal(chosen.final.weights, select_greedy_weights(probs, targets, goes_by, max_members=5, seed=0))
 
 
 def test_splits_deal_out_each_class_evenly_and_each_group_whole() -> None:
     targets = np.repeat([0, 1], [70, 30])
-    splits = stratified_splits(targets, None, seed=0)
+    splits = assign_stratified_splits(targets, None, seed=0)
     assert np.bincount(splits[targets == 0]).tolist() == [14] * 5
     assert np.bincount(splits[targets == 1]).tolist() == [6] * 5
     groups = np.arange(100) // 4
-    grouped = stratified_splits(targets, groups, seed=0)
+    grouped = assign_stratified_splits(targets, groups, seed=0)
     assert all(len(np.unique(grouped[groups == group])) == 1 for group in range(25))
     assert len(np.unique(grouped)) == 5
 
@@ -305,9 +327,9 @@ def test_the_same_predictions_give_the_same_weights() -> None:
     rng = np.random.default_rng(6)
     targets = rng.integers(3, size=300)
     probs = one_family_probs(targets, 3, rng)
-    first, second = (blend_weights(probs, targets, AUC) for _ in range(2))
-    assert np.array_equal(first.weights, second.weights)
-    assert (first.score, first.score_error) == (second.score, second.score_error)
+    first, second = (fit_blend(probs, targets, AUC) for _ in range(2))
+    assert np.array_equal(first.final.weights, second.final.weights)
+    assert np.array_equal(stack_splits(first, "weights"), stack_splits(second, "weights"))
 
 
 def test_weights_and_the_submission_can_be_had_without_torch() -> None:

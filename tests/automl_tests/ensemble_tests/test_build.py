@@ -17,22 +17,21 @@ from sklearn.metrics import log_loss
 
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
 from automl.config import AugmentConfig
-from automl.data.cache import PixelCache
-from automl.data.changed import note_sizes
+from automl.data.changed import record_file_sizes
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.rules import rule_from_json
-from automl.decisions.temperature import tempered
-from automl.ensemble import predictor
-from automl.ensemble.apply import blended_probs
-from automl.ensemble.blending import ranks_of
-from automl.ensemble.candidates import Candidate, read_pool
-from automl.ensemble.ensemble_recipe import recipe_from_json
+from automl.decisions.rules import parse_rule
+from automl.decisions.temperature import apply_temperature
+from automl.ensemble import predictor as predictor_module
+from automl.ensemble.apply import predict_ensemble
+from automl.ensemble.blending import compute_ranks
+from automl.ensemble.candidates import Candidate, read_members
+from automl.ensemble.ensemble_recipe import parse_recipe
 from automl.ensemble.ensemble_result import EnsembleResult
-from automl.ensemble.predictor import Looker
-from automl.ensemble.selection import blended_pool, choose
+from automl.ensemble.predictor import Predictor
+from automl.ensemble.selection import fit_member_blend, select_ensemble
 from automl.errors import DataError, NoUsableModelError, UsageError
 from automl.metrics.registry import METRICS
-from automl.submission.decide import blends_ranks, deciding_metric
+from automl.submission.decide import get_deciding_metric, is_blended_by_rank
 from automl.submission.write import check_submission, write_submission
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import (
@@ -42,6 +41,7 @@ from tests.automl_tests.ensemble_tests.worlds import (
     TrainedStudy,
     competition_of,
     one_family_probs,
+    predict_out_of_fold,
 )
 
 
@@ -72,9 +72,9 @@ def test_without_views_the_submission_is_the_weighted_mean_of_the_trials_own_fil
     result = study.build(tmp_path / "s.csv", tta="none")
     mean = np.zeros((N_TEST, 2))
     for member in result.members:
-        test = read_arrays(study.files.trial(member.number).test)["probs"]
-        mean += member.weight * tempered(test, member.temperature, Task.BINARY)
-    rule = rule_from_json(result.rule, deciding_metric(study.competition), study.competition.scorer.facts)
+        test = read_arrays(study.files.get_trial_files(member.number).test)["probs"]
+        mean += member.weight * apply_temperature(test, member.temperature, Task.BINARY)
+    rule = parse_rule(result.recipe.rule, get_deciding_metric(study.competition), study.competition.scorer.context)
     expected = rule(mean)[:, 1]
     assert submitted(tmp_path / "s.csv") == pytest.approx(expected, rel=1e-4)
     assert sum(member.weight for member in result.members) == pytest.approx(1.0)
@@ -92,22 +92,21 @@ def test_the_same_trials_give_the_same_bytes(study: TrainedStudy, tmp_path: Path
 def untimed(result: EnsembleResult) -> EnsembleResult:
     """The result without what depends on the clock."""
     members = tuple(replace(member, seconds_per_image=0.0) for member in result.members)
-    recipe_members = tuple(replace(member, seconds_per_image=0.0) for member in result.recipe.members)
-    recipe = replace(result.recipe, members=recipe_members, savings=())
-    return replace(result, seconds=0.0, submission=Path(), members=members, recipe=recipe)
+    recipe = replace(result.recipe, members=members, drop_order=())
+    return replace(result, seconds=0.0, submission=Path(), recipe=recipe)
 
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One for each time that a model is asked."""
     asked: list[int] = []
-    really = predictor.timed_probs
+    really = predictor_module.predict_and_time
 
     def counted(model: Any, views: Any, *rest: Any, **named: Any) -> Any:
         asked.append(1)
         return really(model, views, *rest, **named)
 
-    monkeypatch.setattr(predictor, "timed_probs", counted)
+    monkeypatch.setattr(predictor_module, "predict_and_time", counted)
     return asked
 
 
@@ -127,7 +126,7 @@ def test_an_interrupted_ensemble_goes_on_where_it_stopped(
     n_undisturbed = len(looks)
     looks.clear()
     shutil.rmtree(copied.files.predictions)
-    really, left = predictor.timed_probs, [n_undisturbed // 2]
+    really, left = predictor_module.predict_and_time, [n_undisturbed // 2]
 
     def interrupted(*arguments: Any, **named: Any) -> Any:
         left[0] -= 1
@@ -136,7 +135,7 @@ def test_an_interrupted_ensemble_goes_on_where_it_stopped(
         return really(*arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(predictor, "timed_probs", interrupted)
+        patched.setattr(predictor_module, "predict_and_time", interrupted)
         with pytest.raises(KeyboardInterrupt):
             copied.build(tmp_path / "resumed.csv", tta="shifts")
     n_first = len(looks)
@@ -161,9 +160,9 @@ def test_the_result_is_written_beside_the_study(study: TrainedStudy, tmp_path: P
 def test_a_busy_moment_makes_no_member_slower_than_its_like(
     copied: TrainedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, paces = predictor.timed_probs, iter((0.4, 0.03))
+    really, paces = predictor_module.predict_and_time, iter((0.4, 0.03))
     monkeypatch.setattr(
-        predictor, "timed_probs", lambda *given, **named: (really(*given, **named)[0], next(paces, 0.01))
+        predictor_module, "predict_and_time", lambda *given, **named: (really(*given, **named)[0], next(paces, 0.01))
     )
     result = copied.build(tmp_path / "s.csv", tta="none")
     backbones = [member.config.model.backbone for member in result.recipe.members]
@@ -229,7 +228,7 @@ def test_a_trial_of_the_same_configuration_counts_once(study: TrainedStudy, tmp_
 
 def test_a_damaged_trial_is_left_out_with_a_note(copied: TrainedStudy, tmp_path: Path) -> None:
     damaged, *sound = copied.candidates
-    copied.files.trial(damaged.number).oof.write_bytes(b"not an archive")
+    copied.files.get_trial_files(damaged.number).oof.write_bytes(b"not an archive")
     result = copied.build(tmp_path / "s.csv")
     assert {member.number for member in result.members} <= {candidate.number for candidate in sound}
     assert result.n_pool == 2
@@ -238,7 +237,7 @@ def test_a_damaged_trial_is_left_out_with_a_note(copied: TrainedStudy, tmp_path:
 
 def test_a_trial_without_weights_is_left_out_only_where_views_need_them(copied: TrainedStudy, tmp_path: Path) -> None:
     best = copied.candidates[0].number
-    copied.files.trial(best).weights(0).unlink()
+    copied.files.get_trial_files(best).get_weights_path(0).unlink()
     assert best in [member.number for member in copied.build(tmp_path / "none.csv", tta="none").members]
     result = copied.build(tmp_path / "shifts.csv", tta="shifts")
     assert best not in [member.number for member in result.members]
@@ -249,11 +248,11 @@ def test_nothing_usable_is_an_error_and_the_earlier_submission_stays(copied: Tra
     out = tmp_path / "s.csv"
     out.write_text("earlier")
     for candidate in copied.candidates:
-        copied.files.trial(candidate.number).weights(1).write_bytes(b"damaged")
+        copied.files.get_trial_files(candidate.number).get_weights_path(1).write_bytes(b"damaged")
     with pytest.raises(NoUsableModelError):
         copied.build(out, tta="shifts")
     for candidate in copied.candidates:
-        copied.files.trial(candidate.number).test.unlink()
+        copied.files.get_trial_files(candidate.number).test.unlink()
     with pytest.raises(NoUsableModelError):
         copied.build(out)
     assert out.read_text() == "earlier"
@@ -261,7 +260,7 @@ def test_nothing_usable_is_an_error_and_the_earlier_submission_stays(copied: Tra
 
 def test_members_are_compared_on_the_rows_they_share(copied: TrainedStudy, tmp_path: Path) -> None:
     """One trial has predicted the rows of one fold alone: all are scored there."""
-    oof = copied.files.trial(copied.candidates[1].number).oof
+    oof = copied.files.get_trial_files(copied.candidates[1].number).oof
     arrays = read_arrays(oof)
     of_first_fold = arrays["folds"] == 0
     write_arrays(oof, **{name: array[of_first_fold] if array.ndim else array for name, array in arrays.items()})
@@ -274,7 +273,7 @@ def test_members_are_compared_on_the_rows_they_share(copied: TrainedStudy, tmp_p
 
 def test_a_trial_that_shares_too_few_rows_is_left_out(copied: TrainedStudy, tmp_path: Path) -> None:
     odd = copied.candidates[2].number
-    oof = copied.files.trial(odd).oof
+    oof = copied.files.get_trial_files(odd).oof
     arrays = read_arrays(oof)
     write_arrays(oof, **{name: array[:4] if array.ndim else array for name, array in arrays.items()})
     result = copied.build(tmp_path / "s.csv")
@@ -285,49 +284,51 @@ def test_a_trial_that_shares_too_few_rows_is_left_out(copied: TrainedStudy, tmp_
 def test_ranks_are_averaged_only_where_columns_are_independent_and_the_user_named_a_ranking_metric() -> None:
     competition = competition_of(SubmissionKind.PROBABILITY)
     ranking = replace(competition, metric=METRICS["roc_auc"], metric_given=True)
-    assert blends_ranks(ranking)
-    assert not blends_ranks(competition)
-    assert not blends_ranks(replace(ranking, metric_given=False))
+    assert is_blended_by_rank(ranking)
+    assert not is_blended_by_rank(competition)
+    assert not is_blended_by_rank(replace(ranking, metric_given=False))
     three = replace(ranking, classes=("a", "b", "c"))
-    assert not blends_ranks(three)
-    assert blends_ranks(replace(three, task=Task.MULTILABEL))
-    assert not blends_ranks(replace(three, task=Task.MULTILABEL, metric=METRICS["log_loss"]))
+    assert not is_blended_by_rank(three)
+    assert is_blended_by_rank(replace(three, task=Task.MULTILABEL))
+    assert not is_blended_by_rank(replace(three, task=Task.MULTILABEL, metric=METRICS["log_loss"]))
     for kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING):
         decided = replace(ranking, submission=competition_of(kind).submission)
-        assert not blends_ranks(decided)
-        assert not blends_ranks(replace(decided, task=Task.MULTILABEL))
+        assert not is_blended_by_rank(decided)
+        assert not is_blended_by_rank(replace(decided, task=Task.MULTILABEL))
 
 
 def test_a_rank_blend_is_scored_on_ranks(study: TrainedStudy) -> None:
     """Two made-up members of which one is much more confident than the other."""
     ranking = replace(study.competition, metric=METRICS["roc_auc"], metric_given=True)
-    real = read_pool(study.candidates[:1], study.files, ranking, study.folds, note=print)[0]
+    real = read_members(study.candidates[:1], study.files, ranking, study.folds, notify=print)[0]
     targets = ranking.targets[real.rows]
     probs = one_family_probs(targets, 2, np.random.default_rng(0), n_models=2)
     probs[0] = probs[0] ** 20 / (probs[0] ** 20).sum(axis=1, keepdims=True)
     pool = [replace(real, number=number, oof=member) for number, member in enumerate(probs)]
-    looker = Looker(ranking, study.cache, device="cpu", remembered=None)
-    choice = choose(pool, competition=ranking, looker=looker, wanted="none", max_members=2, note=print)
-    blend = blended_pool(pool, ranking, 2)
-    scored = choice.voices.score(choice.voices.cross_fitted(choice.fit))
-    assert scored == pytest.approx(ranking.metric(targets, blend.cross_fitted_probs(ranks_of(probs))))
-    assert scored == pytest.approx(blend.score)
-    assert scored != pytest.approx(ranking.metric(targets, blend.cross_fitted_probs(probs)))
+    predictor = Predictor(ranking, study.cache, device="cpu", cache_folder=None)
+    selection = select_ensemble(pool, competition=ranking, predictor=predictor, tta="none", max_members=2, notify=print)
+    fit = fit_member_blend(pool, ranking, 2)
+    scored = selection.oof.score(selection.oof.cross_predict(selection.fit))
+    ranks, on_probs = (predict_out_of_fold(fit, own, ranking.task) for own in (compute_ranks(probs), probs))
+    assert scored == pytest.approx(ranking.metric(targets, ranks))
+    assert scored != pytest.approx(ranking.metric(targets, on_probs))
 
 
 def test_a_rank_blend_is_submitted_as_ranks(study: TrainedStudy, tmp_path: Path) -> None:
     ranking = replace(study.competition, metric=METRICS["roc_auc"], metric_given=True)
     result = study.build(tmp_path / "s.csv", competition=ranking, candidates=study.candidates[:1])
-    assert result.by_rank
+    assert result.recipe.by_rank
     assert sorted(submitted(tmp_path / "s.csv")) == pytest.approx(np.arange(N_TEST) / (N_TEST - 1))
 
 
 def test_the_recipe_repeats_the_submission(study: TrainedStudy, tmp_path: Path) -> None:
     study.build(tmp_path / "s.csv", tta="shifts")
-    recipe = recipe_from_json(json.loads(study.files.ensemble.read_text())["recipe"])
-    rule = rule_from_json(recipe.rule, deciding_metric(study.competition), study.competition.scorer.facts)
-    looker = Looker(study.competition, study.cache, device="cpu", remembered=None, n_threads=recipe.n_threads)
-    probs = blended_probs(recipe, lambda member, fold: study.files.trial(member.number).weights(fold), looker)
+    recipe = parse_recipe(json.loads(study.files.ensemble.read_text())["recipe"])
+    rule = parse_rule(recipe.rule, get_deciding_metric(study.competition), study.competition.scorer.context)
+    predictor = Predictor(study.competition, study.cache, device="cpu", cache_folder=None, n_threads=recipe.n_threads)
+    probs = predict_ensemble(
+        recipe, lambda member, fold: study.files.get_trial_files(member.number).get_weights_path(fold), predictor
+    )
     write_submission(study.competition, probs, tmp_path / "again.csv", rule)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "s.csv").read_bytes()
 
@@ -337,20 +338,22 @@ def test_figures_stand_beside_the_score(study: TrainedStudy, tmp_path: Path) -> 
     targets = study.competition.targets
     own = {}
     for candidate in study.candidates:
-        oof = read_arrays(study.files.trial(candidate.number).oof)
+        oof = read_arrays(study.files.get_trial_files(candidate.number).oof)
         own[candidate.number] = log_loss(targets[oof["rows"]], oof["probs"][:, 1])
     assert (result.n_trials, result.n_pool) == (3, 3)
     assert result.best_single_score == pytest.approx(min(own.values()), rel=1e-5)
     assert own[result.best_single_number] == min(own.values())
-    assert result.luck >= 0.0
-    assert [member.score for member in result.members] == pytest.approx([own[m.number] for m in result.members])
-    assert list(result.view_adds) == ["up", "down", "left", "right"]
+    assert result.optimism >= 0.0
+    assert [result.member_scores[member.name] for member in result.members] == pytest.approx(
+        [own[m.number] for m in result.members]
+    )
+    assert list(result.view_gains) == ["up", "down", "left", "right"]
     assert np.shape(result.error_correlations) == (len(result.members),) * 2
     assert all(member.seconds_per_image > 0 for member in result.members)
 
 
 def test_members_come_from_the_best_trials_and_luck_from_all(study: TrainedStudy, tmp_path: Path) -> None:
-    result = study.build(tmp_path / "s.csv", pool=1)
+    result = study.build(tmp_path / "s.csv", top=1, pool=1)
     assert [member.number for member in result.members] == [study.candidates[0].number]
     assert (result.n_pool, result.n_trials) == (1, 3)
 
@@ -359,13 +362,13 @@ def test_a_short_time_leaves_out_views_then_members_and_scores_what_is_left(
     study: TrainedStudy, tmp_path: Path
 ) -> None:
     whole = study.build(tmp_path / "whole.csv", tta="shifts")
-    cheapest = min(member.seconds_per_image / 5 for member in whole.members)
+    cheapest = min(member.cost / 5 for member in whole.members)
     minutes = 1.01 * cheapest * 1000 / 60
     result = study.build(tmp_path / "s.csv", tta="shifts", max_minutes=minutes * 1e-6, n_images=1000)
     assert (len(result.members), result.views, result.tta) == (1, ("identity",), "none")
     assert result.members[0].weight == 1.0
-    oof = read_arrays(study.files.trial(result.members[0].number).oof)
-    assert result.members[0].score == pytest.approx(
+    oof = read_arrays(study.files.get_trial_files(result.members[0].number).oof)
+    assert result.member_scores[result.members[0].name] == pytest.approx(
         log_loss(study.competition.targets[oof["rows"]], oof["probs"][:, 1]), rel=1e-5
     )
     assert result.score_without_tta == result.score
@@ -396,7 +399,7 @@ def test_test_images_that_changed_since_the_search_are_named_and_seen_anew(
         image_paths=tuple(root / path.name for path in copied.competition.image_paths),
         test_paths=tuple(root / path.name for path in copied.competition.test_paths),
     )
-    note_sizes(competition, "test", copied.files.test_sizes)
+    record_file_sizes(competition, "test", copied.files.test_sizes)
     shutil.rmtree(copied.files.cache, ignore_errors=True)
     before = submitted_by(copied, competition, tmp_path / "before.csv")
     first, second, *_ = competition.test_paths
@@ -412,14 +415,14 @@ def test_test_images_that_changed_since_the_search_are_named_and_seen_anew(
 
 
 def submitted_by(study: TrainedStudy, competition: Competition, out: Path) -> np.ndarray:
-    study.build(out, competition=competition, cache=PixelCache(competition, study.files.cache))
+    study.build(out, competition=competition)
     return submitted(out)
 
 
 def test_a_member_without_weights_answers_with_its_files(copied: TrainedStudy, tmp_path: Path) -> None:
     whole = copied.build(tmp_path / "whole.csv")
     for fold in (0, 1):
-        copied.files.trial(whole.members[0].number).weights(fold).unlink()
+        copied.files.get_trial_files(whole.members[0].number).get_weights_path(fold).unlink()
     result = copied.build(tmp_path / "s.csv")
     assert submitted(tmp_path / "s.csv") == pytest.approx(submitted(tmp_path / "whole.csv"), rel=1e-4)
     assert [member.weight for member in result.members] == [member.weight for member in whole.members]

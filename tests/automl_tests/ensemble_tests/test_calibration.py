@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
-from automl.decisions.temperature import fit_temperature, tempered
-from automl.ensemble.calibration import sharpened
-from automl.metrics.registry import metric_named
+from automl.decisions.temperature import apply_temperature, fit_temperature
+from automl.ensemble.calibration import calibrate_blend
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import scorer_of
 
@@ -17,21 +17,23 @@ LOGITS = np.random.default_rng(0).normal(size=(50, 4)) * 3
 
 
 def test_a_temperature_divides_logits() -> None:
-    assert tempered(softmax(LOGITS, axis=1), 2.5, Task.MULTICLASS) == pytest.approx(softmax(LOGITS / 2.5, axis=1))
-    assert tempered(expit(LOGITS), 2.5, Task.MULTILABEL) == pytest.approx(expit(LOGITS / 2.5))
+    assert apply_temperature(softmax(LOGITS, axis=1), 2.5, Task.MULTICLASS) == pytest.approx(
+        softmax(LOGITS / 2.5, axis=1)
+    )
+    assert apply_temperature(expit(LOGITS), 2.5, Task.MULTILABEL) == pytest.approx(expit(LOGITS / 2.5))
     two = np.column_stack([1 - expit(LOGITS[:, 0]), expit(LOGITS[:, 0])])
-    assert tempered(two, 0.7, Task.BINARY)[:, 1] == pytest.approx(expit(LOGITS[:, 0] / 0.7))
+    assert apply_temperature(two, 0.7, Task.BINARY)[:, 1] == pytest.approx(expit(LOGITS[:, 0] / 0.7))
 
 
 def test_temperature_one_leaves_the_very_bits() -> None:
     probs = softmax(LOGITS, axis=1).astype(np.float32)
-    assert tempered(probs, 1.0, Task.MULTICLASS) is probs
+    assert apply_temperature(probs, 1.0, Task.MULTICLASS) is probs
 
 
 def test_a_row_alone_is_tempered_as_among_others() -> None:
     probs = np.asfortranarray(np.random.default_rng(0).dirichlet(np.ones(23), 40))
-    among = tempered(probs, 1.7, Task.MULTICLASS)
-    alone = np.concatenate([tempered(probs[row : row + 1], 1.7, Task.MULTICLASS) for row in range(40)])
+    among = apply_temperature(probs, 1.7, Task.MULTICLASS)
+    alone = np.concatenate([apply_temperature(probs[row : row + 1], 1.7, Task.MULTICLASS) for row in range(40)])
     assert np.array_equal(among, alone)
 
 
@@ -39,7 +41,7 @@ def test_probabilities_of_nothing_and_of_everything_stay_finite() -> None:
     odd = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [1e-40, 1.0]])
     for task in (Task.BINARY, Task.MULTILABEL):
         for temperature in (0.2, 5.0):
-            assert np.isfinite(tempered(odd, temperature, task)).all()
+            assert np.isfinite(apply_temperature(odd, temperature, task)).all()
 
 
 @pytest.mark.parametrize("true", [0.6, 1.0, 2.5])
@@ -86,8 +88,8 @@ def test_a_blend_is_sharpened_only_where_the_score_depends_on_it() -> None:
     logits = 2 * rng.normal(size=(2000, 3))
     chosen = (softmax(logits, axis=1).cumsum(axis=1) > rng.random((2000, 1))).argmax(axis=1)
     modest = softmax(logits / 2, axis=1)
-    assert sharpened(modest, chosen, scorer_of("accuracy")) is modest
-    loss = metric_named("log_loss")
-    assert loss(chosen, sharpened(modest, chosen, scorer_of("log_loss"))) == pytest.approx(
+    assert calibrate_blend(modest, chosen, scorer_of("accuracy")) is modest
+    loss = get_metric("log_loss")
+    assert loss(chosen, calibrate_blend(modest, chosen, scorer_of("log_loss"))) == pytest.approx(
         loss(chosen, softmax(logits, axis=1)), abs=0.002
     )

@@ -13,9 +13,9 @@ import pytest
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.data.competition import Competition
-from automl.ensemble.candidates import Candidate, Member, read_pool
+from automl.ensemble.candidates import Candidate, Member, read_members
 from automl.errors import NoUsableModelError
-from automl.training.network.create import classes_digest
+from automl.training.network.create import compute_classes_digest
 from tests.automl_tests.small_competitions import competition_of
 
 N, N_FOLDS = 50, 5
@@ -33,7 +33,7 @@ def config_of(number: int) -> TrialConfig:
 
 def put_trial(files: StudyFiles, number: int, *, n_folds: int = 1, refitted: Sequence[int] = ()) -> Candidate:
     """A trial's predictions without its weights, as the search and a refit leave them."""
-    trial, rng = files.trial(number), np.random.default_rng(number)
+    trial, rng = files.get_trial_files(number), np.random.default_rng(number)
 
     def probs(n: int) -> np.ndarray:
         second = rng.random((n, 1), dtype=np.float32)
@@ -43,9 +43,9 @@ def put_trial(files: StudyFiles, number: int, *, n_folds: int = 1, refitted: Seq
     write_arrays(trial.oof, rows=rows, folds=FOLDS[rows], probs=probs(len(rows)))
     write_arrays(trial.test, probs=probs(2))
     for fold in refitted:
-        own = trial.retrained("refit")
-        write_arrays(own.fold_oof(fold), rows=np.flatnonzero(fold == FOLDS), probs=probs(N // N_FOLDS))
-        write_arrays(own.fold_test(fold), probs=probs(2))
+        own = trial.get_refit_files("refit")
+        write_arrays(own.get_fold_oof_path(fold), rows=np.flatnonzero(fold == FOLDS), probs=probs(N // N_FOLDS))
+        write_arrays(own.get_fold_test_path(fold), probs=probs(2))
     return Candidate(number, 0.1 * number, config_of(number))
 
 
@@ -53,7 +53,7 @@ def pool_of(
     files: StudyFiles, candidates: Sequence[Candidate], competition: Competition = COMPETITION, refits: bool = True
 ) -> tuple[list[Member], list[str]]:
     notes: list[str] = []
-    return read_pool(candidates, files, competition, FOLDS, note=notes.append, refits=refits), notes
+    return read_members(candidates, files, competition, FOLDS, notify=notes.append, refits=refits), notes
 
 
 @pytest.mark.parametrize(("n_refitted", "expected"), [(5, 5), (3, 3), (2, 15), (1, 15), (0, 15)])
@@ -99,16 +99,22 @@ def test_without_refits_the_pool_is_that_of_the_search(tmp_path: Path) -> None:
 def test_kinds_of_one_config_are_several_candidates_and_copies_of_one_are_not(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path)
     first = put_trial(files, 4, n_folds=5)
-    shutil.copytree(files.trial(4).root, files.trial(9).root)
+    shutil.copytree(files.get_trial_files(4).root, files.get_trial_files(9).root)
     for fold in range(N_FOLDS):
         rows = np.flatnonzero(fold == FOLDS)
         probs = np.full((len(rows), 2), 0.5, np.float32)
         for number in (4, 9):
-            own = files.trial(number).retrained("pseudo")
-            write_arrays(own.fold_oof(fold), rows=rows, probs=probs)
-            write_arrays(own.fold_test(fold), probs=probs[:2])
+            own = files.get_trial_files(number).get_refit_files("pseudo")
+            write_arrays(own.get_fold_oof_path(fold), rows=rows, probs=probs)
+            write_arrays(own.get_fold_test_path(fold), probs=probs[:2])
     pool, notes = pool_of(
-        files, [first, replace(first, kind="pseudo"), replace(first, number=9), replace(first, number=9, kind="pseudo")]
+        files,
+        [
+            first,
+            replace(first, member_kind="pseudo"),
+            replace(first, number=9),
+            replace(first, number=9, member_kind="pseudo"),
+        ],
     )
     assert [member.name for member in pool] == ["4", "4-pseudo"]
     assert notes == [
@@ -120,12 +126,12 @@ def test_kinds_of_one_config_are_several_candidates_and_copies_of_one_are_not(tm
 def test_members_with_another_class_order_other_folds_or_other_rows_are_refused_by_name(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path)
     candidates = [put_trial(files, number) for number in range(17, 22)]
-    digest = np.array(classes_digest(replace(COMPETITION, classes=("dog", "cat"))))
-    oof = {number: read_arrays(files.trial(number).oof) for number in (17, 18, 19)}
-    write_arrays(files.trial(17).oof, **oof[17], classes=digest)
-    write_arrays(files.trial(18).oof, **{**oof[18], "folds": oof[18]["folds"] + 1})
-    write_arrays(files.trial(19).oof, **{**oof[19], "rows": oof[19]["rows"] + N})
-    write_arrays(files.trial(20).test, **read_arrays(files.trial(20).test), classes=digest)
+    digest = np.array(compute_classes_digest(replace(COMPETITION, classes=("dog", "cat"))))
+    oof = {number: read_arrays(files.get_trial_files(number).oof) for number in (17, 18, 19)}
+    write_arrays(files.get_trial_files(17).oof, **oof[17], classes=digest)
+    write_arrays(files.get_trial_files(18).oof, **{**oof[18], "folds": oof[18]["folds"] + 1})
+    write_arrays(files.get_trial_files(19).oof, **{**oof[19], "rows": oof[19]["rows"] + N})
+    write_arrays(files.get_trial_files(20).test, **read_arrays(files.get_trial_files(20).test), classes=digest)
     pool, notes = pool_of(files, candidates)
     assert [member.number for member in pool] == [21]
     named = [note.split(":")[0] for note in notes]
@@ -138,6 +144,6 @@ def test_members_with_another_class_order_other_folds_or_other_rows_are_refused_
 def test_a_pool_of_nothing_usable_is_an_error(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path)
     candidate = put_trial(files, 0)
-    files.trial(0).oof.unlink()
+    files.get_trial_files(0).oof.unlink()
     with pytest.raises(NoUsableModelError):
         pool_of(files, [candidate])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from automl.artifacts import StudyFiles, write_arrays, write_json
 from automl.data.folds import N_FOLDS
-from automl.ensemble.ensemble_result import EnsembleResult
+from automl.ensemble.ensemble_result import EnsembleRequest, EnsembleResult
 from automl.search import run_search
 from tests.automl_tests.ensemble_tests.results import example_result
 from tests.conftest import automl_here
@@ -27,12 +28,12 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What the command asks of the workflow, which answers with an example."""
     found: dict[str, Any] = {}
 
-    def run_ensemble(files: StudyFiles, **wanted: Any) -> EnsembleResult:
-        found.update(wanted)
+    def run_ensemble(files: StudyFiles, request: EnsembleRequest, **_: Any) -> EnsembleResult:
+        found.update(asdict(request))
         return example_result()
 
     monkeypatch.setattr(run_search, "run_ensemble", run_ensemble)
-    monkeypatch.setattr("automl.workdir.existing_study", lambda workdir, study: StudyFiles(tmp_path))
+    monkeypatch.setattr("automl.workdir.find_study", lambda workdir, study: StudyFiles(tmp_path))
     return found
 
 
@@ -64,10 +65,17 @@ def test_flags_that_say_nothing_are_refused(flags: list[str], asked: dict[str, A
 def test_what_a_lesson_has_made_of_a_trial_is_a_candidate_once_all_folds_are_finished(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path)
     for number in (4, 7):
-        write_json(files.trial(number).config, example_result().recipe.members[0].config.to_json())
-    taught, half_taught = files.trial(4).retrained("pseudo"), files.trial(4).retrained("distilled")
+        write_json(files.get_trial_files(number).config, example_result().recipe.members[0].config.to_json())
+    taught, half_taught = (
+        files.get_trial_files(4).get_refit_files("pseudo"),
+        files.get_trial_files(4).get_refit_files("distilled"),
+    )
     for fold in range(N_FOLDS):
-        for path in (taught.fold_oof(fold), taught.fold_test(fold), half_taught.fold_oof(fold)):
+        for path in (
+            taught.get_fold_oof_path(fold),
+            taught.get_fold_test_path(fold),
+            half_taught.get_fold_oof_path(fold),
+        ):
             write_arrays(path)
     trials: Any = [Complete(7), Complete(4)]
-    assert [own.name for own in run_search.candidates_of(files, trials, print)] == ["7", "4", "4-pseudo"]
+    assert [own.name for own in run_search.list_candidates(files, trials, print)] == ["7", "4", "4-pseudo"]

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from automl.ensemble.ensemble_recipe import read_recipe, recipe_from_json
+from automl.ensemble.ensemble_recipe import parse_recipe, read_recipe
 from automl.errors import StorageError, UsageError
 from tests.automl_tests.ensemble_tests.recipes import member_of, recipe_of
 
 RECIPE = recipe_of(
     member_of(3, 0.75, views=("identity", "mirror"), folds=(0, 2), temperature=1.25),
-    member_of(3, 0.25, kind="pseudo"),
-    views=("mirror",),
-    leave=("3-pseudo",),
+    member_of(3, 0.25, member_kind="pseudo"),
+    dropped_views=("mirror",),
+    dropped_members=("3-pseudo",),
 )
 
 
 def test_a_recipe_comes_back_from_json_as_it_was() -> None:
-    assert recipe_from_json(json.loads(json.dumps(RECIPE.to_json()))) == RECIPE
+    assert parse_recipe(json.loads(json.dumps(RECIPE.to_json()))) == RECIPE
 
 
 def test_a_recipe_is_read_from_an_ensemble_json(tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def changed(**changes: Any) -> dict[str, Any]:
 )
 def test_what_is_no_recipe_is_a_storage_error(document: Any) -> None:
     with pytest.raises(StorageError, match="recipe of an ensemble cannot be understood"):
-        recipe_from_json(document)
+        parse_recipe(document)

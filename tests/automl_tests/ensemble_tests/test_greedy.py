@@ -8,17 +8,17 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from automl.decisions.choose import Scorer
 from automl.ensemble import greedy
-from automl.ensemble.blending import blend, blend_weights, mean_share, ranks_of
+from automl.ensemble.blending import average_shares, blend_probs, compute_ranks, fit_blend
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.greedy import (
-    class_log_likelihood,
-    greedy_weights,
-    labels_log_likelihood,
-    objective_for,
-    rank_correlation,
+    get_objective,
+    score_class_log_likelihood,
+    score_label_log_likelihood,
+    score_rank_correlation,
+    select_greedy_weights,
 )
 from automl.tasks import Task
-from tests.automl_tests.ensemble_tests.worlds import scorer_of
+from tests.automl_tests.ensemble_tests.worlds import predict_out_of_fold, score_out_of_fold, scorer_of
 
 
 def labels(n: int, n_classes: int, *, seed: int = 0) -> np.ndarray:
@@ -34,7 +34,7 @@ def said_of(targets: np.ndarray, *, n_models: int, skill: float = 2.0, seed: int
 def test_the_log_likelihood_of_labels_is_the_log_loss_of_every_column() -> None:
     targets = labels(60, 4)
     probs = said_of(targets, n_models=3)
-    pool, scores_of = labels_log_likelihood(probs, targets)
+    pool, scores_of = score_label_log_likelihood(probs, targets)
     expected = [-np.mean([log_loss(targets[:, c], own[:, c]) for c in range(4)]) for own in probs]
     assert scores_of(pool) == pytest.approx(expected)
     mean = np.mean(probs, axis=0)
@@ -46,7 +46,7 @@ def test_the_log_likelihood_of_labels_is_the_log_loss_of_every_column() -> None:
 def test_the_log_likelihood_of_weighted_columns_is_the_weighted_log_loss() -> None:
     targets = labels(50, 3)
     probs = said_of(targets, n_models=2)
-    pool, scores_of = labels_log_likelihood(probs, targets, column_weights=(2.0, 1.0, 1.0))
+    pool, scores_of = score_label_log_likelihood(probs, targets, column_weights=(2.0, 1.0, 1.0))
     losses = [[log_loss(targets[:, c], own[:, c]) for c in range(3)] for own in probs]
     assert scores_of(pool) == pytest.approx(-np.average(losses, axis=1, weights=[2, 1, 1]))
 
@@ -54,10 +54,10 @@ def test_the_log_likelihood_of_weighted_columns_is_the_weighted_log_loss() -> No
 def test_a_part_of_the_cells_tells_the_loss_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     targets = labels(3000, 10) * (np.arange(10) == 3)  # one cell in fifty is a label
     probs = said_of(targets, n_models=2)
-    _, scores_of_all = labels_log_likelihood(probs, targets)
-    exact = scores_of_all(labels_log_likelihood(probs, targets)[0])
+    _, scores_of_all = score_label_log_likelihood(probs, targets)
+    exact = scores_of_all(score_label_log_likelihood(probs, targets)[0])
     monkeypatch.setattr(greedy, "MAX_CELLS", 4_000)
-    pool, scores_of = labels_log_likelihood(probs, targets)
+    pool, scores_of = score_label_log_likelihood(probs, targets)
     assert pool.shape == (2, 2_000 + int(targets.sum()))
     assert scores_of(pool) == pytest.approx(exact, rel=0.1)
 
@@ -65,8 +65,8 @@ def test_a_part_of_the_cells_tells_the_loss_of_all(monkeypatch: pytest.MonkeyPat
 def test_the_correlation_of_ranks_is_the_area_under_the_curve() -> None:
     targets = labels(200, 3)
     targets[:, 2] = 0  # has no curve
-    ranks = ranks_of(said_of(targets, n_models=4))
-    pool, scores_of = rank_correlation(ranks, targets)
+    ranks = compute_ranks(said_of(targets, n_models=4))
+    pool, scores_of = score_rank_correlation(ranks, targets)
     areas = [np.mean([roc_auc_score(targets[:, c], own[:, c]) for c in range(2)]) for own in ranks]
     slope = np.sqrt(12 * 200**2 / (200**2 - 1))  # n equally spaced ranks deviate so much less than the interval
     assert scores_of(pool) == pytest.approx((np.array(areas) - 0.5) * slope)
@@ -76,17 +76,17 @@ def test_a_blend_of_ranks_is_told_from_a_better_one() -> None:
     """Two members that err differently are better together, and noise does not help."""
     targets = labels(2000, 3)
     probs = np.concatenate([said_of(targets, n_models=2), np.random.default_rng(5).random((1, 2000, 3))])
-    pool, scores_of = rank_correlation(ranks_of(probs), targets)
+    pool, scores_of = score_rank_correlation(compute_ranks(probs), targets)
     alone, together, with_noise = scores_of(np.stack([pool[0], pool[:2].mean(axis=0), pool.mean(axis=0)]))
     assert together > with_noise > alone or together > alone > with_noise
-    weights = greedy_weights(ranks_of(probs), targets, rank_correlation, max_members=3, seed=0)
+    weights = select_greedy_weights(compute_ranks(probs), targets, score_rank_correlation, max_members=3, seed=0)
     assert weights[:2] == pytest.approx([0.5, 0.5], abs=0.15)
     assert weights[2] < 0.1
 
 
 def test_no_column_with_both_kinds_is_no_reason_to_fail() -> None:
-    weights = greedy_weights(
-        np.random.default_rng(0).random((2, 9, 3)), np.zeros((9, 3)), rank_correlation, max_members=2, seed=0
+    weights = select_greedy_weights(
+        np.random.default_rng(0).random((2, 9, 3)), np.zeros((9, 3)), score_rank_correlation, max_members=2, seed=0
     )
     assert weights.sum() == pytest.approx(1.0)
 
@@ -94,21 +94,21 @@ def test_no_column_with_both_kinds_is_no_reason_to_fail() -> None:
 @pytest.mark.parametrize(
     ("scorer", "n_classes", "expected"),
     [
-        (scorer_of("log_loss"), 3, class_log_likelihood),
+        (scorer_of("log_loss"), 3, score_class_log_likelihood),
         (scorer_of("accuracy"), 3, None),
-        (scorer_of("accuracy"), 11, class_log_likelihood),
-        (scorer_of("f1_macro"), 3, class_log_likelihood),
+        (scorer_of("accuracy"), 11, score_class_log_likelihood),
+        (scorer_of("f1_macro"), 3, score_class_log_likelihood),
         (scorer_of("roc_auc"), 2, None),
-        (scorer_of("roc_auc"), 3, class_log_likelihood),
-        (scorer_of("map@5"), 200, class_log_likelihood),
+        (scorer_of("roc_auc"), 3, score_class_log_likelihood),
+        (scorer_of("map@5"), 200, score_class_log_likelihood),
         (scorer_of("qwk", task=Task.ORDINAL), 5, None),
-        (scorer_of("roc_auc", task=Task.MULTILABEL), 14, rank_correlation),
+        (scorer_of("roc_auc", task=Task.MULTILABEL), 14, score_rank_correlation),
         (scorer_of("rmse", task=Task.REGRESSION, scales=((0.0, 1.0),)), 1, None),
     ],
 )
 def test_the_metric_itself_is_gone_by_where_that_is_quick(scorer: Scorer, n_classes: int, expected: object) -> None:
-    objective = objective_for(scorer, n_rows=10_000, n_classes=n_classes)
-    assert (objective is expected) if expected is not None else ("scored_by" in objective.__qualname__)
+    objective = get_objective(scorer, n_rows=10_000, n_classes=n_classes)
+    assert (objective is expected) if expected is not None else ("use_metric" in objective.__qualname__)
 
 
 @pytest.mark.parametrize("name", ["log_loss", "f1_macro", "f2_samples", "roc_auc"])
@@ -117,11 +117,13 @@ def test_labels_side_by_side_are_blended_by_the_members_that_know(name: str) -> 
     probs = said_of(targets, n_models=4)
     probs[3] = np.random.default_rng(3).permutation(probs[3])
     scorer = scorer_of(name, task=Task.MULTILABEL, prior=tuple(targets.mean(axis=0)))
-    chosen = blend_weights(probs, targets, scorer, strata=targets.sum(axis=1))
-    assert chosen.weights[3] < 0.05
-    assert chosen.weights.sum() == pytest.approx(1.0)
-    margin = 2 * chosen.score_error * (1 if scorer.greater_is_better else -1)
-    assert not scorer.better(scorer(targets, probs[0]) - margin, chosen.score)
+    chosen = fit_blend(probs, targets, scorer, strata=targets.sum(axis=1))
+    assert chosen.final.weights[3] < 0.05
+    assert chosen.final.weights.sum() == pytest.approx(1.0)
+    oof = predict_out_of_fold(chosen, probs, scorer.context.task)
+    error = bootstrap_scores([oof], targets, scorer).std()
+    margin = 2 * error * (1 if scorer.greater_is_better else -1)
+    assert not scorer.is_better(scorer(targets, probs[0]) - margin, scorer(targets, oof))
 
 
 def test_values_are_blended_by_the_metric_itself() -> None:
@@ -130,20 +132,21 @@ def test_values_are_blended_by_the_metric_itself() -> None:
     places = rng.random((4000, 1))
     probs = np.stack([places + scale * rng.normal(size=places.shape) for scale in (0.02, 0.01)])
     scorer = scorer_of("rmse", task=Task.REGRESSION, prior=(0.5,), scales=((10.0, 30.0),))
-    chosen = blend_weights(probs, 10 + 20 * places, scorer, strata=(10 * places[:, 0]).astype(int))
-    assert chosen.kind == "greedy"
-    assert chosen.weights == pytest.approx([0.2, 0.8], abs=0.05)
-    assert chosen.score == pytest.approx(20 * np.sqrt(0.2**2 * 0.02**2 + 0.8**2 * 0.01**2), rel=0.05)
-    assert blend(probs, chosen.weights).shape == (4000, 1)
+    chosen = fit_blend(probs, 10 + 20 * places, scorer, strata=(10 * places[:, 0]).astype(int))
+    assert chosen.final.method == "greedy"
+    assert chosen.final.weights == pytest.approx([0.2, 0.8], abs=0.05)
+    score = score_out_of_fold(chosen, probs, 10 + 20 * places, scorer)
+    assert score == pytest.approx(20 * np.sqrt(0.2**2 * 0.02**2 + 0.8**2 * 0.01**2), rel=0.05)
+    assert blend_probs(probs, chosen.final.weights).shape == (4000, 1)
 
 
 def test_the_constant_prediction_is_the_mean_of_what_is_true() -> None:
-    one_class = scorer_of("log_loss").facts
-    assert mean_share(np.array([0, 1, 1, 1]), 3, one_class).tolist() == [0.25, 0.75, 0.0]
-    several = scorer_of("log_loss", task=Task.MULTILABEL).facts
-    assert mean_share(np.array([[1, 0], [1, 1]]), 2, several).tolist() == [1.0, 0.5]
-    values = scorer_of("rmse", task=Task.REGRESSION, scales=((0.0, 10.0), (5.0, 5.0))).facts
-    assert mean_share(np.array([[0.0, 5.0], [5.0, 5.0]]), 2, values).tolist() == [0.25, 0.0]
+    one_class = scorer_of("log_loss").context
+    assert average_shares(np.array([0, 1, 1, 1]), 3, one_class).tolist() == [0.25, 0.75, 0.0]
+    several = scorer_of("log_loss", task=Task.MULTILABEL).context
+    assert average_shares(np.array([[1, 0], [1, 1]]), 2, several).tolist() == [1.0, 0.5]
+    values = scorer_of("rmse", task=Task.REGRESSION, scales=((0.0, 10.0), (5.0, 5.0))).context
+    assert average_shares(np.array([[0.0, 5.0], [5.0, 5.0]]), 2, values).tolist() == [0.25, 0.0]
 
 
 def test_the_error_of_a_large_table_is_told_from_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

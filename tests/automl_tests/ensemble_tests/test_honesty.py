@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from automl.decisions.choose import Scorer, choose_rule
-from automl.decisions.temperature import tempered
-from automl.ensemble.blending import blend
+from automl.decisions.temperature import apply_temperature
+from automl.ensemble.blending import blend_probs
 from tests.automl_tests.ensemble_tests.families import FamilyWorld, family_world
-from tests.automl_tests.ensemble_tests.worlds import scorer_of
+from tests.automl_tests.ensemble_tests.worlds import predict_out_of_fold, scorer_of
 
 
 class Judged(NamedTuple):
@@ -57,11 +57,12 @@ def judged(name: str, n_worlds: int, *, n: int, n_models: int = 12) -> Judged:
 
 def final_figures(world: FamilyWorld, scorer: Scorer) -> tuple[float, float, float]:
     """Score and error as they are shown, after the rule has decided, and the score of the same on other rows."""
-    chosen = world.blended(scorer)
-    decision = choose_rule(scorer.metric, scorer.facts, world.targets, chosen.cross_fitted_probs(world.oof))
-    pairs = zip(world.other, chosen.temperatures.tolist(), strict=True)
-    said = np.stack([tempered(own, temperature, scorer.facts.task) for own, temperature in pairs])
-    truth = scorer.metric.score(world.other_targets, decision.rule(blend(said, chosen.weights)))
+    chosen = world.fit(scorer)
+    oof = predict_out_of_fold(chosen, world.oof, scorer.context.task)
+    decision = choose_rule(scorer.metric, scorer.context, world.targets, oof)
+    pairs = zip(world.other, chosen.final.temperatures.tolist(), strict=True)
+    said = np.stack([apply_temperature(own, temperature, scorer.context.task) for own, temperature in pairs])
+    truth = scorer.metric.score(world.other_targets, decision.rule(blend_probs(said, chosen.final.weights)))
     return decision.score, decision.score_error, truth
 
 

@@ -15,9 +15,9 @@ from typer.testing import Result
 
 from automl.artifacts import StudyFiles, write_json
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.ensemble.apply import blended_probs, study_weights
-from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, Saving
-from automl.ensemble.predictor import Looker
+from automl.ensemble.apply import locate_fold_weights, predict_ensemble
+from automl.ensemble.ensemble_recipe import Drop, Recipe, RecipeMember
+from automl.ensemble.predictor import Predictor
 from tests.automl_tests.ensemble_tests.worlds import N_TRAIN, TrainedStudy
 from tests.conftest import automl_here
 
@@ -30,7 +30,7 @@ def recipe_of(study: TrainedStudy, *, by_rank: bool = False) -> Recipe:
     members = [
         RecipeMember(
             number=candidate.number,
-            kind="search",
+            member_kind="search",
             weight=weight,
             temperature=temperature,
             config=candidate.config,
@@ -42,13 +42,13 @@ def recipe_of(study: TrainedStudy, *, by_rank: bool = False) -> Recipe:
             study.candidates, (0.75, 0.25), (1.0, 1.5), (VIEWS, ("identity",)), strict=False
         )
     ]
-    savings = (Saving(view="down"), Saving(view="up"), Saving(member=members[1].name))
+    savings = (Drop(view="down"), Drop(view="up"), Drop(member=members[1].name))
     return Recipe(
         members=tuple(members),
         by_rank=by_rank,
         rule={"rule": "plain"},
         short_side=study.cache.short_side,
-        savings=savings,
+        drop_order=savings,
         n_threads=1,
     )
 
@@ -84,8 +84,8 @@ def world(study: TrainedStudy, tmp_path: Path) -> World:
     photos.mkdir()
     for path in study.competition.test_paths:
         shutil.copy(path, photos / path.name)
-    looker = Looker(study.competition, study.cache, device="cpu", remembered=None)
-    expected = blended_probs(recipe, lambda member, fold: study_weights(files, member, fold), looker)
+    predictor = Predictor(study.competition, study.cache, device="cpu", cache_folder=None)
+    expected = predict_ensemble(recipe, lambda member, fold: locate_fold_weights(files, member, fold), predictor)
     expected = expected / expected.sum(axis=1, keepdims=True)
     moved = load_competition(files.competition)
     gone = tmp_path / "gone"
@@ -207,7 +207,7 @@ def test_without_an_ensemble_there_is_nothing_to_predict_with(world: World) -> N
 
 def test_missing_weights_are_named_with_what_makes_them_again(world: World, study: TrainedStudy) -> None:
     number = study.candidates[0].number
-    weights = world.files.trial(number).weights(1)
+    weights = world.files.get_trial_files(number).get_weights_path(1)
     content = weights.read_bytes()
     weights.unlink()
     answer = world.predict("photos")
@@ -216,7 +216,7 @@ def test_missing_weights_are_named_with_what_makes_them_again(world: World, stud
     assert f"trials/{number:05d}/fold1.safetensors" in answer.output
     assert "automl refit" in answer.output
 
-    again = world.files.trial(number).retrained("refit").weights(1)
+    again = world.files.get_trial_files(number).get_refit_files("refit").get_weights_path(1)
     again.parent.mkdir()
     again.write_bytes(content)
     assert world.predict("photos").exit_code == 0, "refit has trained it again"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.rules import ClassWeightsRule, ClipRule, Rule, ThresholdsRule, plain_rule
-from automl.ensemble.predict_images import header_of, prediction_table, require_replaceable, write_predictions
+from automl.decisions.rules import ClassWeightsRule, ClipRule, Rule, ThresholdsRule, build_plain_rule
+from automl.ensemble.predict_images import build_header, build_prediction_table, require_replaceable, write_predictions
 from automl.errors import UsageError
-from automl.metrics.registry import metric_named
-from automl.submission.decide import deciding_metric
+from automl.metrics.registry import get_metric
+from automl.submission.decide import get_deciding_metric
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import competition_of
 
@@ -25,16 +25,16 @@ PROBS = np.array([[0.5, 0.25, 0.25], [0.1, THIRD, 1 - 0.1 - THIRD]])
 
 def competition(kind: SubmissionKind, metric: str, *classes: str, **changes: Any) -> Competition:
     changes = {"targets": np.array([0, 1, 2]), **changes}
-    return replace(competition_of(kind, classes=classes), metric=metric_named(metric), **changes)
+    return replace(competition_of(kind, classes=classes), metric=get_metric(metric), **changes)
 
 
 def plain(asked: Competition) -> Rule:
-    return plain_rule(deciding_metric(asked), asked.scorer.facts)
+    return build_plain_rule(get_deciding_metric(asked), asked.scorer.context)
 
 
 def written(asked: Competition, rule: Rule, path: Path, probs: Any = PROBS) -> list[list[str]]:
     names = [f"{place}.jpg" for place in ("a/one", "two")][: len(probs)]
-    write_predictions(path, prediction_table(asked, names, np.asarray(probs), rule))
+    write_predictions(path, build_prediction_table(asked, names, np.asarray(probs), rule))
     content = path.read_bytes()
     assert content.endswith(b"\n") and b"\r" not in content
     return list(csv.reader(content.decode("utf-8").splitlines()))
@@ -115,7 +115,7 @@ def test_values_stand_on_their_scales_and_have_no_label(tmp_path: Path) -> None:
 
 def test_classes_keep_their_names_and_the_other_columns_give_way() -> None:
     asked = competition(SubmissionKind.PROBABILITIES, "log_loss", "image", "label", "label_")
-    assert header_of(asked) == ("image_", "image", "label", "label_", "label__")
+    assert build_header(asked) == ("image_", "image", "label", "label_", "label__")
 
 
 def test_no_file_of_another_kind_is_replaced(tmp_path: Path) -> None:

@@ -20,11 +20,19 @@ from automl.config import LossConfig, ModelConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
 from automl.data.resize import resize_batch
-from automl.ensemble import predictor, resized_images
-from automl.ensemble.predictor import BLOCK, Looker, Trained, _pace, timed_probs, wide_side
-from automl.ensemble.tta import GROUPS, IDENTITY, MIRROR, VIEWS
+from automl.ensemble import predictor as predictor_module
+from automl.ensemble import resized_images
+from automl.ensemble.predictor import (
+    BLOCK,
+    Predictor,
+    TrainedFold,
+    _compute_seconds_per_image,
+    compute_wide_side,
+    predict_and_time,
+)
+from automl.ensemble.tta import IDENTITY, MIRROR, TTA_GROUPS, VIEWS
 from automl.errors import StorageError, UnfitEnvironmentError
-from automl.training.checkpoints import model_bytes
+from automl.training.checkpoints import serialize_model
 from automl.training.inference import predict_probs
 from automl.training.network.create import Normalisation, build_model, load_trained
 from tests.automl_tests.small_competitions import competition_of
@@ -48,26 +56,26 @@ def config_of(backbone: str = "test_byobnet", size: int = SIZE) -> TrialConfig:
     return TrialConfig(model=ModelConfig(backbone=backbone, pretrained=False), resize=ResizeConfig(image_sizes=(size,)))
 
 
-def put_model(path: Path, config: TrialConfig, seed: int = 0) -> Trained:
+def put_model(path: Path, config: TrialConfig, seed: int = 0) -> TrainedFold:
     torch.manual_seed(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model_bytes(build_model(config.model, n_classes=2, weights_dir=None)))
-    return Trained(config, path)
+    path.write_bytes(serialize_model(build_model(config.model, n_classes=2, weights_dir=None)))
+    return TrainedFold(config, path)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedFold:
     return put_model(tmp_path_factory.mktemp("weights") / "fold0.safetensors", config_of())
 
 
 @pytest.fixture
-def looker_of(competition: Competition, tmp_path: Path) -> Callable[..., Looker]:
-    """Lookers that share a cache and a memory, as in one run after the other."""
+def create_predictor(competition: Competition, tmp_path: Path) -> Callable[..., Predictor]:
+    """Predictors that share their caches, as in one run after the other."""
 
-    def build(**changes: Any) -> Looker:
+    def build(**changes: Any) -> Predictor:
         cache = changes.pop("cache", PixelCache(competition, tmp_path / "cache"))
-        given = {"device": "cpu", "remembered": tmp_path / "remembered", **changes}
-        return Looker(given.pop("competition", competition), cache, **given)
+        given = {"device": "cpu", "cache_folder": tmp_path / "predictions", **changes}
+        return Predictor(given.pop("competition", competition), cache, **given)
 
     return build
 
@@ -77,12 +85,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(views, images) of each time that a model was asked."""
     calls: list[tuple[int, int]] = []
 
-    def counted(model: nn.Module, sights: Any, n_images: int, **rest: Any) -> Any:
-        calls.append((sum(len(sight.looks) for sight in sights), n_images))
-        return predict_views(model, sights, n_images, **rest)
+    def counted(model: nn.Module, image_views: Any, n_images: int, **rest: Any) -> Any:
+        calls.append((sum(len(own.views) for own in image_views), n_images))
+        return predict_views(model, image_views, n_images, **rest)
 
-    predict_views = predictor.predict_views
-    monkeypatch.setattr(predictor, "predict_views", counted)
+    predict_views = predictor_module.predict_views
+    monkeypatch.setattr(predictor_module, "predict_views", counted)
     return calls
 
 
@@ -91,63 +99,66 @@ EVERY_VIEW = list(VIEWS.values())
 
 
 def test_what_is_seen_is_what_a_plain_loop_over_the_views_sees(
-    looker_of: Callable[..., Looker], trained: Trained, competition: Competition
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, competition: Competition
 ) -> None:
-    looker = looker_of()
-    looked = looker.look(trained, EVERY_VIEW, "test", ROWS)
-    assert looked.shape == (len(VIEWS), N_IMAGES, 2)
-    assert looked.dtype == np.float32
+    predictor = create_predictor()
+    predicted = predictor.predict_views(trained, EVERY_VIEW, "test", ROWS)
+    assert predicted.shape == (len(VIEWS), N_IMAGES, 2)
+    assert predicted.dtype == np.float32
     model = load_trained(trained.config, trained.weights, competition=competition, device="cpu")
-    pixels = looker.cache.pixels("test", SIZE)
-    for view, said in zip(EVERY_VIEW, looked, strict=True):
-        images = resize_batch(pixels[ROWS], wide_side(SIZE, pixels.shape[1]) if view.wide else SIZE)
+    pixels = predictor.cache.load_pixels("test", SIZE)
+    for view, said in zip(EVERY_VIEW, predicted, strict=True):
+        images = resize_batch(pixels[ROWS], compute_wide_side(SIZE, pixels.shape[1]) if view.wide else SIZE)
         with torch.no_grad():
-            logits = model(view.apply(Normalisation.of(model)(images, "cpu"), SIZE))
+            logits = model(view.apply(Normalisation.from_model(model)(images, "cpu"), SIZE))
         assert said == pytest.approx(logits.softmax(dim=1).numpy(), abs=1e-6), view.name
 
 
 def test_through_the_identity_it_is_what_validation_predicts_to_the_last_bit(
-    looker_of: Callable[..., Looker], trained: Trained, competition: Competition
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, competition: Competition
 ) -> None:
-    looker = looker_of()
+    predictor = create_predictor()
     model = load_trained(trained.config, trained.weights, competition=competition, device="cpu")
-    expected = predict_probs(model, looker.cache.pixels("train", SIZE), ROWS, image_size=SIZE, device="cpu")
-    assert np.array_equal(looker.look(trained, [IDENTITY], "train", ROWS)[0], expected)
+    expected = predict_probs(model, predictor.cache.load_pixels("train", SIZE), ROWS, image_size=SIZE, device="cpu")
+    assert np.array_equal(predictor.predict_views(trained, [IDENTITY], "train", ROWS)[0], expected)
 
 
-def test_no_bit_depends_on_the_views_that_are_asked_together_or_on_what_was_remembered(
-    looker_of: Callable[..., Looker], trained: Trained, asked: list[tuple[int, int]]
+def test_no_bit_depends_on_the_views_that_are_asked_together_or_on_what_was_cached(
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, asked: list[tuple[int, int]]
 ) -> None:
-    together = looker_of(remembered=None).look(trained, EVERY_VIEW, "test", ROWS)
-    alone = looker_of(remembered=None)
+    together = create_predictor(cache_folder=None).predict_views(trained, EVERY_VIEW, "test", ROWS)
+    alone = create_predictor(cache_folder=None)
     for view, said in zip(EVERY_VIEW, together, strict=True):
-        assert np.array_equal(alone.look(trained, [view], "test", ROWS)[0], said), view.name
-    looker_of().look(trained, EVERY_VIEW[::3], "test", ROWS)
+        assert np.array_equal(alone.predict_views(trained, [view], "test", ROWS)[0], said), view.name
+    create_predictor().predict_views(trained, EVERY_VIEW[::3], "test", ROWS)
     asked.clear()
-    assert np.array_equal(looker_of().look(trained, EVERY_VIEW[::-1], "test", ROWS), together[::-1])
+    assert np.array_equal(create_predictor().predict_views(trained, EVERY_VIEW[::-1], "test", ROWS), together[::-1])
     assert sum(n_views for n_views, _ in asked) == len(VIEWS) - len(EVERY_VIEW[::3])
     asked.clear()
-    assert np.array_equal(looker_of().look(trained, EVERY_VIEW, "test", ROWS), together)
+    assert np.array_equal(create_predictor().predict_views(trained, EVERY_VIEW, "test", ROWS), together)
     assert asked == []
 
 
 def test_an_interrupted_look_goes_on_with_what_is_there(
-    looker_of: Callable[..., Looker], trained: Trained, asked: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor],
+    trained: TrainedFold,
+    asked: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(predictor, "BLOCK", 64)
-    undisturbed = looker_of(remembered=None).look(trained, GROUPS["flips"], "test", ROWS)
-    predict_views = predictor.predict_views
+    monkeypatch.setattr(predictor_module, "BLOCK", 64)
+    undisturbed = create_predictor(cache_folder=None).predict_views(trained, TTA_GROUPS["flips"], "test", ROWS)
+    predict_views = predictor_module.predict_views
 
-    def interrupted(model: nn.Module, sights: Any, n_images: int, **rest: Any) -> Any:
+    def interrupted(model: nn.Module, image_views: Any, n_images: int, **rest: Any) -> Any:
         if n_images < 64:
             raise KeyboardInterrupt
-        return predict_views(model, sights, n_images, **rest)
+        return predict_views(model, image_views, n_images, **rest)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(predictor, "predict_views", interrupted)
-        looker_of().look(trained, GROUPS["flips"], "test", ROWS)
+        patched.setattr(predictor_module, "predict_views", interrupted)
+        create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS)
     asked.clear()
-    assert np.array_equal(looker_of().look(trained, GROUPS["flips"], "test", ROWS), undisturbed)
+    assert np.array_equal(create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS), undisturbed)
     assert asked == [(2, N_IMAGES - 64)]
 
 
@@ -155,15 +166,15 @@ def test_an_interrupted_look_goes_on_with_what_is_there(
     "damage", [lambda content: content[:-30], lambda content: b"", lambda content: flipped(content)]
 )
 def test_damaged_memories_are_made_anew(
-    looker_of: Callable[..., Looker], trained: Trained, tmp_path: Path, damage: Callable[[bytes], bytes]
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    first = looker_of().look(trained, GROUPS["flips"], "test", ROWS)
-    files = sorted((tmp_path / "remembered").iterdir())
+    first = create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS)
+    files = sorted((tmp_path / "predictions").iterdir())
     assert len(files) == 2
     for file in files:
         whole = file.read_bytes()
         file.write_bytes(damage(whole))
-        assert np.array_equal(looker_of().look(trained, GROUPS["flips"], "test", ROWS), first)
+        assert np.array_equal(create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS), first)
         assert len(file.read_bytes()) == len(whole)
 
 
@@ -174,16 +185,16 @@ def flipped(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("what", ["weights", "loss", "images", "rows", "view", "threads", "side"])
-def test_nothing_is_remembered_of_other_weights_images_rows_or_views(
+def test_nothing_is_cached_of_other_weights_images_rows_or_views(
     what: str,
-    looker_of: Callable[..., Looker],
-    trained: Trained,
+    create_predictor: Callable[..., Predictor],
+    trained: TrainedFold,
     competition: Competition,
     asked: list[tuple[int, int]],
     tmp_path: Path,
 ) -> None:
     own = put_model(tmp_path / "own.safetensors", trained.config)
-    looker_of().look(own, [MIRROR], "test", ROWS)
+    create_predictor().predict_views(own, [MIRROR], "test", ROWS)
     rows, views, changes = ROWS, [MIRROR], {}
     if what == "weights":
         put_model(own.weights, own.config, seed=1)
@@ -205,36 +216,39 @@ def test_nothing_is_remembered_of_other_weights_images_rows_or_views(
     else:
         changes["cache"] = PixelCache(competition, tmp_path / "cache", short_side=float(SIZE))
     asked.clear()
-    looker_of(**changes).look(own, views, "test", rows)
+    create_predictor(**changes).predict_views(own, views, "test", rows)
     assert asked == [(1, N_IMAGES)]
 
 
-def test_a_copy_of_the_weights_elsewhere_is_remembered(
-    looker_of: Callable[..., Looker], trained: Trained, asked: list[tuple[int, int]], tmp_path: Path
+def test_a_copy_of_the_weights_elsewhere_is_cached(
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, asked: list[tuple[int, int]], tmp_path: Path
 ) -> None:
-    looker_of().look(trained, [MIRROR], "test", ROWS)
+    create_predictor().predict_views(trained, [MIRROR], "test", ROWS)
     asked.clear()
     shutil.copy(trained.weights, tmp_path / "kit.safetensors")
-    looker_of().look(Trained(trained.config, tmp_path / "kit.safetensors"), [MIRROR], "test", ROWS)
+    create_predictor().predict_views(TrainedFold(trained.config, tmp_path / "kit.safetensors"), [MIRROR], "test", ROWS)
     assert asked == []
 
 
 def test_missing_and_damaged_weights_are_named_with_what_makes_them_again(
-    looker_of: Callable[..., Looker], trained: Trained, tmp_path: Path
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, tmp_path: Path
 ) -> None:
-    gone = Trained(trained.config, tmp_path / "fold3.safetensors")
-    for remembered in (None, tmp_path / "remembered"):
+    gone = TrainedFold(trained.config, tmp_path / "fold3.safetensors")
+    for cache_folder in (None, tmp_path / "predictions"):
         with pytest.raises(StorageError, match=r"fold3\.safetensors") as caught:
-            looker_of(remembered=remembered).look(gone, [IDENTITY], "test", ROWS)
+            create_predictor(cache_folder=cache_folder).predict_views(gone, [IDENTITY], "test", ROWS)
         assert "automl refit" in caught.value.hint
         gone.weights.write_bytes(trained.weights.read_bytes()[:-10])
         with pytest.raises(StorageError, match=r"fold3\.safetensors cannot be loaded"):
-            looker_of(remembered=remembered).look(gone, [IDENTITY], "test", ROWS)
+            create_predictor(cache_folder=cache_folder).predict_views(gone, [IDENTITY], "test", ROWS)
         gone.weights.unlink()
 
 
 def test_one_model_is_in_memory_at_a_time_and_images_are_resized_once_for_all(
-    looker_of: Callable[..., Looker], competition: Competition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor],
+    competition: Competition,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alive: list[weakref.ref[nn.Module]] = []
     n_resized: list[int] = []
@@ -247,16 +261,16 @@ def test_one_model_is_in_memory_at_a_time_and_images_are_resized_once_for_all(
         return model
 
     resize_into = resized_images.resize_into
-    monkeypatch.setattr(predictor, "load_trained", load)
+    monkeypatch.setattr(predictor_module, "load_trained", load)
     monkeypatch.setattr(
         resized_images,
         "resize_into",
         lambda target, images: (n_resized.append(len(images)), resize_into(target, images)),
     )
-    looker = looker_of()
+    predictor = create_predictor()
     for seed, backbone in enumerate(("test_byobnet", "test_efficientnet", "test_byobnet")):
         model = put_model(tmp_path / f"{seed}.safetensors", config_of(backbone), seed)
-        looker.look(model, [IDENTITY, MIRROR], "test", ROWS)
+        predictor.predict_views(model, [IDENTITY, MIRROR], "test", ROWS)
     assert len(alive) == 3
     assert sum(n_resized) == N_IMAGES
 
@@ -267,7 +281,11 @@ class Cramped(nn.Module):
     def __init__(self, whole: nn.Module, capacity: int) -> None:
         super().__init__()
         self.whole, self.capacity, self.taken = whole, capacity, list[int]()
-        self.link, self.pretrained_cfg, self.num_classes = whole.link, whole.pretrained_cfg, whole.num_classes
+        self.output_layer, self.pretrained_cfg, self.num_classes = (
+            whole.output_layer,
+            whole.pretrained_cfg,
+            whole.num_classes,
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         self.taken.append(len(images))
@@ -278,113 +296,123 @@ class Cramped(nn.Module):
 
 
 def test_where_memory_runs_out_batches_are_halved_and_the_answer_is_the_same(
-    looker_of: Callable[..., Looker], trained: Trained, monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    views = [IDENTITY, *GROUPS["crops"][1:3]]
-    plenty = looker_of(remembered=None).look(trained, views, "test", ROWS)
+    views = [IDENTITY, *TTA_GROUPS["crops"][1:3]]
+    plenty = create_predictor(cache_folder=None).predict_views(trained, views, "test", ROWS)
     models: list[Cramped] = []
 
     def load(*given: Any, **named: Any) -> Cramped:
         models.append(Cramped(load_trained(*given, **named), 20))
         return models[-1]
 
-    monkeypatch.setattr(predictor, "load_trained", load)
-    assert looker_of(remembered=None).look(trained, views, "test", ROWS) == pytest.approx(plenty, abs=1e-6)
+    monkeypatch.setattr(predictor_module, "load_trained", load)
+    assert create_predictor(cache_folder=None).predict_views(trained, views, "test", ROWS) == pytest.approx(
+        plenty, abs=1e-6
+    )
     assert models[0].taken[:6] == [64, 32, 16, 16, 16, 16]
-    monkeypatch.setattr(predictor, "load_trained", lambda *given, **named: Cramped(load_trained(*given, **named), 0))
+    monkeypatch.setattr(
+        predictor_module, "load_trained", lambda *given, **named: Cramped(load_trained(*given, **named), 0)
+    )
     with pytest.raises(UnfitEnvironmentError, match="memory of cpu"):
-        looker_of(remembered=None).look(trained, views, "test", ROWS)
+        create_predictor(cache_folder=None).predict_views(trained, views, "test", ROWS)
 
 
 def test_the_seconds_of_a_look_are_known_afterwards_and_measured_before(
-    looker_of: Callable[..., Looker], trained: Trained, asked: list[tuple[int, int]], tmp_path: Path
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, asked: list[tuple[int, int]], tmp_path: Path
 ) -> None:
-    before = looker_of()
-    assert before.seconds_per_image(trained) > 0
+    before = create_predictor()
+    assert before.measure_seconds_per_image(trained) > 0
     assert len(asked) == 1
-    assert before.seconds_per_image(trained) == before.seconds_per_image(trained)
+    assert before.measure_seconds_per_image(trained) == before.measure_seconds_per_image(trained)
     assert len(asked) == 1
-    looker = looker_of()
-    looker.look(trained, [MIRROR], "test", ROWS)
-    measured = looker.seconds_per_image(trained)
+    predictor = create_predictor()
+    predictor.predict_views(trained, [MIRROR], "test", ROWS)
+    measured = predictor.measure_seconds_per_image(trained)
     assert len(asked) == 2
-    again = looker_of()
-    again.look(trained, [MIRROR], "test", ROWS)
-    assert again.seconds_per_image(trained) == measured  # remembered with the probabilities
+    again = create_predictor()
+    again.predict_views(trained, [MIRROR], "test", ROWS)
+    assert again.measure_seconds_per_image(trained) == measured  # cached with the probabilities
     assert len(asked) == 2
 
 
 def test_networks_of_one_kind_share_the_best_time_that_one_of_them_was_seen_to_take(
-    looker_of: Callable[..., Looker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is asked while the machine is busy."""
     paces = iter((0.364, 0.017, 0.020, 0.5))
     monkeypatch.setattr(
-        predictor, "timed_probs", lambda *given, **named: (timed_probs(*given, **named)[0], next(paces))
+        predictor_module,
+        "predict_and_time",
+        lambda *given, **named: (predict_and_time(*given, **named)[0], next(paces)),
     )
     plain = config_of()
     alike = replace(plain, model=replace(plain.model, backbone="test_byobnet.r160_in1k", dropout=0.3, drop_path=0.1))
     other = replace(plain, model=replace(plain.model, hidden=(8,)))
     models = [put_model(tmp_path / str(seed), own, seed) for seed, own in enumerate((plain, alike, plain, other))]
-    looker = looker_of()
+    predictor = create_predictor()
     for model in models:
-        looker.look(model, [IDENTITY], "test", ROWS)
-    assert [looker.seconds_per_image(model) for model in models] == [0.017, 0.017, 0.017, 0.5]
+        predictor.predict_views(model, [IDENTITY], "test", ROWS)
+    assert [predictor.measure_seconds_per_image(model) for model in models] == [0.017, 0.017, 0.017, 0.5]
 
 
 def test_a_pause_of_the_machine_does_not_make_it_slow(
-    looker_of: Callable[..., Looker], trained: Trained, monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of six batches the first warms up, and one of the others had to wait."""
     began = 0.0
     ends = iter([0.0, *np.cumsum([9.0, 0.2, 0.2, 40.0, 0.2, 0.2])])
-    monkeypatch.setattr(predictor.time, "perf_counter", lambda: next(ends, began))
-    assert looker_of().seconds_per_image(trained) == pytest.approx(0.2 / predictor.TIMED_IMAGES["cpu"])
+    monkeypatch.setattr(predictor_module.time, "perf_counter", lambda: next(ends, began))
+    assert create_predictor().measure_seconds_per_image(trained) == pytest.approx(
+        0.2 / predictor_module.TIMED_IMAGES["cpu"]
+    )
 
 
 def test_the_pace_is_that_of_the_middle_batch_once_the_device_is_warm() -> None:
-    assert _pace(np.array([7.0]), 10, 64) == 0.7
-    assert _pace(np.array([9.0, 6.4, 3.2, 1.0]), 202, 64) == pytest.approx(0.1)  # 64, 64, 64 and 10 images
-    assert _pace(np.array([9.0, 2.0, 4.0, 3.0, 3.0]), 100, 64) == pytest.approx(0.15)  # batches of unknown sizes
+    assert _compute_seconds_per_image(np.array([7.0]), 10, 64) == 0.7
+    batches = np.array([9.0, 6.4, 3.2, 1.0])  # of 64, 64, 64 and 10 images
+    assert _compute_seconds_per_image(batches, 202, 64) == pytest.approx(0.1)
+    unknown_sizes = np.array([9.0, 2.0, 4.0, 3.0, 3.0])
+    assert _compute_seconds_per_image(unknown_sizes, 100, 64) == pytest.approx(0.15)
 
 
 def test_it_predicts_with_exactly_as_many_threads_as_it_was_given(
-    looker_of: Callable[..., Looker], trained: Trained, monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    predict_views = predictor.predict_views
+    predict_views = predictor_module.predict_views
 
     def counted(*given: Any, **named: Any) -> Any:
         seen.append(torch.get_num_threads())
         return predict_views(*given, **named)
 
-    monkeypatch.setattr(predictor, "predict_views", counted)
+    monkeypatch.setattr(predictor_module, "predict_views", counted)
     before = torch.get_num_threads()
     for n_threads in (1, 2):
-        looker_of(remembered=None, n_threads=n_threads).look(trained, [IDENTITY], "test", ROWS)
+        create_predictor(cache_folder=None, n_threads=n_threads).predict_views(trained, [IDENTITY], "test", ROWS)
     assert seen == [1, 2]
     assert torch.get_num_threads() == before
 
 
-def test_no_rows_are_no_look(looker_of: Callable[..., Looker], trained: Trained) -> None:
-    assert looker_of().look(trained, [IDENTITY, MIRROR], "test", ROWS[:0]).shape == (2, 0, 2)
+def test_no_rows_are_no_look(create_predictor: Callable[..., Predictor], trained: TrainedFold) -> None:
+    assert create_predictor().predict_views(trained, [IDENTITY, MIRROR], "test", ROWS[:0]).shape == (2, 0, 2)
 
 
 def test_blocks_are_whole_batches() -> None:
-    assert BLOCK % predictor.BATCH_SIZE == 0
+    assert BLOCK % predictor_module.BATCH_SIZE == 0
 
 
 def test_a_long_look_is_told_of(
-    looker_of: Callable[..., Looker], trained: Trained, monkeypatch: pytest.MonkeyPatch
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(predictor, "TOLD_EVERY_S", -1.0)
-    monkeypatch.setattr(predictor, "BLOCK", 64)
-    looker_of(tell=lines.append).look(trained, [IDENTITY], "test", ROWS)
+    monkeypatch.setattr(predictor_module, "NOTIFY_EVERY_S", -1.0)
+    monkeypatch.setattr(predictor_module, "BLOCK", 64)
+    create_predictor(notify=lines.append).predict_views(trained, [IDENTITY], "test", ROWS)
     seen = [line for line in lines if "has seen" in line]
     assert seen == [f"test_byobnet at {SIZE} px has seen {n} of {N_IMAGES} test images" for n in (64, N_IMAGES)]
 
 
 def test_wide_images_hold_at_least_the_pixels_that_the_cache_has() -> None:
-    assert wide_side(224, 264) == 264
-    assert wide_side(224, 224) == 258
+    assert compute_wide_side(224, 264) == 264
+    assert compute_wide_side(224, 224) == 258

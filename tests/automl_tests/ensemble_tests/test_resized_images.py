@@ -13,19 +13,19 @@ import pytest
 
 from automl.data.resize import resize_batch
 from automl.ensemble import resized_images
-from automl.ensemble.resized_images import Squares, SquareStore
+from automl.ensemble.resized_images import ResizedImages, ResizedImageStore
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(50, 24, 24, 3)).astype(np.uint8)
 ROWS = np.random.default_rng(1).permutation(50)[:37]
 
 
-def store_of(folder: Path, n_threads: int = 2) -> SquareStore:
-    return SquareStore(folder, batch_size=8, n_threads=n_threads)
+def store_of(folder: Path, n_threads: int = 2) -> ResizedImageStore:
+    return ResizedImageStore(folder, batch_size=8, n_threads=n_threads)
 
 
-def all_of(made: Squares) -> np.ndarray:
+def all_of(made: ResizedImages) -> np.ndarray:
     bounds = [*range(0, len(made.rows), made.batch_size), len(made.rows)]
-    return np.concatenate([made.batch(a, b) for a, b in pairwise(bounds)])
+    return np.concatenate([made.get_batch(a, b) for a, b in pairwise(bounds)])
 
 
 @pytest.mark.parametrize("side", [16, 24, 30])
@@ -38,7 +38,7 @@ def test_squares_are_the_rows_at_that_side_wherever_they_are_kept(
     folder = tmp_path / "cache"
     if room == "none":
         folder.write_bytes(b"a file is no folder for files")
-    made = store_of(folder).squares("x", PIXELS, ROWS, side)
+    made = store_of(folder).get("x", PIXELS, ROWS, side)
     assert made.in_file == (room == "file" and side != 24)
     for _ in range(2):
         assert np.array_equal(all_of(made), resize_batch(PIXELS[ROWS], side))
@@ -50,18 +50,18 @@ def test_each_image_is_resized_once_for_all_who_ask(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(resized_images, "resize_into", lambda target, images: resized.append(len(images)))
     store = store_of(tmp_path)
     for _ in range(3):
-        all_of(store.squares("x", PIXELS, ROWS.copy(), 16))
+        all_of(store.get("x", PIXELS, ROWS.copy(), 16))
     assert sum(resized) == len(ROWS)
-    all_of(store.squares("x", PIXELS, ROWS[::-1].copy(), 16))
-    all_of(store.squares("y", PIXELS, ROWS, 16))
+    all_of(store.get("x", PIXELS, ROWS[::-1].copy(), 16))
+    all_of(store.get("y", PIXELS, ROWS, 16))
     assert sum(resized) == 3 * len(ROWS)
 
 
 def test_parts_of_a_batch_come_from_the_same_batch(tmp_path: Path) -> None:
-    made = store_of(tmp_path).squares("x", PIXELS, ROWS, 16)
+    made = store_of(tmp_path).get("x", PIXELS, ROWS, 16)
     expected = resize_batch(PIXELS[ROWS], 16)
     for start, end in ((0, 8), (8, 12), (12, 14), (14, 16), (36, 37), (0, 4)):
-        assert np.array_equal(made.batch(start, end), expected[start:end])
+        assert np.array_equal(made.get_batch(start, end), expected[start:end])
 
 
 def test_the_next_batches_are_made_while_nobody_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_the_next_batches_are_made_while_nobody_waits_for_them(tmp_path: Path, m
             third.set()
 
     monkeypatch.setattr(resized_images, "resize_into", resize)
-    store_of(tmp_path, n_threads=1).squares("x", PIXELS, ROWS, 12).batch(0, 8)
+    store_of(tmp_path, n_threads=1).get("x", PIXELS, ROWS, 12).get_batch(0, 8)
     assert third.wait(10)
     assert len(made) == 3  # one that was asked for, one for each thread and one more
 
@@ -86,21 +86,21 @@ def test_the_oldest_squares_go_where_memory_or_files_are_used_up(
     n_bytes = 37 * 16 * 16 * 3
     monkeypatch.setattr(resized_images, "IN_MEMORY", 2 * n_bytes)
     store = store_of(tmp_path)
-    first, second = store.squares("a", PIXELS, ROWS, 16), store.squares("b", PIXELS, ROWS, 16)
-    assert store.squares("a", PIXELS, ROWS, 16) is first
-    store.squares("c", PIXELS, ROWS, 16)
-    assert store.squares("a", PIXELS, ROWS, 16) is first
-    assert store.squares("b", PIXELS, ROWS, 16) is not second
+    first, second = store.get("a", PIXELS, ROWS, 16), store.get("b", PIXELS, ROWS, 16)
+    assert store.get("a", PIXELS, ROWS, 16) is first
+    store.get("c", PIXELS, ROWS, 16)
+    assert store.get("a", PIXELS, ROWS, 16) is first
+    assert store.get("b", PIXELS, ROWS, 16) is not second
     monkeypatch.setattr(resized_images, "SMALL", 0)
-    mapped = [store.squares(f"m{number}", PIXELS, ROWS, 16) for number in range(resized_images.MAPPED + 1)]
-    assert store.squares("m1", PIXELS, ROWS, 16) is mapped[1]
-    assert store.squares("m0", PIXELS, ROWS, 16) is not mapped[0]
+    mapped = [store.get(f"m{number}", PIXELS, ROWS, 16) for number in range(resized_images.MAPPED + 1)]
+    assert store.get("m1", PIXELS, ROWS, 16) is mapped[1]
+    assert store.get("m0", PIXELS, ROWS, 16) is not mapped[0]
 
 
 def test_a_store_that_nobody_holds_any_more_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     store = store_of(tmp_path)
-    all_of(store.squares("x", PIXELS, ROWS, 16))
+    all_of(store.get("x", PIXELS, ROWS, 16))
     own = set(threading.enumerate()) - before
     assert own
     del store
@@ -112,5 +112,5 @@ def test_a_store_that_nobody_holds_any_more_leaves_no_thread(tmp_path: Path) -> 
 
 def test_squares_without_room_are_still_right_with_many_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = Squares(pixels=PIXELS, rows=ROWS, side=16, kept=None, batch_size=4, pool=pool, n_ahead=5)
+        made = ResizedImages(pixels=PIXELS, rows=ROWS, side=16, kept=None, batch_size=4, pool=pool, n_ahead=5)
         assert np.array_equal(all_of(made), resize_batch(PIXELS[ROWS], 16))

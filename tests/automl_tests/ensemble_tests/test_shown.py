@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from automl.cli.ensemble import ensemble_lines
-from automl.ensemble.ensemble_recipe import recipe_from_json
+from automl.cli.ensemble import render_ensemble
+from automl.ensemble.ensemble_recipe import parse_recipe
 from automl.ensemble.ensemble_result import EnsembleResult
-from automl.reports.study_page import OUTDATED, ensemble_section
+from automl.reports.study_page import OUTDATED, render_ensemble_section
 from tests.automl_tests.ensemble_tests.results import example_result
 
 
 def printed(result: EnsembleResult) -> str:
     console = Console(width=100, file=io.StringIO())
-    for part in ensemble_lines(result):
+    for part in render_ensemble(result):
         console.print(part, highlight=False, markup=False)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
@@ -64,17 +64,26 @@ def test_views_and_correlations_are_shown() -> None:
 
 def test_no_line_is_wider_than_the_terminal() -> None:
     assert max(len(line.rstrip()) for line in printed(example_result()).splitlines()) <= 100
-    named = replace(example_result().members[0], backbone="vit_huge_plus_patch16_dinov3.lvd1689m_with_a_longer_name")
-    text = printed(replace(example_result(), members=(named, *example_result().members[1:])))
+    named = "vit_huge_plus_patch16_dinov3.lvd1689m_with_a_longer_name"
+    result = example_result()
+    first, *others = result.members
+    longest = replace(first, config=replace(first.config, model=replace(first.config.model, backbone=named)))
+    text = printed(replace(result, recipe=replace(result.recipe, members=(longest, *others))))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
 
 
 def test_one_member_without_views_needs_no_more_than_a_line() -> None:
     result = example_result()
-    alone = replace(result.members[0], adds=None)
-    text = printed(
-        replace(result, members=(alone,), views=("identity",), view_adds={}, error_correlations=((1.0,),), n_trials=1)
+    alone = replace(
+        result,
+        recipe=replace(result.recipe, members=result.members[:1]),
+        member_gains={"7": None},
+        views=("identity",),
+        view_gains={},
+        error_correlations=((1.0,),),
+        n_trials=1,
     )
+    text = printed(alone)
     assert cells_of(text, "7")[3] == "-"
     assert "the only one" in text
     assert "alike" not in text and "without views" not in text and "err" not in text
@@ -99,7 +108,7 @@ def section_of(document: object, folder: Path) -> Tags:
     path = folder / "ensemble.json"
     path.write_text(json.dumps(document))
     page = Tags()
-    page.feed(ensemble_section(path))
+    page.feed(render_ensemble_section(path))
     return page
 
 
@@ -111,21 +120,21 @@ def test_the_report_shows_members_views_scores_and_a_map_of_errors(tmp_path: Pat
 
 
 def test_names_in_the_report_are_no_elements(tmp_path: Path) -> None:
-    hostile = replace(example_result(), notes=("<script>canary()</script>",), decided="<i>")
+    hostile = replace(example_result(), notes=("<script>canary()</script>",), rule_words="<i>")
     page = section_of(hostile.to_json() | {"metric": "<img src=x>"}, tmp_path)
     assert "i" not in page.tags and "img" not in page.tags
-    assert "<script>canary" not in ensemble_section(tmp_path / "ensemble.json")
+    assert "<script>canary" not in render_ensemble_section(tmp_path / "ensemble.json")
 
 
 @pytest.mark.parametrize("document", [{"members": []}, [], {"metric": 3}])
 def test_an_ensemble_of_an_earlier_version_is_said_to_be_one(document: object, tmp_path: Path) -> None:
     (tmp_path / "ensemble.json").write_text(json.dumps(document))
-    assert ensemble_section(tmp_path / "ensemble.json") == OUTDATED
+    assert OUTDATED in render_ensemble_section(tmp_path / "ensemble.json")
     (tmp_path / "ensemble.json").write_text("{")
-    assert ensemble_section(tmp_path / "ensemble.json") == OUTDATED
+    assert OUTDATED in render_ensemble_section(tmp_path / "ensemble.json")
 
 
 def test_the_recipe_survives_the_way_through_json() -> None:
     result = example_result()
     document = json.loads(json.dumps(result.to_json()))
-    assert recipe_from_json(document["recipe"]) == result.recipe
+    assert parse_recipe(document["recipe"]) == result.recipe

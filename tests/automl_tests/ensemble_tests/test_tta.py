@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
-from automl.ensemble.tta import BUNDLES, GROUPS, IDENTITY, VIEWS, View, bundles_for, group_of
+from automl.ensemble.tta import IDENTITY, TTA_GROUPS, VIEW_BUNDLES, VIEWS, View, get_trained_bundles, parse_tta
 from automl.errors import UsageError
 
 SIDE, WIDE = 32, 40
@@ -42,20 +42,24 @@ def back(view: View, images: torch.Tensor) -> torch.Tensor:
     return view.inverse(images, images.shape[-1])
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", TTA_GROUPS)
 def test_every_group_begins_with_the_identity_and_repeats_no_name(group: str, images: torch.Tensor) -> None:
-    views = GROUPS[group]
+    views = TTA_GROUPS[group]
     assert views[0] is IDENTITY
     assert torch.equal(views[0].apply(images, SIDE), images)
     assert len({view.name for view in views}) == len(views)
 
 
 def test_bundles_part_the_views_and_every_view_is_known_by_its_name() -> None:
-    bundled = [view for bundle in BUNDLES.values() for view in bundle]
+    bundled = [view for bundle in VIEW_BUNDLES.values() for view in bundle]
     assert IDENTITY not in bundled
     assert len(bundled) == len(VIEWS) - 1 == 18
     assert all(VIEWS[view.name] is view for view in bundled)
-    assert {view.name for view in GROUPS["dihedral"]} == {"identity", "mirror", *(v.name for v in BUNDLES["turns"])}
+    assert {view.name for view in TTA_GROUPS["dihedral"]} == {
+        "identity",
+        "mirror",
+        *(v.name for v in VIEW_BUNDLES["turns"]),
+    }
 
 
 def test_each_view_shows_something_else_at_the_models_side(images: torch.Tensor) -> None:
@@ -68,18 +72,18 @@ def test_each_view_shows_something_else_at_the_models_side(images: torch.Tensor)
         assert (seen[first] - seen[second]).abs().max() > 0.1, (first, second)
 
 
-@pytest.mark.parametrize("view", GROUPS["dihedral"], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", TTA_GROUPS["dihedral"], ids=lambda view: view.name)
 def test_the_inverse_of_a_flip_or_turn_gives_the_images_back(view: View, images: torch.Tensor) -> None:
     assert torch.equal(back(view, view.apply(images, SIDE)), images)
     assert torch.equal(view.apply(back(view, images), SIDE), images)
 
 
 def test_the_eight_dihedral_views_are_distinct_and_closed_under_composition(images: torch.Tensor) -> None:
-    seen = [view.apply(images, SIDE) for view in GROUPS["dihedral"]]
+    seen = [view.apply(images, SIDE) for view in TTA_GROUPS["dihedral"]]
     assert len(seen) == 8
     for i, j in product(range(8), repeat=2):
         assert torch.equal(seen[i], seen[j]) == (i == j)
-    for first, second in product(GROUPS["dihedral"], repeat=2):
+    for first, second in product(TTA_GROUPS["dihedral"], repeat=2):
         composed = second.apply(first.apply(images, SIDE), SIDE)
         assert sum(torch.equal(composed, known) for known in seen) == 1
 
@@ -110,7 +114,7 @@ def test_a_shift_moves_a_sixteenth_of_the_side_and_repeats_the_edge(side: int, p
     assert torch.equal(VIEWS["up"].apply(ramp.mT, side), expected_left.mT)
 
 
-@pytest.mark.parametrize("view", GROUPS["shifts"], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", TTA_GROUPS["shifts"], ids=lambda view: view.name)
 def test_a_shift_and_its_inverse_give_the_inner_image_back(view: View, images: torch.Tensor) -> None:
     again = back(view, view.apply(images, SIDE))
     assert torch.equal(again[:, :, 2:-2, 2:-2], images[:, :, 2:-2, 2:-2])
@@ -128,7 +132,7 @@ def test_a_crop_takes_the_pixels_of_its_corner_as_they_are(name: str, top: int, 
 
 
 def test_the_five_crops_together_see_every_pixel_of_the_wide_image(wide_images: torch.Tensor) -> None:
-    seen = torch.cat([view.apply(wide_images, SIDE).flatten() for view in BUNDLES["crops"]])
+    seen = torch.cat([view.apply(wide_images, SIDE).flatten() for view in VIEW_BUNDLES["crops"]])
     assert torch.equal(seen.unique(), wide_images.flatten().unique())
 
 
@@ -166,20 +170,20 @@ def test_smaller_shows_the_whole_image_with_its_edge_repeated_around_it(images: 
 
 @pytest.mark.parametrize("group", ["flips", "dihedral"])
 def test_views_that_mirror_are_refused_where_a_mirrored_image_may_change_its_label(group: str) -> None:
-    assert group_of(group, flips=True) == group
+    assert parse_tta(group, flips=True) == group
     with pytest.raises(UsageError, match=group) as caught:
-        group_of(group, flips=False)
+        parse_tta(group, flips=False)
     assert "shifts" in caught.value.hint
 
 
 @pytest.mark.parametrize("group", ["auto", "none", "shifts", "scales", "crops"])
 def test_other_groups_suit_every_competition(group: str) -> None:
-    assert group_of(group, flips=False) == group_of(group, flips=True) == group
+    assert parse_tta(group, flips=False) == parse_tta(group, flips=True) == group
 
 
 def test_an_unknown_group_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'ten-crop'") as caught:
-        group_of("ten-crop", flips=True)
+        parse_tta("ten-crop", flips=True)
     assert "auto, none, flips, dihedral, shifts, scales, crops" in caught.value.hint
 
 
@@ -199,12 +203,12 @@ def test_a_member_is_offered_the_views_that_its_training_has_shown_it(
     policy: str, with_flips: tuple[str, ...], without: tuple[str, ...]
 ) -> None:
     augment = AugmentConfig(policy=policy, magnitude=5.0 if policy == "rand" else None)
-    assert bundles_for(augment, flips=True) == with_flips
-    assert bundles_for(augment, flips=False) == without
+    assert get_trained_bundles(augment, flips=True) == with_flips
+    assert get_trained_bundles(augment, flips=False) == without
 
 
 def test_no_policy_offers_label_changing_views_where_flips_are_forbidden() -> None:
     for policy in AUGMENT_POLICIES:
         augment = AugmentConfig(policy=policy, magnitude=5.0 if policy == "rand" else None)
-        assert not {"mirror", "turns"} & set(bundles_for(augment, flips=False))
-        assert set(bundles_for(augment, flips=True)) <= BUNDLES.keys()
+        assert not {"mirror", "turns"} & set(get_trained_bundles(augment, flips=False))
+        assert set(get_trained_bundles(augment, flips=True)) <= VIEW_BUNDLES.keys()

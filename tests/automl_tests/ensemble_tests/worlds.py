@@ -17,13 +17,15 @@ from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, save_competition
 from automl.data.folds import make_folds, save_folds
 from automl.decisions.choose import Scorer
-from automl.decisions.rules import Facts
+from automl.decisions.rules import DecisionContext
+from automl.ensemble.blending import cross_predict
 from automl.ensemble.build import build_ensemble
 from automl.ensemble.candidates import Candidate
-from automl.ensemble.ensemble_result import EnsembleResult
-from automl.metrics.registry import metric_named
+from automl.ensemble.crossfit import Blend, CrossFitted
+from automl.ensemble.ensemble_result import EnsembleRequest, EnsembleResult
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
-from automl.training.trial import run_trial
+from automl.training.entry_points import run_trial
 
 N_TRAIN, N_TEST, SIDE = 90, 12, 16
 
@@ -47,9 +49,9 @@ def competition_of(
         groups=None,
         test_ids=ids,
         test_paths=tuple(Path("/nowhere") / f"{image_id}.png" for image_id in ids),
-        metric=metric_named("log_loss"),
+        metric=get_metric("log_loss"),
         metric_given=False,
-        submission=SubmissionTemplate(header=header, id_column=id_column, kind=kind, ids=ids),
+        submission=SubmissionTemplate(header=header, id_column=id_column, submission_kind=kind, ids=ids),
     )
 
 
@@ -61,7 +63,7 @@ def scorer_of(
     scales: tuple[tuple[float, float], ...] | None = None,
 ) -> Scorer:
     """The metric of that name, as a competition of that task would score by it."""
-    return Scorer(metric_named(name), Facts(task=task, prior=prior, always_labelled=False, scales=scales))
+    return Scorer(get_metric(name), DecisionContext(task=task, prior=prior, always_labelled=False, scales=scales))
 
 
 def one_family_probs(
@@ -74,6 +76,21 @@ def one_family_probs(
     )
     exponentials = np.exp(1.5 * logits)
     return np.asarray(exponentials / exponentials.sum(axis=2, keepdims=True))
+
+
+def predict_out_of_fold(fit: CrossFitted[Blend], probs: NDArray[Any], task: Task) -> NDArray[np.float64]:
+    """Each row of members (n_models, n, n_classes) by the blend that was fitted without it."""
+    return cross_predict(probs, fit.splits, dict(enumerate(fit.per_split)), np.arange(len(fit.splits)), task)
+
+
+def score_out_of_fold(fit: CrossFitted[Blend], probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) -> float:
+    """The score of a blend on rows that it was not fitted to."""
+    return scorer(targets, predict_out_of_fold(fit, probs, scorer.context.task))
+
+
+def stack_splits(fit: CrossFitted[Blend], name: str) -> NDArray[np.float64]:
+    """(n_splits, n_models) of weights or temperatures."""
+    return np.stack([getattr(blend, name) for blend in fit.per_split])
 
 
 @dataclass
@@ -105,11 +122,10 @@ class TrainedStudy:
 
     def build(self, out: Path, **changes: Any) -> EnsembleResult:
         """`build_ensemble` with every candidate, on the CPU."""
-        arguments: dict[str, Any] = {"top": 5, "tta": "none", "device": "cpu", "cache": self.cache, **changes}
-        competition = arguments.pop("competition", self.competition)
-        candidates = arguments.pop("candidates", self.candidates)
-        files = arguments.pop("files", self.files)
-        return build_ensemble(competition, self.folds, candidates, files, out=out, **arguments)
+        competition = changes.pop("competition", self.competition)
+        candidates = changes.pop("candidates", self.candidates)
+        request = EnsembleRequest(out=out, **{"top": 5, "tta": "none", "device": "cpu", **changes})
+        return build_ensemble(competition, self.folds, candidates, self.files, request)
 
 
 def train_study(root: Path) -> TrainedStudy:

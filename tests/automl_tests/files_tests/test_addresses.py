@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from automl.errors import DataError
-from automl.files.addresses import Colours, Member, OnDisk, Row, expanded, files_behind, place_of, read_bytes
-from tests.automl_tests.files_tests.test_archives import put_zip
+from automl.files.addresses import (
+    ArchiveMember,
+    ColourFiles,
+    DiskFile,
+    PixelRow,
+    expand_colours,
+    list_source_files,
+    read_bytes,
+    resolve_address,
+)
+from tests.automl_tests.small_competitions import put_zip
 
 
 def put(path: Path, content: bytes = b"x") -> Path:
@@ -26,33 +35,33 @@ def test_each_kind_of_address_leads_to_its_place_and_its_files(tmp_path: Path) -
     put(tmp_path / "train" / "0.jpg")
     parts = {colour: tmp_path / f"x_{colour}.png" for colour in ("red", "green", "blue")}
     expected = {
-        "train/0.jpg": (OnDisk(tmp_path / "train/0.jpg"), [tmp_path / "train/0.jpg"]),
-        "t.ZIP/train/0.jpg": (Member(archive, "train/0.jpg"), [archive]),
-        "train.csv/17": (Row(table, 17), [table]),
-        "t.ZIP/p.csv/0": (Row(archive / "p.csv", 0), [archive]),
-        "x_{red,green,blue}.png": (Colours(parts), list(parts.values())),
-        "t.ZIP": (OnDisk(archive), [archive]),
+        "train/0.jpg": (DiskFile(tmp_path / "train/0.jpg"), [tmp_path / "train/0.jpg"]),
+        "t.ZIP/train/0.jpg": (ArchiveMember(archive, "train/0.jpg"), [archive]),
+        "train.csv/17": (PixelRow(table, 17), [table]),
+        "t.ZIP/p.csv/0": (PixelRow(archive / "p.csv", 0), [archive]),
+        "x_{red,green,blue}.png": (ColourFiles(parts), list(parts.values())),
+        "t.ZIP": (DiskFile(archive), [archive]),
     }
     for name, (place, files) in expected.items():
-        assert place_of(tmp_path / name) == place, name
-        assert files_behind(tmp_path / name) == tuple(files), name
+        assert resolve_address(tmp_path / name) == place, name
+        assert list_source_files(tmp_path / name) == tuple(files), name
 
 
 def test_colours_may_lie_in_an_archive_in_any_order(tmp_path: Path) -> None:
     colours = ("green", "yellow", "red", "blue")
     archive = put_zip(tmp_path / "t.zip", {f"train/x_{colour}.png": colour.encode() for colour in colours})
-    place = place_of(tmp_path / "t.zip/train/x_{green,yellow,red,blue}.png")
-    assert isinstance(place, Colours)
+    place = resolve_address(tmp_path / "t.zip/train/x_{green,yellow,red,blue}.png")
+    assert isinstance(place, ColourFiles)
     assert {colour: read_bytes(part) for colour, part in place.parts.items()} == {c: c.encode() for c in colours}
-    assert files_behind(tmp_path / "t.zip/train/x_{green,yellow,red,blue}.png") == (archive,)
+    assert list_source_files(tmp_path / "t.zip/train/x_{green,yellow,red,blue}.png") == (archive,)
 
 
 @pytest.mark.parametrize("name", ["x_{red,green,blue}.png", "train.csv/17", "train.zip/0.jpg"])
 def test_a_file_or_folder_of_that_very_name_goes_before_what_may_be_read_into_it(tmp_path: Path, name: str) -> None:
     put(tmp_path / name, b"itself")
     put(tmp_path / "x_red.png")
-    assert place_of(tmp_path / name) == OnDisk(tmp_path / name)
-    assert files_behind(tmp_path / name) == (tmp_path / name,)
+    assert resolve_address(tmp_path / name) == DiskFile(tmp_path / name)
+    assert list_source_files(tmp_path / name) == (tmp_path / name,)
     assert read_bytes(tmp_path / name) == b"itself"
 
 
@@ -60,8 +69,8 @@ def test_a_file_or_folder_of_that_very_name_goes_before_what_may_be_read_into_it
     "name", ["x_{red,green}.png", "x_{red,green,pink}.png", "{red,green,blue}_{red,green,blue}.png"]
 )
 def test_other_braces_are_letters_of_a_name(tmp_path: Path, name: str) -> None:
-    assert place_of(tmp_path / name) == OnDisk(tmp_path / name)
-    assert expanded(name) == (name,)
+    assert resolve_address(tmp_path / name) == DiskFile(tmp_path / name)
+    assert expand_colours(name) == (name,)
 
 
 @pytest.mark.parametrize(
@@ -70,15 +79,15 @@ def test_other_braces_are_letters_of_a_name(tmp_path: Path, name: str) -> None:
 def test_below_another_file_there_is_nothing(tmp_path: Path, name: str) -> None:
     put(tmp_path / "notes.txt")
     put(tmp_path / "train.csv")
-    assert place_of(tmp_path / name) == OnDisk(tmp_path / name)
+    assert resolve_address(tmp_path / name) == DiskFile(tmp_path / name)
     with pytest.raises(DataError, match="cannot be read: Not a directory"):
         read_bytes(tmp_path / name)
 
 
 def test_the_names_behind_an_address_by_colour_are_listed() -> None:
     names = ("train/x_red.png", "train/x_green.png", "train/x_blue.png", "train/x_yellow.png")
-    assert expanded("train/x_{red,green,blue,yellow}.png") == names
-    assert expanded("train/x.png") == ("train/x.png",)
+    assert expand_colours("train/x_{red,green,blue,yellow}.png") == names
+    assert expand_colours("train/x.png") == ("train/x.png",)
 
 
 def test_bytes_come_from_files_and_members_alone(tmp_path: Path) -> None:
@@ -103,7 +112,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a\0.jpg", "x" * 300, "loop/0.jpg"])
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    assert files_behind(tmp_path / name) == (tmp_path / name,)
+    assert list_source_files(tmp_path / name) == (tmp_path / name,)
     with pytest.raises(DataError, match="cannot be read: ") as caught:
         read_bytes(tmp_path / name)
     assert caught.value.problem.isprintable()

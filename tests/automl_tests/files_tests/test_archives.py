@@ -6,7 +6,6 @@ import os
 import struct
 import threading
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,7 @@ import pytest
 from automl.errors import DataError
 from automl.files import archives
 from automl.files.archives import open_archive
-
-
-def put_zip(path: Path, members: Mapping[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
+from tests.automl_tests.small_competitions import put_zip
 
 
 def test_members_come_out_as_they_went_in_and_litter_is_not_among_them(tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from automl.errors import DataError
-from automl.files import image_formats
-from automl.files.decoding import decode, load_rgb, look, size_of
-from tests.automl_tests.files_tests.test_archives import put_zip
-from tests.automl_tests.small_competitions import put_csv
+from automl.files import decoding
+from automl.files.decoding import decode_image, inspect_image, load_rgb, read_size
+from tests.automl_tests.small_competitions import put_csv, put_zip
 
 RNG = np.random.default_rng(0)
 PHOTO = np.kron(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((20, 20, 1), dtype=np.uint8))  # (120, 160, 3)
@@ -168,7 +167,7 @@ def test_a_huge_image_is_refused_by_its_header(tmp_path: Path, side: int) -> Non
     parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
     chunks = [struct.pack(">I", len(p)) + t + p + struct.pack(">I", zlib.crc32(t + p)) for t, p in parts]
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
-    for read in (load_rgb, size_of):
+    for read in (load_rgb, read_size):
         with pytest.raises(DataError, match=r"bomb\.png has more than 100 million pixels"):
             read(tmp_path / "bomb.png")
 
@@ -199,12 +198,12 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.jpg cannot be decoded: the file is empty"):
-        decode(tmp_path / "a.jpg")
+        decode_image(tmp_path / "a.jpg")
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
-    for read in (load_rgb, size_of, look):
+    for read in (load_rgb, read_size, inspect_image):
         with pytest.raises(DataError, match=r"a\.jpg is neither a file nor a folder"):
             read(tmp_path / "a.jpg")
 
@@ -214,8 +213,8 @@ def test_a_member_of_an_archive_is_decoded_as_the_file_would_be(tmp_path: Path) 
     put_zip(tmp_path / "train.zip", {"train/a.jpg": path.read_bytes(), "train/b.jpg": b"<html>"})
     member = tmp_path / "train.zip" / "train" / "a.jpg"
     assert np.array_equal(load_rgb(member), load_rgb(path))
-    assert size_of(member) == (160, 120)
-    assert look(member).digest == look(path).digest
+    assert read_size(member) == (160, 120)
+    assert inspect_image(member).digest == inspect_image(path).digest
     with pytest.raises(DataError, match=r"train\.zip/train/b\.jpg cannot be decoded: it is no image"):
         load_rgb(tmp_path / "train.zip" / "train" / "b.jpg")
     with pytest.raises(DataError, match=r"train\.zip has no member train/c\.jpg"):
@@ -229,13 +228,13 @@ def test_a_file_for_each_colour_becomes_one_image_in_which_yellow_is_red_and_gre
     four, three = tmp_path / "x_{blue,green,red,yellow}.png", tmp_path / "x_{red,green,blue}.png"
     assert load_rgb(four)[0, 0].tolist() == [200, 110, 30]
     assert load_rgb(three)[0, 0].tolist() == [100, 10, 30]
-    assert size_of(four) == (8, 4)
-    seen = look(four)
-    assert (seen.kind, seen.size) == ("4 files by colour", (8, 4))
+    assert read_size(four) == (8, 4)
+    seen = inspect_image(four)
+    assert (seen.format_name, seen.size) == ("4 files by colour", (8, 4))
     assert seen.n_bytes == sum((tmp_path / f"x_{colour}.png").stat().st_size for colour in levels)
     Image.new("L", (8, 4), 255).save(tmp_path / "x_red.png")
     assert load_rgb(four)[0, 0].tolist() == [255, 110, 30]
-    assert look(four).digest != seen.digest
+    assert inspect_image(four).digest != seen.digest
 
 
 def test_colours_of_which_one_is_missing_or_of_another_size_are_refused_by_name(tmp_path: Path) -> None:
@@ -252,9 +251,9 @@ def test_a_row_of_a_table_of_pixels_is_an_image(tmp_path: Path) -> None:
     header = ",".join(["label", *(f"pixel{number}" for number in range(16))])
     put_csv(tmp_path / "train.csv", header, ",".join(["7", *["9"] * 16]), ",".join(["1", *map(str, range(16))]))
     assert load_rgb(tmp_path / "train.csv" / "1")[..., 1].tolist() == np.arange(16).reshape(4, 4).tolist()
-    assert size_of(tmp_path / "train.csv" / "0") == (4, 4)
-    seen = look(tmp_path / "train.csv" / "0")
-    assert (seen.kind, seen.n_bytes, seen.image.mode) == ("row of a table of pixels", 16, "RGB")
+    assert read_size(tmp_path / "train.csv" / "0") == (4, 4)
+    seen = inspect_image(tmp_path / "train.csv" / "0")
+    assert (seen.format_name, seen.n_bytes, seen.image.mode) == ("row of a table of pixels", 16, "RGB")
     with pytest.raises(DataError, match=r"train\.csv has no row 2 of pixels, but 2 in all"):
         load_rgb(tmp_path / "train.csv" / "2")
 
@@ -303,8 +302,8 @@ def test_a_look_tells_the_kind_of_file_and_gives_the_pixels_that_decoding_gives(
     tmp_path: Path, name: str, image: Image.Image, options: dict[str, object], kind: str
 ) -> None:
     path = saved(tmp_path / name, image, **options)
-    seen = look(path)
-    assert seen.kind == kind
+    seen = inspect_image(path)
+    assert seen.format_name == kind
     assert np.array_equal(np.asarray(seen.image), load_rgb(path))
     assert seen.size == seen.image.size
     assert (seen.n_bytes, len(seen.digest)) == (path.stat().st_size, 32)
@@ -312,7 +311,7 @@ def test_a_look_tells_the_kind_of_file_and_gives_the_pixels_that_decoding_gives(
 
 def test_a_look_tells_the_whole_size_of_an_image_that_it_decodes_smaller(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", Image.fromarray(PHOTO), exif=turned(6))
-    seen = look(path, min_side=16)
+    seen = inspect_image(path, min_side=16)
     assert (seen.size, seen.image.size) == ((120, 160), (30, 40))
     assert np.array_equal(np.asarray(seen.image), load_rgb(path, min_side=16))
 
@@ -322,7 +321,7 @@ def test_sixteen_bit_colour_is_called_so(tmp_path: Path) -> None:
     parts = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
     chunks = [struct.pack(">I", len(p)) + t + p + struct.pack(">I", zlib.crc32(t + p)) for t, p in parts]
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
-    assert look(tmp_path / "a.png").kind == "16-bit RGB PNG"
+    assert inspect_image(tmp_path / "a.png").format_name == "16-bit RGB PNG"
 
 
 def test_a_gif_whose_later_frames_are_cut_off_gives_its_first(tmp_path: Path) -> None:
@@ -331,7 +330,7 @@ def test_a_gif_whose_later_frames_are_cut_off_gives_its_first(tmp_path: Path) ->
     whole = load_rgb(path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
     assert np.array_equal(load_rgb(path), whole)
-    assert look(path).kind == "animated GIF"
+    assert inspect_image(path).format_name == "animated GIF"
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -342,12 +341,12 @@ def test_of_a_tiff_in_several_sizes_the_largest_that_is_not_too_large_is_taken(
     first = Image.fromarray(PHOTO)
     smaller = [first.resize((10, 10)), first.resize((80, 60)), first.resize((20, 15))]
     path = saved(tmp_path / "a.tiff", first, save_all=True, append_images=smaller)
-    assert size_of(path) == (160, 120)
-    monkeypatch.setattr(image_formats, "MAX_PIXELS", limit)
+    assert read_size(path) == (160, 120)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", limit)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit // 4)  # Pillow itself refuses at twice of it
     expected = (20, 15) if limit == 1000 else (80, 60)
-    assert size_of(path) == look(path).size == expected
+    assert read_size(path) == inspect_image(path).size == expected
     assert np.array_equal(load_rgb(path), np.asarray(smaller[2 if limit == 1000 else 1]))
-    monkeypatch.setattr(image_formats, "MAX_PIXELS", 299)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 299)
     with pytest.raises(DataError, match=r"a\.tiff has more than"):
         load_rgb(path)

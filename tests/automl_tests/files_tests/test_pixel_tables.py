@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -12,31 +11,16 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from automl.errors import AutomlError, DataError, UsageError
-from automl.files.pixel_tables import columns_beside_pixels, load_pixel_table, pixel_columns
-from automl.readers.labels.csv_pixels import labels_from_pixel_table
-from automl.readers.labels.source import NotOfThisKindError
-from tests.automl_tests.readers_tests.sources import put_pixels, source_of
+from automl.errors import AutomlError, DataError
+from automl.files.pixel_tables import find_pixel_columns, load_pixel_table, read_other_columns
+from tests.automl_tests.readers_tests.sources import noise, put_pixels
 from tests.automl_tests.small_competitions import put_csv
-
-
-def noise(n_rows: int, n_pixels: int, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (n_rows, n_pixels), dtype=np.uint8)
 
 
 def smooth(n_rows: int, side: int) -> NDArray[np.uint8]:
     """(n, side, side, 3) of slow ramps in colours far apart."""
     ramp = np.arange(side)[None, :, None] + 2 * np.arange(side)[None, None, :] + np.arange(n_rows)[:, None, None]
     return np.stack([ramp, ramp + 90, ramp + 180], axis=-1).astype(np.uint8)
-
-
-def put_digits(root: Path, n_train: int = 4, n_test: int = 2) -> NDArray[np.uint8]:
-    """The files of digit-recognizer with 4x4 images; the pixels of its training images."""
-    pixels = noise(n_train, 16)
-    put_pixels(root / "train.csv", pixels, {"label": [row % 2 for row in range(n_train)]})
-    put_pixels(root / "test.csv", noise(n_test, 16, seed=1))
-    put_csv(root / "sample_submission.csv", "ImageId,Label", *(f"{row + 1},0" for row in range(n_test)))
-    return pixels
 
 
 @pytest.mark.parametrize(
@@ -56,7 +40,7 @@ def put_digits(root: Path, n_train: int = 4, n_test: int = 2) -> NDArray[np.uint
     ],
 )
 def test_a_table_of_pixels_is_known_by_its_header_alone(header: list[str], columns: tuple[int, ...]) -> None:
-    assert pixel_columns(header) == columns
+    assert find_pixel_columns(header) == columns
 
 
 @settings(max_examples=30, deadline=None, database=None)
@@ -81,12 +65,12 @@ def test_rows_columns_and_line_ends_of_any_form_are_read_alike(tmp_path: Path) -
     shuffled += [";".join(['"a;b"', *(f' "{pixels[row, column]}"'.strip() for column in order)]) for row in range(3)]
     (tmp_path / "grid.csv").write_bytes(("\ufeff" + "\r\n".join([*shuffled, "", ""])).encode())
     assert (load_pixel_table(tmp_path / "grid.csv") == pixels.reshape(3, 4, 4)).all()
-    assert columns_beside_pixels(tmp_path / "grid.csv") == {"kind": ("a;b",) * 3}
+    assert read_other_columns(tmp_path / "grid.csv") == {"kind": ("a;b",) * 3}
 
     one_field = [f'{row},"{" ".join(map(str, pixels[row]))}",Training' for row in range(3)]
     put_csv(tmp_path / "faces.csv", "emotion, pixels,Usage", *one_field)
     assert (load_pixel_table(tmp_path / "faces.csv") == pixels.reshape(3, 4, 4)).all()
-    assert columns_beside_pixels(tmp_path / "faces.csv") == {"emotion": ("0", "1", "2"), "Usage": ("Training",) * 3}
+    assert read_other_columns(tmp_path / "faces.csv") == {"emotion": ("0", "1", "2"), "Usage": ("Training",) * 3}
 
     put_csv(
         tmp_path / "floats.csv",
@@ -159,70 +143,6 @@ def test_a_table_is_read_once_until_the_file_changes(tmp_path: Path) -> None:
     assert not first.flags.writeable
     put_pixels(tmp_path / "train.csv", noise(3, 16))
     assert len(load_pixel_table(tmp_path / "train.csv")) == 3
-
-
-def test_labels_beside_pixels_are_read_with_the_rows_as_images(tmp_path: Path) -> None:
-    put_digits(tmp_path)
-    labels = labels_from_pixel_table(source_of(tmp_path))
-    assert labels.ids == ("0", "1", "2", "3")
-    assert labels.images == ("train.csv/0", "train.csv/1", "train.csv/2", "train.csv/3")
-    assert (labels.columns, labels.texts) == (("label",), ("0", "1", "0", "1"))
-    assert labels.evidence == ("labels: 4 images, from column label and the pixels of train.csv",)
-
-
-def test_an_id_column_gives_the_ids_and_further_tables_are_named(tmp_path: Path) -> None:
-    put_digits(tmp_path)
-    put_pixels(tmp_path / "train.csv", noise(2, 16), {"id": ["007", "008"], "label": ["a", "b"], "Usage": ["x", "y"]})
-    put_pixels(tmp_path / "Dig-MNIST.csv", noise(2, 16), {"label": [0, 1]})
-    labels = labels_from_pixel_table(source_of(tmp_path))
-    assert labels.ids == ("007", "008")
-    assert labels.others == {"Usage": ("x", "y")}
-    assert labels.evidence[1] == "labels: further tables of pixels left out: Dig-MNIST.csv"
-
-
-def test_an_id_column_with_repeated_ids_names_no_rows(tmp_path: Path) -> None:
-    put_digits(tmp_path)
-    put_pixels(tmp_path / "train.csv", noise(3, 16), {"id": ["7", "8", "7"], "label": ["a", "b", "a"]})
-    labels = labels_from_pixel_table(source_of(tmp_path))
-    assert (labels.ids, labels.columns) == (("0", "1", "2"), ("label",))
-
-
-def test_a_table_in_an_archive_of_its_own_is_read(tmp_path: Path) -> None:
-    pixels = put_digits(tmp_path)
-    with zipfile.ZipFile(tmp_path / "train.csv.zip", "w") as archive:
-        archive.write(tmp_path / "train.csv", "train.csv")
-    (tmp_path / "train.csv").unlink()
-    source = source_of(tmp_path)
-    assert labels_from_pixel_table(source).images[3] == "train.csv.zip/train.csv/3"
-    assert (load_pixel_table(source.tables["train.csv"]) == pixels.reshape(-1, 4, 4)).all()
-
-
-def test_the_label_column_is_the_one_asked_for(tmp_path: Path) -> None:
-    put_digits(tmp_path)
-    put_pixels(tmp_path / "train.csv", noise(2, 16), {"label": ["a", "b"], "mood": ["good", "bad"]})
-    assert labels_from_pixel_table(source_of(tmp_path, label="mood")).texts == ("good", "bad")
-    with pytest.raises(UsageError, match=r"--label colour: train.csv has no such column beside its pixels"):
-        labels_from_pixel_table(source_of(tmp_path, label="colour"))
-
-
-def test_folders_without_labels_beside_pixels_are_of_another_kind(tmp_path: Path) -> None:
-    put_digits(tmp_path)
-    put_pixels(tmp_path / "train.csv", noise(2, 16), {"mood": ["a", "b"], "season": ["a", "b"]})
-    with pytest.raises(NotOfThisKindError, match=r"unclear which column of train.csv holds the label"):
-        labels_from_pixel_table(source_of(tmp_path))
-    (tmp_path / "train.csv").unlink()
-    with pytest.raises(NotOfThisKindError, match=r"unclear which table of pixels"):
-        labels_from_pixel_table(source_of(tmp_path))
-    (tmp_path / "test.csv").unlink()
-    with pytest.raises(NotOfThisKindError, match=r"no CSV file holds pixels"):
-        labels_from_pixel_table(source_of(tmp_path))
-
-
-def test_a_row_without_a_label_is_named(tmp_path: Path) -> None:
-    put_digits(tmp_path)
-    put_pixels(tmp_path / "train.csv", noise(3, 16), {"label": ["a", " ", "b"]})
-    with pytest.raises(DataError, match=r"train.csv has no label in 1 row: row 1, counted from 0"):
-        labels_from_pixel_table(source_of(tmp_path))
 
 
 @settings(max_examples=150, deadline=None, database=None)

@@ -8,7 +8,7 @@ import pytest
 
 from automl.errors import DataError
 from automl.files.tables import find_documents, find_tables, read_header, read_table
-from tests.automl_tests.files_tests.test_archives import put_zip
+from tests.automl_tests.small_competitions import put_zip
 
 
 def put(folder: Path, content: bytes | str) -> Path:
@@ -22,7 +22,7 @@ def test_ids_and_labels_stay_the_text_that_is_written(tmp_path: Path) -> None:
     assert table.header == ("id", "label")
     assert table.rows == (("00012", "NA"), ("1e5", "None"), ("1.2.826", "nan"))
     assert table.lines == (2, 3, 4)
-    assert table.column(1) == ["NA", "None", "nan"]
+    assert table.get_column(1) == ["NA", "None", "nan"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_quoted_separators_and_line_ends_stay_in_their_field(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "train.csv is empty"),
         (b"\n\n", "train.csv is empty"),
@@ -66,10 +66,10 @@ def test_quoted_separators_and_line_ends_stay_in_their_field(tmp_path: Path) -> 
         (b"id,label\n1,a\n2,\0\n", "train.csv is not UTF-8 text: line 3 holds a NUL"),
     ],
 )
-def test_a_damaged_file_is_refused_with_its_name_and_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_damaged_file_is_refused_with_its_name_and_line(tmp_path: Path, content: bytes, expected: str) -> None:
     with pytest.raises(DataError) as caught:
         read_table(put(tmp_path, content))
-    assert said in caught.value.problem
+    assert expected in caught.value.problem
     assert "\n" not in caught.value.problem
 
 

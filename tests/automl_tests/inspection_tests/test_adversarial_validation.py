@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl.inspection.adversarial_validation import Told, told_apart
+from automl.inspection.adversarial_validation import Separability, measure_separability
 
 N = 200
 
 
-def told_by_chance(seed: int, *, paired: bool) -> Told:
+def told_by_chance(seed: int, *, paired: bool) -> Separability:
     """Of kinds that do not differ; paired ones are each other's opposites, as an image and its mirror image."""
     rng = np.random.default_rng(seed)
     one = rng.normal(size=(N, 30))
     other = -one if paired else rng.normal(size=(N, 30))
     units = np.tile(np.arange(N), 2) if paired else rng.permutation(2 * N)
-    told = told_apart(np.concatenate([one, other]), np.repeat([0, 1], N), units)
+    told = measure_separability(np.concatenate([one, other]), np.repeat([0, 1], N), units)
     assert told is not None
     return told
 
@@ -36,7 +36,7 @@ def test_kinds_of_different_frequency_are_not_told_below_chance() -> None:
     is_other = (np.arange(N) < N // 4).astype(np.int64)
     areas = []
     for _ in range(40):
-        told = told_apart(rng.normal(size=(N, 1)), is_other, rng.permutation(N))
+        told = measure_separability(rng.normal(size=(N, 1)), is_other, rng.permutation(N))
         assert told is not None
         areas.append(told.auc)
     assert np.mean(areas) == pytest.approx(0.5, abs=0.02)
@@ -45,7 +45,7 @@ def test_kinds_of_different_frequency_are_not_told_below_chance() -> None:
 def test_what_differs_is_told() -> None:
     rng = np.random.default_rng(0)
     features = np.concatenate([rng.normal(size=(N, 3)), rng.normal((2.0, 0.0, 0.0), size=(N, 3))])
-    told = told_apart(features, np.repeat([0, 1], N), rng.permutation(2 * N))
+    told = measure_separability(features, np.repeat([0, 1], N), rng.permutation(2 * N))
     assert told is not None
     assert told.auc == pytest.approx(0.92, abs=0.03)  # Phi(2 / sqrt(2))
     assert told.is_clear
@@ -54,15 +54,15 @@ def test_what_differs_is_told() -> None:
 def test_what_differs_in_its_spread_alone_is_told() -> None:
     rng = np.random.default_rng(0)
     features = np.concatenate([rng.normal(size=(N, 1)), 5 * rng.normal(size=(N, 1))])
-    told = told_apart(features, np.repeat([0, 1], N), rng.permutation(2 * N))
+    told = measure_separability(features, np.repeat([0, 1], N), rng.permutation(2 * N))
     assert told is not None
     assert told.is_clear
 
 
 def test_features_that_are_all_alike_tell_nothing() -> None:
-    assert told_apart(np.ones((2 * N, 3)), np.repeat([0, 1], N), np.arange(2 * N)) is None
+    assert measure_separability(np.ones((2 * N, 3)), np.repeat([0, 1], N), np.arange(2 * N)) is None
 
 
 def test_units_that_hold_one_kind_each_tell_nothing() -> None:
     features = np.random.default_rng(0).normal(size=(2 * N, 3))
-    assert told_apart(features, np.repeat([0, 1], N), np.repeat(np.arange(5), 2 * N // 5)) is None
+    assert measure_separability(features, np.repeat([0, 1], N), np.repeat(np.arange(5), 2 * N // 5)) is None

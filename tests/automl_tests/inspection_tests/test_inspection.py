@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 
 from automl.data.competition import Competition
 from automl.data.survey import THUMBNAIL_SIDE, ImageFacts, Survey
-from automl.inspection.inspection import Inspection, described, inspect_competition, rows_to_show
-from automl.inspection.recommendations import suggestions_of
+from automl.inspection.inspection import Inspection, describe_inspection, inspect_competition, select_example_rows
+from automl.inspection.recommendations import recommend
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
 
@@ -79,7 +79,7 @@ def inspected(train: ImageFacts, test: ImageFacts | None = None, **changes: Any)
 
 
 def suggested(inspection: Inspection) -> str:
-    return "\n".join(what for what, _ in suggestions_of(inspection))
+    return "\n".join(what for what, _ in recommend(inspection))
 
 
 def test_images_of_one_kind_cannot_be_told_apart() -> None:
@@ -101,19 +101,19 @@ def test_test_images_of_another_camera_are_told_by_their_files() -> None:
     found = inspected(facts_of(drawn(landscape)), other)
     assert found.shift_in_files is not None
     assert found.shift_in_files.auc == 1.0
-    assert any("by their files clearly differ (AUC 1.00" in line for line in described(found))
+    assert any("by their files clearly differ (AUC 1.00" in line for line in describe_inspection(found))
 
 
 def test_sizes_that_tell_the_label_are_a_leak() -> None:
     widths = np.where(np.arange(N) % 2 == 1, 500, 320).astype(np.int32)
     found = inspected(facts_of(drawn(landscape), widths=widths))
-    assert found.label_in_files is not None
-    assert found.label_in_files.is_clear
+    assert found.label_leak is not None
+    assert found.label_leak.is_clear
     assert "look at sizes and bytes of the files" in suggested(found)
 
 
 def test_sizes_that_are_all_alike_tell_nothing() -> None:
-    assert inspected(facts_of(drawn(landscape))).label_in_files is None
+    assert inspected(facts_of(drawn(landscape))).label_leak is None
 
 
 def test_where_nothing_is_up_dihedral_is_suggested() -> None:
@@ -122,8 +122,8 @@ def test_where_nothing_is_up_dihedral_is_suggested() -> None:
 
 def test_where_something_is_up_images_are_not_turned() -> None:
     found = inspected(facts_of(drawn(landscape)))
-    assert found.turned is not None
-    assert found.turned.is_clear
+    assert found.rotation_separability is not None
+    assert found.rotation_separability.is_clear
     assert "augment=light,medium,heavy" in suggested(found)
 
 
@@ -152,8 +152,8 @@ def test_sizes_follow_the_median_image(side: int, sizes: str) -> None:
 def test_too_few_images_answer_nothing() -> None:
     found = inspected(facts_of(drawn(landscape, 30)), facts_of(drawn(landscape, 3)))
     assert found.shift_in_pixels is None
-    assert found.mirrored is None
-    assert "too few" in "\n".join(described(found))
+    assert found.mirror_separability is None
+    assert "too few" in "\n".join(describe_inspection(found))
 
 
 def test_broken_images_are_passed_over() -> None:
@@ -161,8 +161,8 @@ def test_broken_images_are_passed_over() -> None:
     widths = facts.widths.copy()
     widths[::3] = 0
     found = inspected(replace(facts, widths=widths, problems={0: "train/0.jpg cannot be decoded"}))
-    assert found.turned is not None
-    assert all(row % 3 for _, rows in rows_to_show(found, n_classes=2, n_images=50) for row in rows)
+    assert found.rotation_separability is not None
+    assert all(row % 3 for _, rows in select_example_rows(found, n_classes=2, n_images=50) for row in rows)
 
 
 def test_rare_classes_are_pointed_out() -> None:
@@ -179,7 +179,7 @@ def test_of_many_classes_the_ends_are_shown() -> None:
     competition = make_competition(Path("/nowhere"), targets)
     facts = facts_of(drawn(noise, len(targets)))
     found = inspect_competition(competition, Survey(train=facts, test=facts))
-    shown = rows_to_show(found, n_classes=4, n_images=3)
+    shown = select_example_rows(found, n_classes=4, n_images=3)
     assert [name for name, _ in shown] == [competition.classes[index] for index in (19, 18, 1, 0)]
     assert [len(rows) for _, rows in shown] == [3, 3, 2, 1]
 
@@ -192,10 +192,10 @@ def test_values_are_shown_by_tenths() -> None:
     facts = facts_of(drawn(noise))
     found = inspect_competition(competition, Survey(train=facts, test=facts))
     assert [count for _, count in found.counts] == [30] * 10
-    first = rows_to_show(found, n_classes=10, n_images=5)[0]
+    first = select_example_rows(found, n_classes=10, n_images=5)[0]
     assert first[0] == f"{values.min():.4g} to {np.sort(values[:, 0])[29]:.4g}"
     assert values[first[1]].max() < 15
-    assert [rows[0] for _, rows in rows_to_show(found, n_classes=10, n_images=1)] == [
+    assert [rows[0] for _, rows in select_example_rows(found, n_classes=10, n_images=1)] == [
         int(np.flatnonzero(found.competition.strata == tenth)[0]) for tenth in range(10)
     ]
 
@@ -208,7 +208,9 @@ def test_values_that_repeat_have_as_many_parts_as_there_are() -> None:
     facts = facts_of(drawn(noise))
     found = inspect_competition(competition, Survey(train=facts, test=facts))
     assert found.counts == (("1", N // 10 * 6), ("7", N // 10 * 4))
-    assert {name: len(rows) for name, rows in rows_to_show(found, n_classes=10, n_images=N)} == dict(found.counts)
+    assert {name: len(rows) for name, rows in select_example_rows(found, n_classes=10, n_images=N)} == dict(
+        found.counts
+    )
 
 
 def test_images_of_one_group_do_not_give_each_other_away() -> None:
@@ -219,20 +221,20 @@ def test_images_of_one_group_do_not_give_each_other_away() -> None:
     facts = facts_of(shots)
     competition = make_competition(Path("/nowhere"), np.arange(N) % 2)
     survey = Survey(train=facts, test=facts)
-    mistaken = inspect_competition(competition, survey).mirrored
+    mistaken = inspect_competition(competition, survey).mirror_separability
     assert mistaken is not None
     assert mistaken.is_clear
     grouped = inspect_competition(replace(competition, groups=np.arange(N) % 10), survey)
-    assert grouped.mirrored is not None
-    assert not grouped.mirrored.is_slight
+    assert grouped.mirror_separability is not None
+    assert not grouped.mirror_separability.is_slight
 
 
 def test_fewer_groups_than_parts_answer_nothing() -> None:
     competition = make_competition(Path("/nowhere"), np.arange(N) % 2)
     facts = facts_of(drawn(landscape))
     found = inspect_competition(replace(competition, groups=np.arange(N) % 3), Survey(train=facts, test=facts))
-    assert found.mirrored is None
-    assert "not compared" in described(found)[-1]
+    assert found.mirror_separability is None
+    assert "not compared" in describe_inspection(found)[-1]
 
 
 def test_broken_images_are_a_reason_for_skip_broken() -> None:
@@ -242,4 +244,4 @@ def test_broken_images_are_a_reason_for_skip_broken() -> None:
 
 
 def test_images_of_one_size_are_described_in_a_word() -> None:
-    assert "sizes: training images of 320x240 px, all of them" in described(inspected(facts_of(drawn(noise))))
+    assert "sizes: training images of 320x240 px, all of them" in describe_inspection(inspected(facts_of(drawn(noise))))

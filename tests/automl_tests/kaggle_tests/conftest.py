@@ -60,7 +60,7 @@ def signed_out(client_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr("automl.cli.submit.FILE_TIMEOUT", "5s")
         monkeypatch.setattr("automl.cli.submit.NOTEBOOK_TIMEOUT", "5s")
         monkeypatch.setattr(submitting, "FIRST_PAUSE_S", 0.01)
-        monkeypatch.setattr(submitting, "LONGEST_PAUSE_S", 0.02)
+        monkeypatch.setattr(submitting, "MAX_PAUSE_S", 0.02)
         yield platform
 
 

@@ -30,8 +30,8 @@ def test_each_member_has_its_weights_and_each_file_its_digest(kit: KitFiles, wor
     assert names == {path.relative_to(kit.root).as_posix() for path in kit.root.glob("weights/*")}
     for member in world.recipe.members:
         for fold in member.folds:
-            source = world.files.trial(member.number).weights(fold)
-            assert kit.weights(member, fold).read_bytes() == source.read_bytes()
+            source = world.files.get_trial_files(member.number).locate_weights(fold)
+            assert kit.locate_weights(member, fold).read_bytes() == source.read_bytes()
     assert names | {"competition.json", manifest.wheel} == set(manifest.files)
     for name, digest in manifest.files.items():
         assert hashlib.sha256((kit.root / name).read_bytes()).hexdigest() == digest
@@ -77,18 +77,18 @@ def test_a_metric_of_one_s_own_goes_along(world: World, tmp_path: Path) -> None:
 def test_folds_that_were_trained_after_the_search_are_taken_from_where_they_lie(world: World, tmp_path: Path) -> None:
     copy = world.copied(tmp_path)
     member = copy.recipe.members[0]
-    trial = copy.files.trial(member.number)
-    refit = trial.retrained("refit").weights(1)
+    trial = copy.files.get_trial_files(member.number)
+    refit = trial.get_refit_files("refit").locate_weights(1)
     refit.parent.mkdir()
-    trial.weights(1).rename(refit)
+    trial.locate_weights(1).rename(refit)
     content = refit.read_bytes()
-    assert copy.kit().weights(member, 1).read_bytes() == content
+    assert copy.kit().locate_weights(member, 1).read_bytes() == content
 
 
 def test_weights_that_are_gone_are_named_and_refit_is_the_way_out(world: World, tmp_path: Path) -> None:
     copy = world.copied(tmp_path)
     number = copy.recipe.members[0].number
-    copy.files.trial(number).weights(1).unlink()
+    copy.files.get_trial_files(number).locate_weights(1).unlink()
     with pytest.raises(StorageError, match=rf"networks are gone: .*/trials/{number:05d}/fold1\.safetensors$") as raised:
         copy.kit()
     assert "automl refit" in raised.value.hint
@@ -152,7 +152,7 @@ def test_an_interrupted_kit_is_none_and_the_one_before_it_stays(
 def test_half_stores_float16_and_the_card_says_how_far_that_moves(world: World, tmp_path: Path) -> None:
     kit = world.kit(out=tmp_path / "kit", half=True)
     member = world.recipe.members[0]
-    weights = safetensors.torch.load_file(kit.weights(member, member.folds[0]))
+    weights = safetensors.torch.load_file(kit.locate_weights(member, member.folds[0]))
     assert weights["head.fc.weight"].dtype == torch.float16
     assert {tensor.dtype for name, tensor in weights.items() if "running" in name} == {torch.float32}
     assert read_manifest(kit).half

@@ -7,11 +7,11 @@ import safetensors.torch
 import torch
 
 from automl.errors import StorageError
-from automl.kit.building import halved
+from automl.kit.building import convert_to_float16
 
 
 def back(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return safetensors.torch.load(halved(safetensors.torch.save(tensors), "w.safetensors"))
+    return safetensors.torch.load(convert_to_float16(safetensors.torch.save(tensors), "w.safetensors"))
 
 
 def test_weights_become_float16_rounded_to_the_nearest() -> None:
@@ -39,4 +39,4 @@ def test_what_float16_cannot_hold_stays_float32() -> None:
 
 def test_a_damaged_file_is_an_error_that_names_it() -> None:
     with pytest.raises(StorageError, match=r"w\.safetensors cannot be read"):
-        halved(b"nothing of the kind", "w.safetensors")
+        convert_to_float16(b"nothing of the kind", "w.safetensors")

@@ -109,4 +109,4 @@ def test_a_new_virtual_environment_installs_the_kit_s_wheel_and_repeats_the_subm
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "submission.csv").read_bytes() == world.files.submission.read_bytes()
-    assert kaggle_script.code_digest(site / "automl") == read_manifest(kit).code
+    assert kaggle_script.compute_code_digest(site / "automl") == read_manifest(kit).code

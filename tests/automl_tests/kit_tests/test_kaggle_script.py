@@ -65,9 +65,8 @@ def put_kit(root: Path, *, module: str = "json", needs: Sequence[dict[str, str |
 
 
 def write_manifest(root: Path, **values: object) -> None:
-    files = {
-        name: kaggle_script.file_digest(root / name) for name in ("weights.bin", "wheels/automl-1.0-py3-none-any.whl")
-    }
+    names = ("weights.bin", "wheels/automl-1.0-py3-none-any.whl")
+    files = {name: kaggle_script.compute_file_digest(root / name) for name in names}
     document = {"wheel": "wheels/automl-1.0-py3-none-any.whl", "files": files, **values}
     (root / "kit.json").write_text(json.dumps(document))
 
@@ -107,7 +106,7 @@ def test_an_installed_automl_is_used_where_its_code_is_the_same_and_not_where_it
         (installed / place).parent.mkdir(parents=True, exist_ok=True)
         (installed / place).write_text(text)
     assert run(kit, path=installed).stdout.split()[0] == "wheel"
-    write_manifest(kit, code=kaggle_script.code_digest(installed / "automl"), needs=[])
+    write_manifest(kit, code=kaggle_script.compute_code_digest(installed / "automl"), needs=[])
     assert run(kit, path=installed).stdout.split()[0] == "installed"
 
 
@@ -132,7 +131,7 @@ def test_code_of_another_name_or_content_has_another_digest(tmp_path: Path) -> N
     for number, (name, text) in enumerate((("a.py", "x = 1\n"), ("a.py", "x = 2\n"), ("b.py", "x = 1\n"))):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / name).write_text(text)
-        digests.append(kaggle_script.code_digest(tmp_path / str(number)))
+        digests.append(kaggle_script.compute_code_digest(tmp_path / str(number)))
     assert len(set(digests)) == 3
 
 

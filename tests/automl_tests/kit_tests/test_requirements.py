@@ -53,7 +53,7 @@ def test_pip_installs_the_wheel_and_it_runs_from_there(packed: Path, tmp_path: P
     program += "print(automl.__file__, m.version('automl'), *[e.value for e in m.distribution('automl').entry_points])"
     finished = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
     assert finished.stdout.split() == [f"{tmp_path}/automl/__init__.py", __version__, "automl.cli.app:main"]
-    assert kaggle_script.code_digest(tmp_path / "automl") == kaggle_script.code_digest(ROOT / "automl")
+    assert kaggle_script.compute_code_digest(tmp_path / "automl") == kaggle_script.compute_code_digest(ROOT / "automl")
 
 
 def test_the_same_code_gives_the_same_wheel(packed: Path, tmp_path: Path) -> None:

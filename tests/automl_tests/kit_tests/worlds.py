@@ -16,20 +16,21 @@ from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig,
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import load_folds, make_folds, save_folds
-from automl.decisions.rules import rule_from_json
-from automl.ensemble.apply import blended_probs, study_weights
+from automl.decisions.rules import parse_rule
+from automl.ensemble.apply import locate_fold_weights, predict_ensemble
 from automl.ensemble.build import build_ensemble
 from automl.ensemble.candidates import Candidate
 from automl.ensemble.ensemble_recipe import Recipe, read_recipe
-from automl.ensemble.predictor import Looker
+from automl.ensemble.ensemble_result import EnsembleRequest
+from automl.ensemble.predictor import Predictor
 from automl.kit.building import KitRequest, build_kit
 from automl.kit.manifest import KitFiles
 from automl.kit.running import KitRun, submit
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
-from automl.submission.decide import deciding_metric
+from automl.readers.settings import CompetitionSettings
+from automl.submission.decide import get_deciding_metric
 from automl.submission.write import write_submission
-from automl.training.trial import run_trial
+from automl.training.entry_points import run_trial
 from tests.automl_tests.ensemble_tests.worlds import QuietContext
 from tests.automl_tests.small_competitions import put_csv
 
@@ -64,7 +65,7 @@ class World:
         """The same images and trials in a competition that asks for one label each and scores them by macro F1."""
         shutil.copytree(self.folder, folder)
         put_csv(folder / "sample_submission.csv", "id,label", *(f"test{number},left" for number in range(N_TEST)))
-        save_competition(read_competition(folder, Asked(metric="f1_macro")), self.files.competition)
+        save_competition(read_competition(folder, CompetitionSettings(metric="f1_macro")), self.files.competition)
         return World(folder, self.files)
 
     def ensemble(self, **arguments: Any) -> World:
@@ -76,10 +77,7 @@ class World:
             load_folds(self.files.folds, competition),
             candidates,
             self.files,
-            device="cpu",
-            out=self.files.submission,
-            cache=PixelCache(competition, self.files.cache),
-            **{"top": 3, "tta": "flips", **arguments},
+            EnsembleRequest(device="cpu", out=self.files.submission, **{"top": 3, "tta": "flips", **arguments}),
         )
         return self
 
@@ -91,9 +89,9 @@ class World:
             recipe = replace(recipe, members=tuple(replace(member, **members) for member in recipe.members))
         competition = self.competition
         cache = PixelCache(competition, self.files.cache)
-        looker = Looker(competition, cache, device="cpu", remembered=None, n_threads=recipe.n_threads)
-        probs = blended_probs(recipe, lambda member, fold: study_weights(self.files, member, fold), looker)
-        rule = rule_from_json(recipe.rule, deciding_metric(competition), competition.scorer.facts)
+        predictor = Predictor(competition, cache, device="cpu", cache_folder=None, n_threads=recipe.n_threads)
+        probs = predict_ensemble(recipe, lambda member, fold: locate_fold_weights(self.files, member, fold), predictor)
+        rule = parse_rule(recipe.rule, get_deciding_metric(competition), competition.scorer.context)
         write_submission(competition, probs, self.files.submission, rule, by_rank=recipe.by_rank)
         digest = hashlib.sha256(self.files.submission.read_bytes()).hexdigest()
         changes = {"recipe": recipe.to_json(), "submission_digest": digest}
@@ -102,7 +100,7 @@ class World:
 
     def kit(self, **changes: Any) -> KitFiles:
         request = KitRequest(**{"slug": "bright-sides", "out": self.files.kit, **changes})
-        return build_kit(self.files, request, device="cpu", say=lambda line: None)
+        return build_kit(self.files, request, device="cpu", notify=lambda line: None)
 
 
 def submitted(kit: KitFiles, folder: Path | None, scratch: Path, **changes: Any) -> tuple[bytes, list[str]]:
@@ -113,7 +111,7 @@ def submitted(kit: KitFiles, folder: Path | None, scratch: Path, **changes: Any)
     scratch.mkdir(parents=True, exist_ok=True)
     said: list[str] = []
     run = KitRun(folder=folder, out=out, max_minutes=None, device="cpu", scratch=scratch, started=time.monotonic())
-    submit(kit, replace(run, **changes), say=said.append)
+    submit(kit, replace(run, **changes), notify=said.append)
     return out.read_bytes(), said
 
 
@@ -121,7 +119,7 @@ def train_world(root: Path) -> World:
     """Three trials on two folds each, in two image sizes, of photos whose classes are the bright third."""
     folder, files = root / "bright-sides", StudyFiles(root / "study")
     put_folder(folder)
-    competition = read_competition(folder, Asked(metric="log_loss"))
+    competition = read_competition(folder, CompetitionSettings(metric="log_loss"))
     folds = make_folds(competition)
     save_competition(competition, files.competition)
     save_folds(folds, competition, files.folds)

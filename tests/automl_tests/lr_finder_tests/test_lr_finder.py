@@ -17,9 +17,9 @@ from typer.testing import Result
 from automl.artifacts import StudyFiles, write_json
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.errors import StorageError, UsageError
-from automl.lr_finder.lr_finder import LrRequest, find_lr, kept_finding
-from automl.lr_finder.page import write_lr_page
-from automl.space import Space, load_space, narrowed
+from automl.lr_finder.lr_finder import LrRequest, find_lr, read_finding
+from automl.reports.lr_page import write_lr_page
+from automl.space import Space, load_space, narrow_space
 from automl.suggest import Suggest
 from runners.base import Finished, Job, Supervisor
 from tests.automl_tests.training_tests.pictures import SIDE, shape_image
@@ -53,7 +53,7 @@ def completed(losses: list[float] = LOSSES) -> Scripted:
 
 
 def requested(folder: Path, workdir: Path, *fix: str, **changes: Any) -> LrRequest:
-    space = narrowed(load_space("tiny"), fix=["backbone=test_resnet", *fix])
+    space = narrow_space(load_space("tiny"), fix=["backbone=test_resnet", *fix])
     return LrRequest(**{"folder": folder, "files": StudyFiles(workdir / "digits"), "space": space, **changes})
 
 
@@ -75,7 +75,7 @@ def threads() -> Iterator[None]:
 def test_the_finding_is_kept_with_its_curve_and_the_study_is_not_begun(digits: Path, tmp_path: Path) -> None:
     request = requested(digits, tmp_path)
     runner = completed()
-    finding = find_lr(request, runner, note=silent)
+    finding = find_lr(request, runner, notify=silent)
     assert finding.suggestion is not None
     assert LRS[40] < finding.suggestion < LRS[60]
     kept = json.loads(request.files.find_lr.read_text())
@@ -93,21 +93,21 @@ def test_the_finding_is_kept_with_its_curve_and_the_study_is_not_begun(digits: P
 
 def test_a_finding_of_the_same_configuration_is_found_again(digits: Path, tmp_path: Path) -> None:
     request = requested(digits, tmp_path)
-    assert kept_finding(request) is None
-    finding = find_lr(request, completed(), note=silent)
-    assert kept_finding(request) == finding
-    assert kept_finding(requested(digits, tmp_path, "lr=1e-4")) == finding
-    assert kept_finding(requested(digits, tmp_path, "batch_size=16")) is None
-    assert kept_finding(requested(digits, tmp_path, "optimizer=adam")) is None
+    assert read_finding(request) is None
+    finding = find_lr(request, completed(), notify=silent)
+    assert read_finding(request) == finding
+    assert read_finding(requested(digits, tmp_path, "lr=1e-4")) == finding
+    assert read_finding(requested(digits, tmp_path, "batch_size=16")) is None
+    assert read_finding(requested(digits, tmp_path, "optimizer=adam")) is None
 
 
 def test_a_damaged_finding_is_named(digits: Path, tmp_path: Path) -> None:
     request = requested(digits, tmp_path)
-    find_lr(request, completed(), note=silent)
+    find_lr(request, completed(), notify=silent)
     kept = json.loads(request.files.find_lr.read_text())
     write_json(request.files.find_lr, {**kept, "losses": None})
     with pytest.raises(StorageError, match="is damaged"):
-        kept_finding(request)
+        read_finding(request)
 
 
 def test_the_folds_of_a_study_that_was_begun_are_those_of_the_test(digits: Path, tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_the_folds_of_a_study_that_was_begun_are_those_of_the_test(digits: Path,
             super().run(supervisor)
 
     answer = completed().answer
-    find_lr(request, Reading(answer), note=silent)
+    find_lr(request, Reading(answer), notify=silent)
     request.files.folds.write_text(seen[0])
-    find_lr(requested(digits, tmp_path, seed=1), Reading(answer), note=silent)
+    find_lr(requested(digits, tmp_path, seed=1), Reading(answer), notify=silent)
     request.files.folds.unlink()
-    find_lr(requested(digits, tmp_path, seed=1), Reading(answer), note=silent)
+    find_lr(requested(digits, tmp_path, seed=1), Reading(answer), notify=silent)
     assert seen[0] == seen[1] != seen[2]
 
 
@@ -132,13 +132,13 @@ def test_what_the_task_refuses_is_raised_and_nothing_is_kept(digits: Path, tmp_p
     request = requested(digits, tmp_path)
     refusal = {"outcome": "refused", "exit_code": 2, "problem": "too large", "hint": "smaller"}
     with pytest.raises(UsageError, match="too large"):
-        find_lr(request, Scripted(refusal), note=silent)
+        find_lr(request, Scripted(refusal), notify=silent)
     assert [path.name for path in request.files.root.iterdir()] == ["cache"]  # the look at the images is
 
 
 def test_the_page_needs_no_network_and_shows_the_suggestion_only_if_there_is_one(tmp_path: Path) -> None:
     marked, plain = tmp_path / "a.html", tmp_path / "b.html"
-    shown: dict[str, Any] = {"title": "<leaf>", "summary": "s", "lrs": LRS, "losses": LOSSES}
+    shown: dict[str, Any] = {"title": "<leaf>", "summary": "s", "lrs": LRS, "losses": LOSSES, "smoothed": LOSSES}
     write_lr_page(marked, **shown, suggestion=2.5e-3, falling=(1e-4, 1e-2))
     write_lr_page(plain, **shown, suggestion=None, falling=None)
     assert "suggestion 2.5e-03" in marked.read_text()
@@ -239,7 +239,7 @@ def constant(trial: Suggest) -> TrialConfig:
 
 def test_the_test_needs_no_question_about_lr(digits: Path, tmp_path: Path) -> None:
     space = Space(name="constant", suggest=constant)
-    assert find_lr(requested(digits, tmp_path, space=space), completed(), note=silent).suggestion is not None
+    assert find_lr(requested(digits, tmp_path, space=space), completed(), notify=silent).suggestion is not None
 
 
 # ---- Spaces ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from automl.metrics.registry import METRICS, metric_named
+from automl.metrics.registry import METRICS, get_metric
 
 SEEDS = range(6)
 
@@ -43,7 +43,7 @@ def test_scores_of_one_class_each_are_scikit_learns(n_classes: int, seed: int) -
     }
     if n_classes == 2:
         expected["f1"] = reference.f1_score(targets, labels)
-    scores = {name: metric_named(name)(targets, probs) for name in expected}
+    scores = {name: get_metric(name)(targets, probs) for name in expected}
     assert scores == pytest.approx(expected, abs=1e-9)
 
 
@@ -73,8 +73,8 @@ def test_scores_of_labels_are_scikit_learns(seed: int) -> None:
         "log_loss": np.mean(losses),
         "roc_auc": reference.roc_auc_score(targets[:, :6], probs[:, :6], average="macro"),
     }
-    assert {name: metric_named(name)(targets, probs) for name in expected} == pytest.approx(expected, abs=1e-9)
-    weighted = metric_named("weighted_log_loss", weights=weights)(targets, probs)
+    assert {name: get_metric(name)(targets, probs) for name in expected} == pytest.approx(expected, abs=1e-9)
+    weighted = get_metric("weighted_log_loss", weights=weights)(targets, probs)
     assert weighted == pytest.approx(np.average(losses, weights=weights))
 
 
@@ -88,7 +88,7 @@ def test_scores_of_values_are_scikit_learns(seed: int) -> None:
     assert METRICS["mae"].score(targets, values) == pytest.approx(reference.mean_absolute_error(targets, values))
     assert METRICS["r2"].score(targets, values) == pytest.approx(reference.r2_score(targets, values))
     weights = np.array([0.1, 0.2, 0.5])
-    assert metric_named("weighted_r2", weights=weights.tolist()).score(targets, values) == pytest.approx(
+    assert get_metric("weighted_r2", weights=weights.tolist()).score(targets, values) == pytest.approx(
         reference.r2_score(targets.ravel(), values.ravel(), sample_weight=np.tile(weights, 80))
     )
 
@@ -102,7 +102,7 @@ def test_a_target_that_does_not_vary_explains_nothing_or_all() -> None:
     targets = np.array([[1.0, 2.0], [1.0, 4.0]])
     assert METRICS["r2"].score(targets, targets) == 1.0
     assert METRICS["r2"].score(targets, targets + np.array([0.5, 0.0])) == 0.5
-    assert metric_named("weighted_r2", weights=(1, 0)).score(targets, targets + 1.0) == 0.0
+    assert get_metric("weighted_r2", weights=(1, 0)).score(targets, targets + 1.0) == 0.0
 
 
 def test_log_loss_divides_rows_by_their_sums_and_clips() -> None:
@@ -205,7 +205,7 @@ def test_qwk_of_a_constant_is_zero() -> None:
 
 
 def test_map_counts_a_class_once_and_stops_at_k() -> None:
-    metric = metric_named("map@3")
+    metric = get_metric("map@3")
     ranking = np.array([[4, 4, 1], [1, 2, 3], [5, 6, 7]])
     assert metric.score(np.array([4, 3, 0]), ranking) == pytest.approx((1 + 1 / 3 + 0) / 3)
     labels = np.zeros((4, 8), dtype=int)

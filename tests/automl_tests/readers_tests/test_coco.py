@@ -11,36 +11,11 @@ import pytest
 from hypothesis import given, settings
 
 from automl.errors import AutomlError, DataError
-from automl.readers.labels.coco import labels_from_json
-from automl.readers.labels.json_records import read_document
-from automl.readers.labels.source import Labels, NotOfThisKindError, Source
+from automl.readers.labels.coco import read_json_labels
+from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
+from tests.automl_tests.readers_tests.annotations import CATS, coco, put_cats, put_sample, with_annotations
 from tests.automl_tests.readers_tests.sources import put_json, source_of
-from tests.automl_tests.small_competitions import put_csv, put_images
-
-
-def put_sample(root: Path, *values: str, header: str = "Id,Category") -> None:
-    """A sample submission for test/s0.png and so on."""
-    put_images(root, [f"test/s{number}.png" for number in range(len(values))])
-    put_csv(root / "sample_submission.csv", header, *(f"s{number},{value}" for number, value in enumerate(values)))
-
-
-def coco(names: dict[str, str], labels: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A COCO-style document of (id -> file name) and (id -> category)."""
-    return {
-        "images": [{"id": image_id, "file_name": name} for image_id, name in names.items()],
-        "annotations": [{"image_id": image_id, "category_id": label} for image_id, label in labels.items()],
-        **more,
-    }
-
-
-def put_cats(root: Path, document: Any, sample: str = "1") -> None:
-    """train/a.png to train/d.png, and train.json."""
-    put_images(root, [f"train/{name}.png" for name in "abcd"])
-    put_sample(root, sample)
-    put_json(root / "train.json", document)
-
-
-CATS = coco({"7": "a.png", "8": "b.png", "9": "c.png"}, {"7": 1, "8": 2, "9": 1})
+from tests.automl_tests.small_competitions import put_images
 
 
 def test_the_files_of_inaturalist_are_joined(tmp_path: Path) -> None:
@@ -51,7 +26,7 @@ def test_the_files_of_inaturalist_are_joined(tmp_path: Path) -> None:
     put_json(tmp_path / "train2019.json", coco({1: names[0], 2: names[1]}, {1: 400, 2: 401}, **more))  # type: ignore[dict-item]
     put_json(tmp_path / "val2019.json", coco({3: names[2]}, {3: 7}, **more))  # type: ignore[dict-item]
     put_json(tmp_path / "test2019.json", {"images": [{"id": 9, "file_name": "test2019/x.jpg"}], "annotations": []})
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert (labels.ids, labels.texts, labels.images) == (("1", "2", "3"), ("400", "401", "7"), tuple(names))
     assert labels.columns == ("label",)
     assert labels.evidence == (
@@ -71,7 +46,7 @@ def test_the_files_of_iwildcam_give_locations_and_sequences(tmp_path: Path) -> N
     put_sample(tmp_path, "0")
     put_json(tmp_path / "iwildcam2020_train_annotations.json", document)
     put_json(tmp_path / "iwildcam2020_megadetector_results.json", {"images": [{"id": "x-1", "detections": []}]})
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert labels.texts == ("0", "96")
     assert labels.others["location"] == ("31", "")
     assert labels.others["seq_id"] == ("s", "t")
@@ -87,7 +62,7 @@ def test_the_file_of_herbarium_has_image_id_and_categories_without_names(tmp_pat
         "categories": [{"category_id": 5, "scientificName": "Abies amabilis"}],
     }
     put_json(tmp_path / "train_metadata.json", document)
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert labels.ids == ("00000__001", "00000__002")
     assert labels.images[1] == "train_images/000/00/00000__002.jpg"
     assert labels.texts == ("5", "5")
@@ -103,12 +78,12 @@ def test_images_known_by_address_alone_are_found_by_id_or_asked_for(tmp_path: Pa
     with pytest.raises(
         DataError, match=r"train.json names 2 images by addresses on the web, and none of them"
     ) as error:
-        labels_from_json(source_of(tmp_path))
+        read_json_labels(source_of(tmp_path))
     assert error.value.hint == "download them under their ids, this one as train/1.jpg"
     put_images(tmp_path, ["train/1.jpg"])
     with pytest.raises(DataError, match=r"train.json names 1 image that is not in train/: 2"):
-        labels_from_json(source_of(tmp_path))
-    labels = labels_from_json(source_of(tmp_path, skip_missing=True))
+        read_json_labels(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path, skip_missing=True))
     assert (labels.ids, labels.texts) == (("1",), ("5",))
 
 
@@ -128,27 +103,23 @@ def test_categories_are_called_as_the_sample_calls_them(
 ) -> None:
     put_cats(tmp_path, CATS | {"categories": [{"id": 1, "name": "red fox"}, {"id": 2, "name": "lynx"}]})
     put_sample(tmp_path, *values, header=header)
-    assert labels_from_json(source_of(tmp_path)).texts[:2] == expected
+    assert read_json_labels(source_of(tmp_path)).texts[:2] == expected
 
 
 def test_categories_whose_names_are_numbers_too_are_called_by_their_ids(tmp_path: Path) -> None:
     put_cats(tmp_path, CATS | {"categories": [{"id": 1, "name": "2"}, {"id": 2, "name": "1"}]})
-    assert labels_from_json(source_of(tmp_path)).texts == ("1", "2", "1")
-
-
-def with_annotations(*pairs: tuple[str, int]) -> dict[str, Any]:
-    return CATS | {"annotations": [{"image_id": image, "category_id": label} for image, label in pairs]}
+    assert read_json_labels(source_of(tmp_path)).texts == ("1", "2", "1")
 
 
 def test_several_categories_of_many_images_are_a_list_and_repeated_ones_count_once(tmp_path: Path) -> None:
     put_cats(tmp_path, with_annotations(("7", 1), ("7", 2), ("7", 1), ("8", 2), ("9", 1)))
-    assert labels_from_json(source_of(tmp_path)).texts == ("1 2", "2", "1")
+    assert read_json_labels(source_of(tmp_path)).texts == ("1 2", "2", "1")
 
 
 def test_several_categories_fill_the_columns_of_the_sample(tmp_path: Path) -> None:
     put_cats(tmp_path, with_annotations(("7", 1), ("7", 2), ("8", 2), ("9", 1)))
     put_sample(tmp_path, "0,0,0", header="Id,2,1,5")
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert labels.columns == ("2", "1", "5")
     assert labels.cells == (("1", "1", "0"), ("1", "0", "0"), ("0", "1", "0"))
 
@@ -163,7 +134,7 @@ def test_few_images_with_several_categories_are_left_out_unless_the_sample_has_l
     put_images(tmp_path, [f"train/{name}" for name in names.values()])
     put_sample(tmp_path, *sample)
     put_json(tmp_path / "train.json", document)
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert len(labels.ids) == n_left
     line = "labels: 1 image of train.json with several categories left out: i3.png"
     assert (line in labels.evidence) == (n_left == 39)
@@ -173,12 +144,12 @@ def test_names_with_blanks_cannot_be_a_list(tmp_path: Path) -> None:
     names = {"categories": [{"id": 1, "name": "red fox"}, {"id": 2, "name": "lynx"}]}
     put_cats(tmp_path, with_annotations(("7", 1), ("7", 2), ("8", 2)) | names, sample="lynx")
     with pytest.raises(DataError, match=r"several categories, but the name of one holds a blank: red fox"):
-        labels_from_json(source_of(tmp_path))
+        read_json_labels(source_of(tmp_path))
 
 
 def test_images_without_annotation_and_annotations_without_image_are_no_labels(tmp_path: Path) -> None:
     put_cats(tmp_path, with_annotations(("7", 1), ("9", 2), ("404", 1)))
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert labels.ids == ("7", "9")
     assert "labels: 1 image of train.json without an annotation left out: b.png" in labels.evidence
     assert "labels: 1 annotated image that train.json does not list left out: 404" in labels.evidence
@@ -186,14 +157,14 @@ def test_images_without_annotation_and_annotations_without_image_are_no_labels(t
 
 def test_annotations_alone_find_images_by_their_ids(tmp_path: Path) -> None:
     put_cats(tmp_path, {"annotations": [{"image_id": "a", "category_id": 3}, {"image_id": "b.png", "category_id": 4}]})
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert (labels.images, labels.texts) == (("train/a.png", "train/b.png"), ("3", "4"))
 
 
 def test_ids_of_two_files_that_are_the_same_number_stay_apart(tmp_path: Path) -> None:
     put_cats(tmp_path, coco({"1": "a.png"}, {"1": 5}))
     put_json(tmp_path / "val.json", coco({"1": "b.png"}, {"1": 6}))
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert (labels.ids, labels.texts) == (("a.png", "b.png"), ("5", "6"))
 
 
@@ -204,11 +175,11 @@ def test_ids_without_file_names_are_looked_for_in_the_folder_called_as_their_fil
         images = [{"image_id": n, "url": [f"http://x.org/{name}{n}.jpg"]} for n in label_of]
         annotations = [{"image_id": n, "label_id": label} for n, label in label_of.items()]
         put_json(tmp_path / f"{name}.json", {"images": images, "annotations": annotations})
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert (labels.ids, labels.texts) == (("1", "2"), ("5", "6"))
     assert "labels: validation.json left out: none of its 1 image is there" in labels.evidence
     put_images(tmp_path, ["validation/1.jpg"])
-    labels = labels_from_json(source_of(tmp_path))
+    labels = read_json_labels(source_of(tmp_path))
     assert labels.images == ("train/1.jpg", "train/2.jpg", "validation/1.jpg")
     assert (len(set(labels.ids)), labels.texts) == (3, ("5", "6", "7"))
 
@@ -223,7 +194,7 @@ def test_ids_without_file_names_are_looked_for_in_the_folder_called_as_their_fil
 )
 def test_plain_mappings_and_records_are_read(tmp_path: Path, document: Any) -> None:
     put_cats(tmp_path, document)
-    labels: Labels = labels_from_json(source_of(tmp_path))
+    labels: Labels = read_json_labels(source_of(tmp_path))
     assert labels.images == tuple(f"train/{name}.png" for name in "abcd")
     assert labels.texts == ("1", "2", "1", "2")
 
@@ -246,64 +217,20 @@ def test_plain_mappings_and_records_are_read(tmp_path: Path, document: Any) -> N
 )
 def test_documents_without_labels_are_of_another_kind(tmp_path: Path, document: Any) -> None:
     put_cats(tmp_path, document)
-    with pytest.raises(NotOfThisKindError, match=r"train.json holds no labels"):
-        labels_from_json(source_of(tmp_path))
+    with pytest.raises(LayoutMismatchError, match=r"train.json holds no labels"):
+        read_json_labels(source_of(tmp_path))
 
 
 def test_annotations_of_other_images_are_of_another_kind(tmp_path: Path) -> None:
     put_cats(tmp_path, coco({"1": "x.png", "2": "y.png"}, {"1": 1, "2": 2}))
-    with pytest.raises(NotOfThisKindError, match=r"train.json names no image in train/, but x.png, y.png"):
-        labels_from_json(source_of(tmp_path))
+    with pytest.raises(LayoutMismatchError, match=r"train.json names no image in train/, but x.png, y.png"):
+        read_json_labels(source_of(tmp_path))
 
 
 def test_a_folder_without_json_is_of_another_kind(tmp_path: Path) -> None:
     put_sample(tmp_path, "1")
-    with pytest.raises(NotOfThisKindError, match=r"there is no JSON file"):
-        labels_from_json(source_of(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("document", "problem"),
-    [
-        (CATS | {"images": 3}, "train.json: 'images' is not a list of objects"),
-        (CATS | {"images": [3]}, "train.json: 'images' is not a list of objects"),
-        (CATS | {"annotations": {"a": 1}}, "train.json: 'annotations' is not a list of objects"),
-        (CATS | {"annotations": []}, "train.json: 'annotations' is empty"),
-        (CATS | {"images": [{"width": 3}]}, r"train.json: images\[0\] has no text or number at 'id'"),
-        (CATS | {"images": [{"id": None}]}, r"train.json: images\[0\] has no text or number at 'id'"),
-        (CATS | {"annotations": [{"image_id": 7}]}, r"annotations\[0\] has no text or number at 'category_id'"),
-        (with_annotations(("7", 1), ("8", {})), r"annotations\[1\] has no text or number at 'category_id'"),  # type: ignore[arg-type]
-        (CATS | {"annotations": [{"category_id": 7}]}, r"annotations\[0\] has no text or number at 'image_id'"),
-        (CATS | {"categories": [{"name": "x"}]}, r"categories\[0\] has no text or number at 'id'"),
-        (with_annotations(("404", 1)), "train.json: no annotation is of one of its images: 404"),
-        (coco({"7": "gone.png", "8": "b.png"}, {"7": 1, "8": 2}), "names 1 image that is not in train/: gone.png"),
-        (coco({"7": "\ud800"}, {"7": 1}), "which is no text"),
-        (
-            {"images": [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}], "annotations": []},
-            "'annotations' is empty|has the id 7, as another",
-        ),
-        ([{"id": "a", "label": 1}, {"id": "a", "label": 2}], "train.json: a has the labels 1, 2"),
-    ],
-)
-def test_what_is_missing_or_of_a_wrong_type_is_named(tmp_path: Path, document: Any, problem: str) -> None:
-    put_cats(tmp_path, document)
-    with pytest.raises(DataError, match=problem):
-        labels_from_json(source_of(tmp_path))
-
-
-def test_damaged_json_is_refused_where_it_should_hold_labels_and_passed_over_elsewhere(tmp_path: Path) -> None:
-    put_cats(tmp_path, CATS)
-    (tmp_path / "notes.json").write_bytes(b'{"images": [')
-    assert len(labels_from_json(source_of(tmp_path)).ids) == 3
-    for content in (b'{"images": [', b"\xff\xfe{", b"[" * 200_000, b""):
-        (tmp_path / "train.json").write_bytes(content)
-        with pytest.raises(DataError, match=r"train.json is damaged"):
-            labels_from_json(source_of(tmp_path))
-
-
-def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf[1.50, 12345678901234567890123, 1e999, NaN]")
-    assert read_document(tmp_path / "x.json") == ["1.50", "12345678901234567890123", "1e999", "NaN"]
+    with pytest.raises(LayoutMismatchError, match=r"there is no JSON file"):
+        read_json_labels(source_of(tmp_path))
 
 
 values = st.recursive(
@@ -320,11 +247,11 @@ small_changes = st.tuples(
 )
 
 
-def read_or_refused(source: Source, content: bytes) -> None:
+def read_or_refused(source: LabelSource, content: bytes) -> None:
     (source.root / "train.json").write_bytes(content)
     try:
-        labels = labels_from_json(source)
-    except NotOfThisKindError:
+        labels = read_json_labels(source)
+    except LayoutMismatchError:
         return
     except AutomlError as error:
         assert "\n" not in error.problem
@@ -334,7 +261,7 @@ def read_or_refused(source: Source, content: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def cats(tmp_path_factory: pytest.TempPathFactory) -> Source:
+def cats(tmp_path_factory: pytest.TempPathFactory) -> LabelSource:
     root = tmp_path_factory.mktemp("cats")
     put_cats(root, CATS)
     return source_of(root, skip_missing=True)
@@ -343,7 +270,7 @@ def cats(tmp_path_factory: pytest.TempPathFactory) -> Source:
 @settings(max_examples=100, deadline=None, database=None)
 @given(document=documents, changes=st.lists(small_changes, max_size=2), keep=st.booleans(), cut=st.integers(0, 400))
 def test_whatever_the_file_holds_is_read_or_refused(
-    document: Any, changes: list[Any], keep: bool, cut: int, cats: Source
+    document: Any, changes: list[Any], keep: bool, cut: int, cats: LabelSource
 ) -> None:
     if keep:
         document = json.loads(json.dumps(CATS))

@@ -14,14 +14,21 @@ from automl.errors import AutomlError, DataError
 from automl.files.images import find_images
 from automl.files.tables import find_documents, find_tables
 from automl.readers.find_test_images import TestImages, find_test_images
-from automl.readers.sample_submission import find_sample
+from automl.readers.read import read_competition
+from automl.readers.sample_submission import find_sample_submission
+from automl.readers.settings import CompetitionSettings
+from tests.automl_tests.readers_tests.folders import (
+    FolderFault,
+    require_folder_refusal,
+    sample_rows,
+)
 from tests.automl_tests.readers_tests.sources import put_json, put_pixels
-from tests.automl_tests.small_competitions import put_csv, put_images
+from tests.automl_tests.small_competitions import put_csv, put_images, put_table_competition
 
 
 def found_in(root: Path, *, skip_missing: bool = False) -> TestImages:
     files, tables = find_images(root), find_tables(root)
-    sample, _ = find_sample(root, files, tables)
+    sample, _ = find_sample_submission(root, files, tables)
     return find_test_images(sample, files, tables, find_documents(root), skip_missing=skip_missing)
 
 
@@ -204,3 +211,44 @@ def test_whatever_the_files_of_the_test_hold_is_read_or_refused(
         assert "\n" not in error.problem
     else:
         assert sorted(address or "" for address in test_images.addresses) == ["test/1.png", "test/2.png"]
+
+
+def test_test_images_that_are_training_images_too_are_told(tmp_path: Path) -> None:
+    put_images(tmp_path, ["images/1.png", "images/2.png", "images/3.png"])
+    put_csv(tmp_path / "train.csv", "id,label", "1,cat", "2,dog")
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "2,cat", "3,cat")
+    assert "test: 1 test image also among the training images" in read_competition(tmp_path).evidence
+
+
+def test_a_missing_test_image_is_refused_or_gets_a_row_that_is_never_opened(tmp_path: Path) -> None:
+    put_table_competition(tmp_path)
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "s0,cat", "../x,cat", "s1,cat")
+    competition = read_competition(tmp_path, CompetitionSettings(skip_missing=True))
+    assert competition.unreadable_test == (1,)
+    assert not competition.test_paths[1].exists()
+    assert competition.test_paths[1].resolve().is_relative_to(competition.root)
+
+
+FOLDER_FAULTS: dict[str, FolderFault] = {
+    "a sample of other images": (
+        sample_rows("x1,cat", "x2,cat"),
+        "none of the 2 ids in sample_submission.csv names an image in test/: x1, x2",
+        "check that the test images are unpacked",
+    ),
+    "a test id without a file": (
+        sample_rows("s0,cat", "s9,cat"),
+        "sample_submission.csv names 1 image without a file in test/: s9",
+        "unpack all test images",
+    ),
+    "a test id that is only in train": (sample_rows("s0,cat", "t0,cat"), "without a file in test/: t0", "unpack"),
+    "an ambiguous test id": (
+        lambda root: put_images(root, ["test/a/s0.png", "test/b/s0.png"]) or (root / "test" / "s0.png").unlink(),
+        "1 id that may be several images: s0 (test/a/s0.png, test/b/s0.png)",
+        "leave one image",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FOLDER_FAULTS)
+def test_ids_of_the_sample_without_one_image_are_refused(tmp_path: Path, fault: str) -> None:
+    require_folder_refusal(tmp_path, FOLDER_FAULTS[fault])

@@ -11,14 +11,14 @@ from automl.errors import DataError
 from automl.files.images import ImageFiles
 from automl.files.tables import Table
 from automl.readers.groups import Groups, find_groups
-from automl.readers.known_competitions import Known
-from automl.readers.labels.source import Labels, Source
-from automl.readers.settings import Asked
-from automl.readers.submission_template import sample_of
+from automl.readers.known_competitions import KnownCompetition
+from automl.readers.labels.source import Labels, LabelSource
+from automl.readers.settings import CompetitionSettings
+from automl.readers.submission_template import parse_sample
 from tests.automl_tests.small_competitions import put_csv
 
 N = 20
-SAMPLE = sample_of(
+SAMPLE = parse_sample(
     Table(name="sample_submission.csv", delimiter=",", header=("id", "label"), rows=(("s0", "0"),), lines=(2,))
 )
 
@@ -44,15 +44,15 @@ def labels_with(
 
 def found(labels: Labels, root: Path = Path("nowhere"), group: str | None = None, known: str | None = None) -> Groups:
     tables = {path.name: path for path in sorted(root.glob("*.csv"))} if root.is_dir() else {}
-    source = Source(
+    source = LabelSource(
         root=root,
         files=ImageFiles(root=root, train=labels.images, test=(), other=()),
         tables=tables,
         documents={},
         sample=SAMPLE,
         test_images=frozenset(),
-        asked=Asked(group=group),
-        known=None if known is None else Known(slug="rats", metric="accuracy", group=known),
+        settings=CompetitionSettings(group=group),
+        known=None if known is None else KnownCompetition(slug="rats", metric="accuracy", group=known),
     )
     return find_groups(labels, source)
 

@@ -7,6 +7,7 @@ import io
 import shutil
 import zipfile
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,15 @@ from automl.data.competition import Competition, load_competition, save_competit
 from automl.errors import DataError, UsageError
 from automl.files.addresses import read_bytes
 from automl.files.tables import find_tables
-from automl.readers.new_images import broken_test_images, image_folder, read_test_images
+from automl.readers.new_images import find_broken_test_images, read_image_folder, read_test_images
 from automl.readers.read import read_competition
 from tests.automl_tests.competitions.everything import READABLE
 from tests.automl_tests.competitions.miniatures import Folder, Miniature
-from tests.automl_tests.competitions.test_others import table, touch
 from tests.automl_tests.readers_tests.sources import put_json
+from tests.automl_tests.small_competitions import put_empty, put_table
 
-
-def by_slug(one: Miniature) -> str:
-    return one.slug
+SLUGS = attrgetter("slug")
+WITHOUT_IDS = ("digit-recognizer", "facial-keypoints-detection")  # rows of pixels in the order of the sample's rows
 
 
 def without_training(root: Path, competition: Competition) -> None:
@@ -50,7 +50,7 @@ def same_test(found: Competition, known: Competition) -> None:
     assert found.unreadable_test == known.unreadable_test
 
 
-@pytest.mark.parametrize("one", READABLE, ids=by_slug)
+@pytest.mark.parametrize("one", READABLE, ids=SLUGS)
 def test_a_known_folder_gives_the_known_test_also_without_its_training_images(one: Miniature, tmp_path: Path) -> None:
     folder = tmp_path / one.slug
     one.build(folder)
@@ -82,10 +82,7 @@ def with_one_test_image(known: Competition) -> Competition:
     )
 
 
-WITHOUT_IDS = ("digit-recognizer", "facial-keypoints-detection")  # rows of pixels in the order of the sample's rows
-
-
-@pytest.mark.parametrize("one", [one for one in READABLE if one.slug not in WITHOUT_IDS], ids=by_slug)
+@pytest.mark.parametrize("one", [one for one in READABLE if one.slug not in WITHOUT_IDS], ids=SLUGS)
 def test_a_hidden_test_may_have_fewer_images(one: Miniature, tmp_path: Path) -> None:
     folder = tmp_path / one.slug
     one.build(folder)
@@ -130,10 +127,10 @@ def _written(rows: list[list[str]]) -> bytes:
 
 
 def cats_and_dogs(root: Path, *, test: tuple[str, ...] = ("t1", "t2")) -> Competition:
-    touch(root, (f"train/a{number}.png" for number in range(12)))
-    touch(root, (f"test/{name}.png" for name in test))
-    table(root, "train.csv", "id,label", [(f"a{number}", "cat" if number % 2 else "dog") for number in range(12)])
-    table(root, "sample_submission.csv", "id,label", [(name, "cat") for name in test])
+    put_empty(root, (f"train/a{number}.png" for number in range(12)))
+    put_empty(root, (f"test/{name}.png" for name in test))
+    put_table(root, "train.csv", "id,label", [(f"a{number}", "cat" if number % 2 else "dog") for number in range(12)])
+    put_table(root, "sample_submission.csv", "id,label", [(name, "cat") for name in test])
     return read_competition(root)
 
 
@@ -147,13 +144,13 @@ def hidden(tmp_path: Path) -> Path:
 def test_a_hidden_test_may_have_more_images_with_or_without_extensions(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
     names = [f"n{number:04d}" for number in range(1200)]
-    touch(hidden, (f"test/{name}.png" for name in names))
-    table(hidden, "sample_submission.csv", "id,label", [(name, "cat") for name in names])
+    put_empty(hidden, (f"test/{name}.png" for name in names))
+    put_table(hidden, "sample_submission.csv", "id,label", [(name, "cat") for name in names])
     found = read_test_images(hidden, known)
     assert found.test_ids == found.submission.ids == tuple(names)
     assert found.test_paths == tuple(hidden / f"test/{name}.png" for name in names)
 
-    table(hidden, "sample_submission.csv", "id,label", [(f"{name}.png", "cat") for name in names[::-1]])
+    put_table(hidden, "sample_submission.csv", "id,label", [(f"{name}.png", "cat") for name in names[::-1]])
     found = read_test_images(hidden, known)
     assert found.test_paths == tuple(hidden / f"test/{name}.png" for name in names[::-1])
     assert found.evidence == (
@@ -164,8 +161,8 @@ def test_a_hidden_test_may_have_more_images_with_or_without_extensions(tmp_path:
 
 def test_missing_test_images_get_the_prior(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/n1.png", "test/n3.png"])
-    table(hidden, "sample_submission.csv", "id,label", [(f"n{number}", "cat") for number in (1, 2, 3)])
+    put_empty(hidden, ["test/n1.png", "test/n3.png"])
+    put_table(hidden, "sample_submission.csv", "id,label", [(f"n{number}", "cat") for number in (1, 2, 3)])
     found = read_test_images(hidden, known)
     assert found.unreadable_test == (1,)
     assert "n2" in found.evidence[-1]
@@ -177,8 +174,8 @@ def test_where_the_test_is_not_there_at_all_every_row_gets_the_prior(
 ) -> None:
     known = cats_and_dogs(tmp_path / "data")
     (hidden / "test").mkdir()
-    touch(hidden, others)
-    table(hidden, "sample_submission.csv", "id,label", [("n1", "cat"), ("n2", "cat"), ("n3", "cat")])
+    put_empty(hidden, others)
+    put_table(hidden, "sample_submission.csv", "id,label", [("n1", "cat"), ("n2", "cat"), ("n3", "cat")])
     found = read_test_images(hidden, known)
     assert found.unreadable_test == (0, 1, 2)
     assert found.submission.ids == ("n1", "n2", "n3")
@@ -187,16 +184,16 @@ def test_where_the_test_is_not_there_at_all_every_row_gets_the_prior(
 
 def test_where_other_test_images_are_there_the_ids_are_at_fault(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/m1.png"])
-    table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
+    put_empty(hidden, ["test/m1.png"])
+    put_table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
     with pytest.raises(DataError, match="names an image in test/: n1"):
         read_test_images(hidden, known)
 
 
 def test_test_images_of_a_kind_that_is_not_read_are_not_taken_for_missing_ones(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/n1.dcm"])
-    table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
+    put_empty(hidden, ["test/n1.dcm"])
+    put_table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
     with pytest.raises(DataError) as refusal:
         read_test_images(hidden, known)
     assert "DICOM" in refusal.value.problem
@@ -204,8 +201,8 @@ def test_test_images_of_a_kind_that_is_not_read_are_not_taken_for_missing_ones(t
 
 def test_a_sample_of_another_competition_is_refused_with_the_difference(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/n1.png"])
-    table(hidden, "sample_submission.csv", "image_id,target", [("n1", "0.5")])
+    put_empty(hidden, ["test/n1.png"])
+    put_table(hidden, "sample_submission.csv", "image_id,target", [("n1", "0.5")])
     with pytest.raises(DataError) as refusal:
         read_test_images(hidden, known)
     assert "columns image_id, target" in refusal.value.problem
@@ -214,7 +211,7 @@ def test_a_sample_of_another_competition_is_refused_with_the_difference(tmp_path
 
 def test_without_a_sample_nobody_knows_the_rows(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/n1.png"])
+    put_empty(hidden, ["test/n1.png"])
     with pytest.raises(DataError, match="holds no sample submission"):
         read_test_images(hidden, known)
     with pytest.raises(DataError, match="no folder"):
@@ -223,17 +220,17 @@ def test_without_a_sample_nobody_knows_the_rows(tmp_path: Path, hidden: Path) ->
 
 def test_of_two_samples_the_one_with_the_competitions_columns_is_taken(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/n1.png"])
-    table(hidden, "sample_submission_boxes.csv", "id,PredictionString", [("n1", "1 2 3 4")])
-    table(hidden, "sample_submission_labels.csv", "id,label", [("n1", "cat")])
+    put_empty(hidden, ["test/n1.png"])
+    put_table(hidden, "sample_submission_boxes.csv", "id,PredictionString", [("n1", "1 2 3 4")])
+    put_table(hidden, "sample_submission_labels.csv", "id,label", [("n1", "cat")])
     assert read_test_images(hidden, known).submission.ids == ("n1",)
 
 
 def test_the_user_may_name_the_sample(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(hidden, ["test/n1.png", "test/n2.png"])
-    table(hidden, "sample_submission_1.csv", "id,label", [("n1", "cat")])
-    table(hidden, "sample_submission_2.csv", "id,label", [("n2", "cat")])
+    put_empty(hidden, ["test/n1.png", "test/n2.png"])
+    put_table(hidden, "sample_submission_1.csv", "id,label", [("n1", "cat")])
+    put_table(hidden, "sample_submission_2.csv", "id,label", [("n2", "cat")])
     assert read_test_images(hidden, known, sample="sample_submission_1").test_ids == ("n1",)
     with pytest.raises(UsageError, match="no such table"):
         read_test_images(hidden, known, sample="sample.csv")
@@ -242,42 +239,42 @@ def test_the_user_may_name_the_sample(tmp_path: Path, hidden: Path) -> None:
 def test_a_sample_of_another_name_is_known_by_its_columns_where_its_images_are_hidden(
     tmp_path: Path, hidden: Path
 ) -> None:
-    touch(tmp_path / "data", ["test/t1.png"])
-    table(tmp_path / "data", "submit_format.csv", "id,label", [("t1", "cat")])
-    touch(tmp_path / "data", (f"train/{label}/{number}.png" for label in ("cat", "dog") for number in range(6)))
+    put_empty(tmp_path / "data", ["test/t1.png"])
+    put_table(tmp_path / "data", "submit_format.csv", "id,label", [("t1", "cat")])
+    put_empty(tmp_path / "data", (f"train/{label}/{number}.png" for label in ("cat", "dog") for number in range(6)))
     known = read_competition(tmp_path / "data")
-    table(hidden, "submit_format.csv", "id,label", [("n1", "cat"), ("n2", "cat")])
-    table(hidden, "train.csv", "id,label", [("a1", "cat")])
+    put_table(hidden, "submit_format.csv", "id,label", [("n1", "cat"), ("n2", "cat")])
+    put_table(hidden, "train.csv", "id,label", [("a1", "cat")])
     assert read_test_images(hidden, known).unreadable_test == (0, 1)
 
 
 def test_ids_stay_in_the_column_that_had_them(tmp_path: Path, hidden: Path) -> None:
     """A sample of one row does not tell which of its columns is the id."""
     data = tmp_path / "data"
-    touch(data, (f"train/{label}/{label}-{number}.jpg" for label in ("cbb", "cgm") for number in range(6)))
-    touch(data, ["test/0/x-1.jpg", "test/0/x-2.jpg"])
-    table(data, "sample_submission.csv", "Category,Id", [("cgm", "x-1.jpg"), ("cgm", "x-2.jpg")])
+    put_empty(data, (f"train/{label}/{label}-{number}.jpg" for label in ("cbb", "cgm") for number in range(6)))
+    put_empty(data, ["test/0/x-1.jpg", "test/0/x-2.jpg"])
+    put_table(data, "sample_submission.csv", "Category,Id", [("cgm", "x-1.jpg"), ("cgm", "x-2.jpg")])
     known = read_competition(data)
     assert known.submission.id_column == 1
-    touch(hidden, ["test/0/y-1.jpg"])
-    table(hidden, "sample_submission.csv", "Category,Id", [("cgm", "y-1.jpg")])
+    put_empty(hidden, ["test/0/y-1.jpg"])
+    put_table(hidden, "sample_submission.csv", "Category,Id", [("cgm", "y-1.jpg")])
     assert read_test_images(hidden, known).test_ids == ("y-1.jpg",)
 
 
 def long_form(root: Path, names: list[str], targets: list[str]) -> None:
-    touch(root, (f"test/{name}.png" for name in names))
+    put_empty(root, (f"test/{name}.png" for name in names))
     rows = [(f"{name}_{target}", 0.5) for name in names for target in targets]
-    table(root, "sample_submission.csv", "ID,Label", rows)
+    put_table(root, "sample_submission.csv", "ID,Label", rows)
 
 
 def test_the_long_form_is_told_by_the_classes_however_few_images_there_are(tmp_path: Path, hidden: Path) -> None:
     data, targets = tmp_path / "data", ["epidural", "any", "sub_dural"]
     long_form(data, ["ID_t1", "ID_t2"], targets)
-    touch(data, (f"train/ID_a{number}.png" for number in range(8)))
+    put_empty(data, (f"train/ID_a{number}.png" for number in range(8)))
     rows = [
         (f"ID_a{number}_{name}", (number >> place) & 1) for number in range(8) for place, name in enumerate(targets)
     ]
-    table(data, "train.csv", "ID,Label", rows)
+    put_table(data, "train.csv", "ID,Label", rows)
     known = read_competition(data)
     assert known.submission.cells is not None
 
@@ -294,13 +291,13 @@ def test_the_long_form_is_told_by_the_classes_however_few_images_there_are(tmp_p
 
 def test_a_json_list_of_the_test_names_the_files(tmp_path: Path, hidden: Path) -> None:
     def filled(root: Path, ids: list[int]) -> None:
-        touch(root, (f"test/img-{number:03d}.jpg" for number in ids))
+        put_empty(root, (f"test/img-{number:03d}.jpg" for number in ids))
         put_json(root / "test.json", {"images": [{"id": n, "file_name": f"test/img-{n:03d}.jpg"} for n in ids]})
-        table(root, "sample_submission.csv", "id,category", [(number, 0) for number in ids])
+        put_table(root, "sample_submission.csv", "id,category", [(number, 0) for number in ids])
 
     data = tmp_path / "data"
     filled(data, [1, 2])
-    touch(data, (f"train/a{number}.jpg" for number in range(12)))
+    put_empty(data, (f"train/a{number}.jpg" for number in range(12)))
     images = [{"id": number, "file_name": f"train/a{number}.jpg"} for number in range(12)]
     labels = [{"id": number, "image_id": number, "category_id": number % 3} for number in range(12)]
     put_json(data / "train.json", {"images": images, "annotations": labels})
@@ -313,29 +310,29 @@ def test_test_images_in_an_archive_are_found_in_it(tmp_path: Path, hidden: Path)
     known = cats_and_dogs(tmp_path / "data")
     with zipfile.ZipFile(hidden / "test.zip", "w") as archive:
         archive.writestr("test/n1.png", b"")
-    table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
+    put_table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
     assert read_test_images(hidden, known).test_paths == (hidden / "test.zip/test/n1.png",)
 
 
 def pixel_rows(root: Path, n: int) -> None:
     names = ",".join(f"pixel{number}" for number in range(16))
     rows = [[(row + column) % 256 for column in range(16)] for row in range(n)]
-    table(root, "test.csv", names, rows)
-    table(root, "sample_submission.csv", "ImageId,Label", [(row + 1, 0) for row in range(n)])
+    put_table(root, "test.csv", names, rows)
+    put_table(root, "sample_submission.csv", "ImageId,Label", [(row + 1, 0) for row in range(n)])
 
 
 def test_rows_of_pixels_are_test_images_in_their_order(tmp_path: Path, hidden: Path) -> None:
     data = tmp_path / "data"
     pixel_rows(data, 2)
     names = ",".join(["label", *(f"pixel{number}" for number in range(16))])
-    table(data, "train.csv", names, [[row % 3, *range(row, row + 16)] for row in range(12)])
+    put_table(data, "train.csv", names, [[row % 3, *range(row, row + 16)] for row in range(12)])
     known = read_competition(data)
     pixel_rows(hidden, 5)
     found = read_test_images(hidden, known)
     assert found.test_paths == tuple(hidden / f"test.csv/{row}" for row in range(5))
-    assert [path.name for path in image_folder(hidden, known).test_paths] == ["0", "1", "2", "3", "4"]
+    assert [path.name for path in read_image_folder(hidden, known).test_paths] == ["0", "1", "2", "3", "4"]
 
-    table(hidden, "sample_submission.csv", "ImageId,Label", [(1, 0), (2, 0)])
+    put_table(hidden, "sample_submission.csv", "ImageId,Label", [(1, 0), (2, 0)])
     with pytest.raises(DataError, match="no column of ids"):
         read_test_images(hidden, known)
 
@@ -343,8 +340,8 @@ def test_rows_of_pixels_are_test_images_in_their_order(tmp_path: Path, hidden: P
 def test_a_folder_of_new_images_is_read_in_sorted_order(tmp_path: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
     folder = tmp_path / "new"
-    touch(folder, ["b.PNG", "a/x.jpg", "train/y.jpg", "notes.txt", ".hidden.png", "automl_runs/z.png"])
-    found = image_folder(folder, known)
+    put_empty(folder, ["b.PNG", "a/x.jpg", "train/y.jpg", "notes.txt", ".hidden.png", "automl_runs/z.png"])
+    found = read_image_folder(folder, known)
     assert found.test_ids == ("a/x.jpg", "b.PNG", "train/y.jpg")
     assert found.test_paths == tuple(folder / name for name in found.test_ids)
     assert found.unreadable_test == ()
@@ -353,14 +350,14 @@ def test_a_folder_of_new_images_is_read_in_sorted_order(tmp_path: Path) -> None:
 
 def test_a_single_image_is_a_folder_of_one(tmp_path: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    found = image_folder(tmp_path / "data/test/t1.png", known)
+    found = read_image_folder(tmp_path / "data/test/t1.png", known)
     assert (found.test_ids, found.test_paths) == (("t1.png",), (tmp_path / "data/test/t1.png",))
 
 
 def test_files_that_may_hold_images_and_are_not_read_are_said(tmp_path: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    touch(tmp_path / "new", ["a.png", "b.heic", "c.heic"])
-    found = image_folder(tmp_path / "new", known)
+    put_empty(tmp_path / "new", ["a.png", "b.heic", "c.heic"])
+    found = read_image_folder(tmp_path / "new", known)
     assert found.test_ids == ("a.png",)
     assert found.evidence[1:] == ("images: not read: 2 .heic (image of another format)",)
 
@@ -368,15 +365,15 @@ def test_files_that_may_hold_images_and_are_not_read_are_said(tmp_path: Path) ->
 def test_images_of_a_file_for_each_colour_are_put_together(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ids = [f"{number:04d}" for number in range(12)]
-    touch(data, (f"train/{name}_{colour}.png" for name in ids for colour in ("red", "green", "blue")))
-    touch(data, (f"test/t_{colour}.png" for colour in ("red", "green", "blue")))
-    table(data, "train.csv", "Id,Target", [(name, int(name) % 3) for name in ids])
-    table(data, "sample_submission.csv", "Id,Target", [("t", 0)])
+    put_empty(data, (f"train/{name}_{colour}.png" for name in ids for colour in ("red", "green", "blue")))
+    put_empty(data, (f"test/t_{colour}.png" for colour in ("red", "green", "blue")))
+    put_table(data, "train.csv", "Id,Target", [(name, int(name) % 3) for name in ids])
+    put_table(data, "sample_submission.csv", "Id,Target", [("t", 0)])
     known = read_competition(data)
     new = tmp_path / "new"
-    touch(new, (f"{place}/n_{colour}.png" for place in "ab" for colour in ("red", "green", "blue")))
-    touch(new, ["alone.png"])
-    found = image_folder(new, known)
+    put_empty(new, (f"{place}/n_{colour}.png" for place in "ab" for colour in ("red", "green", "blue")))
+    put_empty(new, ["alone.png"])
+    found = read_image_folder(new, known)
     assert found.test_ids == ("a/n", "alone.png", "b/n")
     assert found.test_paths[0] == new / "a/n_{red,green,blue}.png"
 
@@ -387,7 +384,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "new/notes.txt").touch()
     for path in (tmp_path / "new", tmp_path / "gone", tmp_path / "new/notes.txt", Path("a\0b")):
         with pytest.raises(DataError):
-            image_folder(path, known)
+            read_image_folder(path, known)
 
 
 def test_broken_test_images_are_named_and_training_images_are_not_opened(tmp_path: Path) -> None:
@@ -398,7 +395,7 @@ def test_broken_test_images_are_named_and_training_images_are_not_opened(tmp_pat
         folder.paint(f"test/{name}.png", "cat")
     shutil.rmtree(tmp_path / "data/train")
     seen: list[tuple[int, int]] = []
-    problems = broken_test_images(known, tmp_path / "scratch", on_progress=lambda *done: seen.append(done))
+    problems = find_broken_test_images(known, tmp_path / "scratch", on_progress=lambda *done: seen.append(done))
     assert seen[-1] == (3, 3)
     assert list(problems) == [1]
     assert "test/t2.png" in problems[1]

@@ -1,4 +1,4 @@
-"""Whatever lies in a folder and whatever is asked, reading it ends in a competition or in an error for the user."""
+"""Whatever lies in a folder and whatever is set, reading it ends in a competition or in an error for the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from automl.data.competition import Competition, SubmissionKind
 from automl.errors import AutomlError, UsageError
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 from automl.tasks import Task
 
 ODD_IDS = ["../x", "", " 1", "00012", "t/1.png", '"q"', "\u00e9", "1.2.3", "cat.0", "3", "1_left", "1_a", "1_b", "2_a"]
@@ -46,8 +46,8 @@ labels = st.sampled_from(CLASSES)
 columns = st.sampled_from(
     ["label", "cat", "dog", "Id", "", "\ufeffid", "class", "patient_id", "pixels", "image", "x\ny"]
 )
-asked_things = st.builds(
-    Asked,
+some_settings = st.builds(
+    CompetitionSettings,
     metric=st.sampled_from(METRICS),
     skip_missing=st.booleans(),
     task=st.sampled_from([None, None, None, *Task]),
@@ -58,7 +58,9 @@ asked_things = st.builds(
     sample=st.sampled_from([None, None, None, "sample_submission.csv"]),
     competition=st.sampled_from([None, None, None, "csiro-biomass", "ranzcr-clip-catheter-line-classification"]),
 )
-asking = st.one_of(st.just(Asked()), st.builds(Asked, metric=st.sampled_from(METRICS)), asked_things)
+all_settings = st.one_of(
+    st.just(CompetitionSettings()), st.builds(CompetitionSettings, metric=st.sampled_from(METRICS)), some_settings
+)
 
 
 def written(rows: list[list[str]], separator: str = ",", end: str = "\n") -> bytes:
@@ -130,13 +132,13 @@ def folders(draw: st.DrawFn) -> tuple[set[str], dict[str, bytes]]:
 
 
 @settings(max_examples=150, deadline=None, database=None)
-@given(folder=folders(), asked=asking)
+@given(folder=folders(), settings=all_settings)
 @example(
     folder=({*BASE_IMAGES}, {"train.csv": b"id,label\n1,0\n2,1\n", "sampleSubmission.csv": b"id,label\n1,0\n"}),
-    asked=Asked(),
+    settings=CompetitionSettings(),
 )
 def test_any_folder_ends_in_a_competition_or_in_an_error_of_ours(
-    folder: tuple[set[str], dict[str, bytes]], asked: Asked
+    folder: tuple[set[str], dict[str, bytes]], settings: CompetitionSettings
 ) -> None:
     images, tables = folder
     with tempfile.TemporaryDirectory() as place:
@@ -147,14 +149,14 @@ def test_any_folder_ends_in_a_competition_or_in_an_error_of_ours(
         for name, content in tables.items():
             (root / name).write_bytes(content)
         try:
-            read = read_competition(root, asked)
+            read = read_competition(root, settings)
         except AutomlError as error:
-            assert error.exit_code == 3 or (isinstance(error, UsageError) and asked != Asked())
+            assert error.exit_code == 3 or (isinstance(error, UsageError) and settings != CompetitionSettings())
             assert "\n" not in error.problem
             return
     check(read)
-    assert asked.metric in (None, read.metric.name)
-    assert asked.task in (None, read.task) or {asked.task, read.task} == {Task.MULTICLASS, Task.BINARY}
+    assert settings.metric in (None, read.metric.name)
+    assert settings.task in (None, read.task) or {settings.task, read.task} == {Task.MULTICLASS, Task.BINARY}
 
 
 def check(competition: Competition) -> None:
@@ -168,7 +170,7 @@ def check(competition: Competition) -> None:
     check_targets(competition)
     assert competition.groups is None or (competition.groups.shape == (n_images,) and competition.grouped_by)
     template = competition.submission
-    assert (template.n_ranked > 0) == (template.kind is SubmissionKind.RANKING)
+    assert (template.n_ranked > 0) == (template.submission_kind is SubmissionKind.RANKING)
     if template.cells is None:
         assert template.ids == competition.test_ids
     else:
@@ -182,7 +184,7 @@ def check_targets(competition: Competition) -> None:
         assert (competition.n_classes == 2) == (competition.task is Task.BINARY) or competition.task is Task.ORDINAL
     else:
         assert competition.targets.shape == shape
-    assert competition.shares.shape == shape
-    assert np.isfinite(competition.shares).all()
-    assert ((competition.shares >= 0) & (competition.shares <= 1)).all()
+    assert competition.soft_targets.shape == shape
+    assert np.isfinite(competition.soft_targets).all()
+    assert ((competition.soft_targets >= 0) & (competition.soft_targets <= 1)).all()
     assert np.isfinite(competition.prior).all()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from automl.errors import UsageError
-from automl.readers.settings import Asked, asked_here
+from automl.readers.settings import CompetitionSettings, load_settings
 from automl.tasks import Task
 
 
@@ -17,25 +17,27 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_without_a_file_the_flags_are_all_there_is(tmp_path: Path) -> None:
-    assert asked_here(Asked(metric="qwk"), tmp_path) == Asked(metric="qwk")
+    assert load_settings(CompetitionSettings(metric="qwk"), tmp_path) == CompetitionSettings(metric="qwk")
 
 
 def test_the_file_says_what_no_flag_does(tmp_path: Path) -> None:
     folder = written(
         tmp_path, 'metric = "qwk"\ntask = "ordinal"\ngroup = "patient_id"\nflips = false\nskip_broken = true\n'
     )
-    expected = Asked(metric="qwk", task=Task.ORDINAL, group="patient_id", flips=False, skip_broken=True)
-    assert asked_here(Asked(), folder) == expected
+    expected = CompetitionSettings(metric="qwk", task=Task.ORDINAL, group="patient_id", flips=False, skip_broken=True)
+    assert load_settings(CompetitionSettings(), folder) == expected
 
 
 def test_a_flag_goes_before_the_file(tmp_path: Path) -> None:
     folder = written(tmp_path, 'metric = "qwk"\nflips = false\n')
-    assert asked_here(Asked(metric="accuracy", flips=True), folder) == Asked(metric="accuracy", flips=True)
+    assert load_settings(CompetitionSettings(metric="accuracy", flips=True), folder) == CompetitionSettings(
+        metric="accuracy", flips=True
+    )
 
 
 def test_weights_are_a_table(tmp_path: Path) -> None:
     folder = written(tmp_path, 'metric = "weighted_log_loss"\n[metric_weights]\nany = 2\nepidural = 1.5\n')
-    assert asked_here(Asked(), folder).metric_weights == (("any", 2.0), ("epidural", 1.5))
+    assert load_settings(CompetitionSettings(), folder).metric_weights == (("any", 2.0), ("epidural", 1.5))
 
 
 @pytest.mark.parametrize(
@@ -55,12 +57,12 @@ def test_weights_are_a_table(tmp_path: Path) -> None:
 )
 def test_what_means_nothing_is_refused(text: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
-        asked_here(Asked(), written(tmp_path, text))
+        load_settings(CompetitionSettings(), written(tmp_path, text))
     assert problem in raised.value.problem
     assert "automl.toml" in raised.value.problem
 
 
 def test_a_misspelt_key_is_guessed(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
-        asked_here(Asked(), written(tmp_path, "groups = 'patient'"))
+        load_settings(CompetitionSettings(), written(tmp_path, "groups = 'patient'"))
     assert raised.value.hint == "did you mean group?"

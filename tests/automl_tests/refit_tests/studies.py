@@ -16,13 +16,13 @@ from automl.artifacts import StudyFiles, write_json
 from automl.config import TrialConfig
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
-from automl.refit.plan import Wanted
+from automl.refit.plan import RefitSelection
 from automl.refit.refit_loop import RefitLoop
 from automl.refit.refit_result import RefitResult
-from automl.refit.run_refit import Carrying, RefitRequest, run_refit
+from automl.refit.run_refit import FoldExecution, RefitRequest, run_refit
 from automl.study.study import Terms, open_study
-from automl.training.fold_outputs import FinishedFold, join_folds, save_fold
-from automl.training.trial import run_trial
+from automl.training.entry_points import run_trial
+from automl.training.fold_outputs import FoldResult, join_folds, save_fold
 from runners.base import Context, Runner, Supervisor
 from runners.inline import InlineRunner
 from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of, write_study
@@ -85,25 +85,25 @@ def add_trials(
         if number in pruned:
             return TrialState.PRUNED, 0.3
         fold = finished_fold(files, number, 0, skill=skill(number) if skill else 0.9 - 0.1 * number)
-        trial = files.trial(number)
+        trial = files.get_trial_files(number)
         write_json(trial.config, config_of(dropout=number / 100).to_json())
         write_json(trial.origin, {"weights_dir": None, "init_from": None})
         save_fold(trial, 0, nn.Linear(1, 1), fold)
         join_folds(trial, [fold])
-        trial.fold_oof(0).unlink()
-        trial.fold_test(0).unlink()
+        trial.get_fold_oof_path(0).unlink()
+        trial.get_fold_test_path(0).unlink()
         competition = load_competition(files.competition)
         return TrialState.COMPLETE, competition.scorer(competition.targets[fold.rows], fold.probs)
 
     end_trials(files, written, n)
 
 
-def finished_fold(files: StudyFiles, number: int, fold: int, *, skill: float = 0.6) -> FinishedFold:
+def finished_fold(files: StudyFiles, number: int, fold: int, *, skill: float = 0.6) -> FoldResult:
     """What might have come of a fold: each row has the right class with a noisy probability."""
     competition = load_competition(files.competition)
     rows = np.flatnonzero(load_folds(files.folds, competition) == fold)
     rng = np.random.default_rng([number, fold])
-    return FinishedFold(
+    return FoldResult(
         rows=rows,
         probs=_probs(competition.targets[rows], skill, rng),
         test_probs=_probs(np.zeros(len(competition.test_ids), dtype=np.int64), skill, rng),
@@ -121,13 +121,13 @@ def _probs(targets: NDArray[np.int64], skill: float, rng: np.random.Generator) -
 
 def quick_fold(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """`run_fold`, but for the training; folds that FATES names come to no good."""
-    number, fold, kind = payload["trial"], payload["fold"], payload["kind"]
+    number, fold, kind = payload["trial"], payload["fold"], payload["refit_kind"]
     ROUNDS.append((number, fold, kind))
     context.report(0, 0.5, {"seconds": 1.0})
     if (fate := FATES.get((number, fold))) is not None:
         return fate()
     files = StudyFiles(Path(payload["study_dir"]))
-    own = files.trial(number).retrained(kind)
+    own = files.get_trial_files(number).get_refit_files(kind)
     save_fold(own, fold, nn.Linear(1, 1), finished_fold(files, number, fold))
     return {"outcome": "completed", "score": 0.5}
 
@@ -153,9 +153,10 @@ class Refit:
     def run(
         self, *, top: int = 2, n_pool: int = 15, numbers: tuple[int, ...] | None = None, **asked: Any
     ) -> RefitResult:
-        request = RefitRequest(files=self.files, wanted=Wanted(top=top, n_pool=n_pool, numbers=numbers), **asked)
+        selection = RefitSelection(top=top, n_pool=n_pool, numbers=numbers)
+        request = RefitRequest(files=self.files, selection=selection, **asked)
         ROUNDS.clear()
         try:
-            return run_refit(request, Carrying(self.task, self.build_runner, self.watch), note=self.notes.append)
+            return run_refit(request, FoldExecution(self.task, self.build_runner, self.watch), notify=self.notes.append)
         finally:
             self.trained = list(ROUNDS)

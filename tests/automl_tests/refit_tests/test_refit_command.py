@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from typer.testing import Result
 
 from automl.artifacts import StudyFiles, read_arrays, read_json
-from automl.study.lock import locked
-from automl.training.trial import run_trial
+from automl.study.lock import lock_study
+from automl.training.entry_points import run_trial
 from runners.base import Context
 from tests.automl_tests.refit_tests.studies import trained_study, written_study
 from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of, write_study
@@ -88,19 +88,20 @@ def command(files: StudyFiles, *flags: str) -> list[str]:
 
 
 def weights_of(files: StudyFiles, number: int, fold: int) -> dict[str, bytes]:
-    trial = files.trial(number)
-    path = trial.weights(fold) if trial.weights(fold).exists() else trial.retrained("refit").weights(fold)
+    trial = files.get_trial_files(number)
+    searched, refitted = trial.get_weights_path(fold), trial.get_refit_files("refit").get_weights_path(fold)
+    path = searched if searched.exists() else refitted
     return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
 
 
 def require_all_folds(files: StudyFiles, all_folds: StudyFiles, numbers: tuple[int, ...]) -> None:
     """All folds of the trials are bit for bit those of a search that trained all of them."""
     for number in numbers:
-        oof = read_arrays(all_folds.trial(number).oof)
+        oof = read_arrays(all_folds.get_trial_files(number).oof)
         for fold in range(5):
             assert weights_of(files, number, fold) == weights_of(all_folds, number, fold)
             if fold > 0:
-                own = read_arrays(files.trial(number).retrained("refit").fold_oof(fold))
+                own = read_arrays(files.get_trial_files(number).get_refit_files("refit").get_fold_oof_path(fold))
                 assert own["probs"].tobytes() == oof["probs"][oof["folds"] == fold].tobytes()
 
 
@@ -142,12 +143,12 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(files: StudyFiles, monkeypat
 def test_folds_that_cannot_be_trained_end_the_command_with_4_after_the_ensemble(
     files: StudyFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from automl.training import refit_fold
+    from automl.training.entry_points import run_fold
 
     def but_one(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
         if payload["fold"] == 2:
             return {"outcome": "dead_end", "constraint": "memory", "reason": "2 images do not fit into memory of cpu"}
-        return refit_fold.run_fold(payload, context)
+        return run_fold(payload, context)
 
     monkeypatch.setattr("automl.training.entry_points.run_fold", but_one)
     result = refit(files, "--trials", "0", "--tta", "none", *HERE)
@@ -194,7 +195,7 @@ def test_a_study_without_complete_trials_is_refused_with_4_and_one_in_use_with_6
 ) -> None:
     files = written_study(tmp_path, n=1, pruned=[0])
     assert refit(files).exit_code == 4
-    with locked(pruned):
+    with lock_study(pruned):
         result = refit(pruned)
     assert result.exit_code == 6
     assert "study 'study' is in use by process" in result.stderr
@@ -220,7 +221,7 @@ def test_a_driver_that_is_killed_loses_nothing_and_the_same_command_goes_on(
     number: signal.Signals, exit_code: int, files: StudyFiles, all_folds: StudyFiles
 ) -> None:
     again = command(files, "--trials", "0", "--no-ensemble", "--cpus-per-trial", "1", *OTHERS)
-    own = files.trial(0).retrained("refit")
+    own = files.get_trial_files(0).get_refit_files("refit")
     driver = subprocess.Popen(again, env=QUIETLY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: bool(list(own.root.glob("*.checkpoint"))), patience_s=120.0, what="a fold's first epoch")
     driver.send_signal(number)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from automl.errors import NoUsableModelError, UnfitEnvironmentError
-from automl.refit.refit_loop import RefitLoop, WantedFold, require_none_lost, train_folds
-from automl.refit.refit_progress import WatchedRefit
+from automl.refit.refit_loop import FoldJob, RefitLoop, require_none_lost, train_folds
+from automl.refit.refit_progress import RefitMonitor
+from automl.training.trial_job import TrialJob
 from runners.base import Failed, Finished, Job, Progressed, Reported, Runner, Started, Stopped, Supervisor, Verdict
 from runners.context import JobContext
 from runners.simulated import SimulatedDeath, SimulatedRunner
@@ -24,16 +26,12 @@ def never_called(payload: Any, context: Any) -> None:
     raise AssertionError("the loop itself never calls a task")
 
 
-def fold_of(number: int, fold: int, *, expected_s: float = 0.0, **payload: Any) -> WantedFold:
-    return WantedFold(
-        number=number,
-        fold=fold,
-        payload={"trial": number, "fold": fold, "kind": "refit", "config": config_of().to_json(), **payload},
-        expected_s=expected_s,
-    )
+def fold_of(number: int, fold: int, *, expected_s: float = 0.0, refit_kind: str = "refit") -> FoldJob:
+    job = TrialJob(trial=number, study_dir=Path("study"), config=config_of(), seed=5, fold=fold, refit_kind=refit_kind)
+    return FoldJob(number=number, fold=fold, job=job, expected_s=expected_s)
 
 
-def loop_of(*folds: WantedFold, time_left_s: Callable[[], float] = lambda: math.inf) -> RefitLoop:
+def loop_of(*folds: FoldJob, time_left_s: Callable[[], float] = lambda: math.inf) -> RefitLoop:
     return RefitLoop(folds or [fold_of(3, 1), fold_of(3, 2)], never_called, time_left_s=time_left_s)
 
 
@@ -191,19 +189,19 @@ def fleeting(payload: dict[str, Any], context: JobContext) -> dict[str, Any]:
     done = LIVES.setdefault(payload["fold"], [])
     done.append(len(done))
     for step in range(3):
-        if payload["fate"] == "dies" or (payload["fate"] == "dies once" and step == 1 and len(done) == 1):
+        if FATES[payload["fold"]] == "dies" or (FATES[payload["fold"]] == "dies once" and step == 1 and len(done) == 1):
             raise SimulatedDeath("killed by signal 9")
         context.report(step, 0.1 * step, {"seconds": 2.0})
     return {"outcome": "completed", "score": 0.1 * payload["fold"]}
 
 
+FATES = ("well", "dies once", "dies", "well")  # of each fold
 LIVES: dict[int, list[int]] = {}
 
 
 def test_a_runner_brings_all_folds_to_an_end_whatever_befalls_them() -> None:
     LIVES.clear()
-    fates = ("well", "dies once", "dies", "well")
-    loop = RefitLoop([fold_of(3, fold, fate=fate) for fold, fate in enumerate(fates)], fleeting)
+    loop = RefitLoop([fold_of(3, fold) for fold in range(len(FATES))], fleeting)
     train_folds(loop, SimulatedRunner(n_slots=3))
     assert sorted(fold.fold for fold in loop.trained) == [0, 1, 3]
     assert [fold.fold for fold in loop.lost] == [2]
@@ -224,13 +222,13 @@ def test_what_cannot_go_on_is_raised_once_the_runner_is_done() -> None:
 
 def test_a_fold_of_a_lesson_is_told_from_the_trials_own() -> None:
     assert fold_of(3, 1).name == "trial 3 fold 1"
-    assert fold_of(3, 1, kind="pseudo").name == "trial 3-pseudo fold 1"
+    assert fold_of(3, 1, refit_kind="pseudo").name == "trial 3-pseudo fold 1"
 
 
 def test_a_person_sees_starts_and_ends_and_how_long_it_will_take() -> None:
     clock, screen = Clock(), Kept()
     loop = loop_of(fold_of(3, 1), fold_of(3, 2), fold_of(4, 0), fold_of(4, 1))
-    watched = WatchedRefit(loop, screen, clock=clock)
+    watched = RefitMonitor(loop, screen, clock=clock)
 
     def run(*events: Callable[[str], Any]) -> None:
         job = watched.next_job()

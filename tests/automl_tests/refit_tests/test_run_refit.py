@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from automl.artifacts import StudyFiles, read_arrays, read_json, write_json
-from automl.data.changed import note_sizes
+from automl.data.changed import record_file_sizes
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
 from automl.deadline import Deadline
@@ -24,11 +24,11 @@ from automl.errors import (
     UnfitEnvironmentError,
     UsageError,
 )
-from automl.refit.plan import EndedTrials
-from automl.refit.refit_loop import PLAIN
-from automl.reports.study_status import status_lines
-from automl.search.run_search import told_of_lessons
-from automl.study.lock import locked
+from automl.refit.plan import CompleteTrials
+from automl.refit.refit_loop import REFIT
+from automl.reports.study_status import render_status
+from automl.search.run_search import read_soft_target_report
+from automl.study.lock import lock_study
 from automl.study.study import read_study
 from runners.base import Event, Finished, Interrupted, Job, Verdict
 from tests.automl_tests.refit_tests import studies
@@ -54,7 +54,7 @@ def refit(files: StudyFiles) -> Iterator[Refit]:
     studies.FATES.clear()
 
 
-def four_more(*numbers: int, kind: str = PLAIN) -> list[tuple[int, int, str]]:
+def four_more(*numbers: int, kind: str = REFIT) -> list[tuple[int, int, str]]:
     return [(number, fold, kind) for number in numbers for fold in range(1, 5)]
 
 
@@ -147,29 +147,29 @@ def test_a_plan_that_is_damaged_is_made_again(refit: Refit) -> None:
 @pytest.mark.parametrize("harm", ["gone", "cut short"])
 def test_weights_that_are_gone_or_damaged_are_made_again(harm: str, refit: Refit) -> None:
     refit.run(numbers=(1,))
-    trial = refit.files.trial(1)
-    for path in (trial.weights(0), trial.retrained(PLAIN).weights(3)):
+    trial = refit.files.get_trial_files(1)
+    for path in (trial.get_weights_path(0), trial.get_refit_files(REFIT).get_weights_path(3)):
         path.unlink() if harm == "gone" else path.write_bytes(path.read_bytes()[:-3])
     refit.run(numbers=(1,))
-    assert refit.trained == [(1, 0, PLAIN), (1, 3, PLAIN)]
-    member = EndedTrials.of(refit.files).member(1)
+    assert refit.trained == [(1, 0, REFIT), (1, 3, REFIT)]
+    member = CompleteTrials.from_study(refit.files).read_member(1)
     assert not member.missing_weights
-    assert member.models[0].weights == trial.retrained(PLAIN).weights(0)
+    assert member.models[0].weights == trial.get_refit_files(REFIT).get_weights_path(0)
     refit.run(numbers=(1,))
     assert refit.trained == []
 
 
 def test_a_fold_of_which_a_part_is_damaged_is_trained_again(refit: Refit) -> None:
     refit.run(numbers=(1,))
-    refit.files.trial(1).retrained(PLAIN).fold_oof(2).write_bytes(b"PK")
+    refit.files.get_trial_files(1).get_refit_files(REFIT).get_fold_oof_path(2).write_bytes(b"PK")
     refit.run(numbers=(1,))
-    assert refit.trained == [(1, 2, PLAIN)]
+    assert refit.trained == [(1, 2, REFIT)]
 
 
 def test_a_fold_is_given_what_the_search_gave_its_trial(refit: Refit, tmp_path: Path) -> None:
     inherited, seen = tmp_path / "other", []
     inherited.mkdir()
-    write_json(refit.files.trial(1).origin, {"weights_dir": "/weights", "init_from": str(inherited)})
+    write_json(refit.files.get_trial_files(1).origin, {"weights_dir": "/weights", "init_from": str(inherited)})
 
     def task(payload: Any, context: Any) -> dict[str, Any]:
         seen.append(payload)
@@ -177,26 +177,28 @@ def test_a_fold_is_given_what_the_search_gave_its_trial(refit: Refit, tmp_path: 
 
     refit.task = task
     refit.run(numbers=(1,))
-    config = read_json(refit.files.trial(1).config)
+    config = read_json(refit.files.get_trial_files(1).config)
     assert seen[0] == {
         "trial": 1,
         "study_dir": str(refit.files.root),
         "config": config,
         "seed": studies.SEED,
-        "kind": "refit",
-        "lesson": None,
+        "refit_kind": "refit",
+        "soft_targets": None,
+        "pixel_cache": None,
+        "train_folds": 1,
         "fold": 1,
         "weights_dir": "/weights",
         "init_from": str(inherited),
     }
     inherited.rmdir()
-    refit.files.trial(1).retrained(PLAIN).fold_oof(1).unlink()
+    refit.files.get_trial_files(1).get_refit_files(REFIT).get_fold_oof_path(1).unlink()
     with pytest.raises(UsageError, match=f"trial 1 began with the weights of {inherited}, which is gone"):
         refit.run(numbers=(1,))
 
 
 def test_a_folder_of_pretrained_weights_that_is_gone_is_asked_for(refit: Refit, tmp_path: Path) -> None:
-    trial = refit.files.trial(1)
+    trial = refit.files.get_trial_files(1)
     config = read_json(trial.config)
     config["model"]["pretrained"] = True
     write_json(trial.config, config)
@@ -208,26 +210,26 @@ def test_a_folder_of_pretrained_weights_that_is_gone_is_asked_for(refit: Refit, 
 
 
 def test_where_an_older_search_wrote_no_origin_it_is_said(refit: Refit) -> None:
-    refit.files.trial(1).origin.unlink()
+    refit.files.get_trial_files(1).origin.unlink()
     refit.run(numbers=(0, 1), distill=0.3)
-    told = [note for note in refit.notes if "did not note" in note]
+    told = [note for note in refit.notes if "did not record" in note]
     assert len(told) == 1
-    assert told[0].startswith("trial 1: this older search did not note --weights and --init-from")
+    assert told[0].startswith("trial 1: this older search did not record --weights and --init-from")
     refit.notes.clear()
     refit.run(numbers=(0, 1), distill=0.3)  # nothing is left to be trained
-    assert not [note for note in refit.notes if "did not note" in note]
+    assert not [note for note in refit.notes if "did not record" in note]
 
 
 @pytest.mark.parametrize("content", ["[]", "{"])
 def test_a_damaged_origin_is_refused_by_its_file(content: str, refit: Refit) -> None:
-    refit.files.trial(1).origin.write_text(content)
-    with pytest.raises(StorageError, match=rf"{refit.files.trial(1).origin} .*damaged"):
+    refit.files.get_trial_files(1).origin.write_text(content)
+    with pytest.raises(StorageError, match=rf"{refit.files.get_trial_files(1).origin} .*damaged"):
         refit.run(numbers=(1,))
 
 
 def test_training_images_that_changed_since_the_search_are_refused_by_name(refit: Refit) -> None:
     competition = load_competition(refit.files.competition)
-    note_sizes(competition, "train", refit.files.train_sizes)
+    record_file_sizes(competition, "train", refit.files.train_sizes)
     path = competition.image_paths[3]
     content = path.read_bytes()
     try:
@@ -254,7 +256,7 @@ def test_a_fold_that_cannot_be_trained_is_told_and_the_others_are_trained(refit:
     ]
     studies.FATES.clear()
     refit.run(numbers=(1, 2))
-    assert refit.trained == [(1, 2, PLAIN)]
+    assert refit.trained == [(1, 2, REFIT)]
 
 
 def test_a_refusal_stops_the_refit_with_its_error(refit: Refit) -> None:
@@ -327,7 +329,7 @@ def test_folds_that_are_not_the_searchs_are_refused(refit: Refit) -> None:
 
 
 def test_a_study_that_a_search_works_on_is_left_alone(refit: Refit) -> None:
-    with locked(refit.files), pytest.raises(StudyInUseError):
+    with lock_study(refit.files), pytest.raises(StudyInUseError):
         refit.run()
     assert refit.trained == []
 
@@ -336,7 +338,7 @@ def test_no_search_may_begin_while_folds_are_trained(refit: Refit) -> None:
     held = []
 
     def task(payload: Any, context: Any) -> dict[str, Any]:
-        with pytest.raises(StudyInUseError), locked(refit.files):
+        with pytest.raises(StudyInUseError), lock_study(refit.files):
             pass
         held.append(payload["fold"])
         return studies.quick_fold(payload, context)
@@ -350,7 +352,7 @@ def test_a_distilled_refit_trains_all_folds_again_and_says_what_it_gained(refit:
     result = refit.run(numbers=(1, 2), distill=0.3)
     everything = [(number, fold, "distilled") for number in (1, 2) for fold in range(5)]
     assert refit.trained == [*four_more(1, 2), *everything]
-    assert {gain.trial for gain in result.gains["distilled"]} == {1, 2, None}
+    assert {gain.trial for gain in result.soft_target_gains["distilled"]} == {1, 2, None}
     document = read_json(refit.files.refit)
     assert len(document["gains"]["distilled"]) == 3
     assert document["lines"] == list(result.lines)
@@ -366,24 +368,24 @@ def test_what_lessons_gained_stays_told_through_refits_of_other_trials(refit: Re
     told = []
 
     def task(payload: Any, context: Any) -> dict[str, Any]:
-        told.append(told_of_lessons(refit.files))
+        told.append(read_soft_target_report(refit.files))
         return studies.quick_fold(payload, context)
 
     refit.task = task
     assert refit.run(numbers=(2,)).lines == lines  # the student of trial 1 may still become a member
     assert told == [list(lines)] * 4
-    assert told_of_lessons(refit.files) == list(lines)
-    refit.files.trial(1).retrained("distilled").fold_oof(0).unlink()
+    assert read_soft_target_report(refit.files) == list(lines)
+    refit.files.get_trial_files(1).get_refit_files("distilled").get_fold_oof_path(0).unlink()
     assert refit.run(numbers=(2,)).lines == ()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"lines": 3}'])
 def test_a_plan_that_nobody_can_read_tells_of_no_lesson(content: str, refit: Refit) -> None:
     refit.files.refit.write_text(content)
-    assert told_of_lessons(refit.files) == []
+    assert read_soft_target_report(refit.files) == []
 
 
-@pytest.mark.parametrize("asked", [{"pseudo": 0.0}, {"distill": 0.0}])
+@pytest.mark.parametrize("asked", [{"pseudo_labels": 0.0}, {"distill": 0.0}])
 def test_a_lesson_that_is_none_is_refused_before_anything_is_trained(asked: dict[str, float], refit: Refit) -> None:
     with pytest.raises(UsageError, match="0 is no share"):
         refit.run(numbers=(1,), **asked)
@@ -396,9 +398,9 @@ def test_a_lesson_that_cannot_be_made_leaves_the_plain_refit_and_is_told_at_the_
     def refused(*arguments: Any, **options: Any) -> Path:
         raise UsageError("only 5 of 180 test images are sure", hint="lower --pseudo-labels")
 
-    monkeypatch.setattr("automl.refit.run_refit.pseudo_lesson", refused)
-    result = refit.run(numbers=(1,), pseudo=1.0, distill=0.3)
-    assert {kind for _, _, kind in refit.trained} == {PLAIN, "distilled"}
+    monkeypatch.setattr("automl.refit.run_refit.build_pseudo_labels", refused)
+    result = refit.run(numbers=(1,), pseudo_labels=1.0, distill=0.3)
+    assert {kind for _, _, kind in refit.trained} == {REFIT, "distilled"}
     assert result.finished
     with pytest.raises(UsageError, match="only 5 of 180 test images are sure"):
         result.require_all()
@@ -412,7 +414,7 @@ def test_what_was_trained_with_another_lesson_is_trained_anew(refit: Refit) -> N
 
 def test_what_was_trained_with_nobody_knows_which_lesson_is_trained_anew(refit: Refit) -> None:
     refit.run(numbers=(1,), distill=0.3)
-    refit.files.trial(1).retrained("distilled").origin.write_text("{")
+    refit.files.get_trial_files(1).get_refit_files("distilled").origin.write_text("{")
     refit.run(numbers=(1,), distill=0.3)
     assert refit.trained == [(1, fold, "distilled") for fold in range(5)]
 
@@ -421,7 +423,7 @@ def test_the_lesson_reaches_the_folds_that_are_taught_and_no_others(refit: Refit
     lessons: dict[str, set[Any]] = {}
 
     def task(payload: Any, context: Any) -> dict[str, Any]:
-        lessons.setdefault(payload["kind"], set()).add(payload["lesson"])
+        lessons.setdefault(payload["refit_kind"], set()).add(payload["soft_targets"])
         return studies.quick_fold(payload, context)
 
     refit.task = task
@@ -434,14 +436,14 @@ def test_the_lesson_reaches_the_folds_that_are_taught_and_no_others(refit: Refit
 def test_trials_that_lack_a_fold_teach_nobody(refit: Refit) -> None:
     studies.FATES[1, 2] = lambda: {"outcome": "dead_end", "constraint": "memory", "reason": "none"}
     result = refit.run(numbers=(1,), distill=0.3)
-    assert [kind for _, _, kind in refit.trained] == [PLAIN] * 4
-    assert result.gains == {}
-    assert "distilled: no trial has all folds, so none can teach" in refit.notes
+    assert [kind for _, _, kind in refit.trained] == [REFIT] * 4
+    assert result.soft_target_gains == {}
+    assert "distilled: no trial has all folds, so none can be a teacher" in refit.notes
 
 
 def test_status_tells_how_far_a_refit_has_come(refit: Refit) -> None:
     def told() -> list[str]:
-        lines = status_lines(read_study(refit.files), refit.files, driver=None, top=1)
+        lines = render_status(read_study(refit.files), refit.files, driver=None, top=1)
         return [line for line in lines if isinstance(line, str) and line.startswith("refit of")]
 
     assert told() == []

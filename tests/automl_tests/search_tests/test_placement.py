@@ -6,20 +6,20 @@ import pytest
 
 from automl.errors import AutomlError, UnfitEnvironmentError, UsageError
 from automl.search import placement
-from automl.search.placement import Placement, counted
+from automl.search.placement import Placement, describe_devices
 from runners.inline import InlineRunner
 from runners.process import ProcessRunner
 
 
 @pytest.fixture
 def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "visible_gpus", lambda: ["cuda:0", "cuda:1", "cuda:2", "cuda:3"])
+    monkeypatch.setattr(placement, "list_visible_gpus", lambda: ["cuda:0", "cuda:1", "cuda:2", "cuda:3"])
 
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "visible_gpus", list)
-    monkeypatch.setattr(placement, "cpu_count", lambda: 8)
+    monkeypatch.setattr(placement, "list_visible_gpus", list)
+    monkeypatch.setattr(placement, "count_cpus", lambda: 8)
 
 
 @pytest.mark.usefixtures("four_gpus")
@@ -34,16 +34,16 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_gpus_become_slots(asked: dict[str, int], devices: list[str]) -> None:
-    assert Placement(**asked).devices() == devices  # type: ignore[arg-type]
+    assert Placement(**asked).list_devices() == devices  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
-    assert Placement().devices() == ["cpu", "cpu"]
-    assert Placement(cpu_slots=3).devices() == ["cpu"] * 3
-    assert Placement().threads(["cpu"] * 3) == 2
-    assert Placement().threads(["cpu"] * 99) == 1
-    assert Placement(cpus_per_trial=4).threads(["cpu"] * 3) == 4
+    assert Placement().list_devices() == ["cpu", "cpu"]
+    assert Placement(cpu_slots=3).list_devices() == ["cpu"] * 3
+    assert Placement().count_threads(["cpu"] * 3) == 2
+    assert Placement().count_threads(["cpu"] * 99) == 1
+    assert Placement(cpus_per_trial=4).count_threads(["cpu"] * 3) == 4
 
 
 @pytest.mark.usefixtures("four_gpus")
@@ -53,7 +53,7 @@ def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
         (
             {"gpus": 5},
             UnfitEnvironmentError,
-            r"--gpus 5 was asked, but 4 are visible \(cuda:0, cuda:1, cuda:2, cuda:3\)",
+            r"--gpus 5 was given, but 4 are visible \(cuda:0, cuda:1, cuda:2, cuda:3\)",
         ),
         ({"cpu_slots": 2}, UsageError, "--cpu-slots"),
         ({"gpus_per_trial": 3}, UsageError, "--gpus-per-trial 3 does not divide 4 GPUs"),
@@ -66,7 +66,7 @@ def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
 )
 def test_numbers_that_do_not_fit_are_refused(asked: dict[str, object], kind: type[AutomlError], words: str) -> None:
     with pytest.raises(kind, match=words):
-        Placement(**asked).devices()  # type: ignore[arg-type]
+        Placement(**asked).list_devices()  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -91,5 +91,5 @@ def test_a_cluster_gets_the_slots_and_gpus_that_are_asked_for() -> None:
 
 
 def test_slots_are_counted_in_words() -> None:
-    assert counted(["cpu", "cpu"]) == "2 slots of cpu"
-    assert counted(["cuda:0", "cuda:1"]) == "cuda:0, cuda:1"
+    assert describe_devices(["cpu", "cpu"]) == "2 slots of cpu"
+    assert describe_devices(["cuda:0", "cuda:1"]) == "cuda:0, cuda:1"

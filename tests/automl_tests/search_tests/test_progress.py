@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResizeConfig, TransferConfig, TrialConfig
-from automl.search.progress import LiveScreen, PlainScreen, QuietScreen, ShownTrial, Watched, describe_config
+from automl.search.progress import LiveDisplay, PlainDisplay, QuietDisplay, RunningJob, SearchMonitor, describe_config
 from automl.search.search_loop import SearchLoop
 from automl.space import Space
 from automl.study.study import SearchStudy
@@ -34,13 +34,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.running: list[list[ShownTrial]] = []
+        self.running: list[list[RunningJob]] = []
         self.summaries: list[str] = []
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         self.lines.append(text)
 
-    def redraw(self, running: list[ShownTrial], summary: str) -> None:
+    def redraw(self, running: list[RunningJob], summary: str) -> None:
         self.running.append(running)
         self.summaries.append(summary)
 
@@ -58,17 +58,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watched(clock: Clock) -> Callable[[Any], Watched]:
-    def make(screen: Any) -> Watched:
+def watched(clock: Clock) -> Callable[[Any], SearchMonitor]:
+    def make(screen: Any) -> SearchMonitor:
         study = SearchStudy(optuna.create_study(direction="maximize"))
         space = Space(name="test", suggest=suggest)
         loop = SearchLoop(study, space, dict, lambda _, config: {"config": config.to_json()}, n_trials=4)  # type: ignore[arg-type]
-        return Watched(loop, study, screen, n_trials=4, clock=clock)
+        return SearchMonitor(loop, study, screen, n_trials=4, clock=clock)
 
     return make
 
 
-def run_one(watched: Watched, clock: Clock, score: float) -> None:
+def run_one(watched: SearchMonitor, clock: Clock, score: float) -> None:
     job = watched.next_job()
     assert job is not None
     watched.handle(Started(job_id=job.id, device="cuda:1"))
@@ -82,7 +82,7 @@ def run_one(watched: Watched, clock: Clock, score: float) -> None:
 
 
 def test_each_trial_has_a_line_when_it_starts_and_one_when_it_ends(
-    watched: Callable[[Any], Watched], clock: Clock
+    watched: Callable[[Any], SearchMonitor], clock: Clock
 ) -> None:
     screen = Kept()
     run_one(watched(screen), clock, 0.75)
@@ -108,7 +108,9 @@ def test_what_is_out_of_the_ordinary_is_said_of_a_trial() -> None:
     )
 
 
-def test_a_score_that_is_the_best_of_its_epochs_is_called_so(watched: Callable[[Any], Watched], clock: Clock) -> None:
+def test_a_score_that_is_the_best_of_its_epochs_is_called_so(
+    watched: Callable[[Any], SearchMonitor], clock: Clock
+) -> None:
     screen = Kept()
     supervisor = watched(screen)
     job = supervisor.next_job()
@@ -119,7 +121,7 @@ def test_a_score_that_is_the_best_of_its_epochs_is_called_so(watched: Callable[[
     assert screen.lines[-1].startswith("trial 0 is complete with 0.7500 of epoch 3, its best, after")
 
 
-def test_a_trial_that_is_tried_again_says_why(watched: Callable[[Any], Watched]) -> None:
+def test_a_trial_that_is_tried_again_says_why(watched: Callable[[Any], SearchMonitor]) -> None:
     screen = Kept()
     watch = watched(screen)
     job = watch.next_job()
@@ -129,12 +131,12 @@ def test_a_trial_that_is_tried_again_says_why(watched: Callable[[Any], Watched])
 
 
 def test_a_running_trial_shows_epoch_size_speed_score_and_time_left(
-    watched: Callable[[Any], Watched], clock: Clock
+    watched: Callable[[Any], SearchMonitor], clock: Clock
 ) -> None:
     out = io.StringIO()
     console = Console(file=out, width=140, force_terminal=True, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
-        watch = watched(LiveScreen(live))
+        watch = watched(LiveDisplay(live))
         job = watch.next_job()
         assert job is not None
         watch.handle(Started(job_id=job.id, device="cuda:1"))
@@ -149,11 +151,11 @@ def test_a_running_trial_shows_epoch_size_speed_score_and_time_left(
     assert any("0 of 4 ended" in line for line in shown)
 
 
-def test_a_file_gets_lines_only_and_quiet_nothing(watched: Callable[[Any], Watched], clock: Clock) -> None:
+def test_a_file_gets_lines_only_and_quiet_nothing(watched: Callable[[Any], SearchMonitor], clock: Clock) -> None:
     out = io.StringIO()
-    run_one(watched(PlainScreen(Console(file=out, width=200))), clock, 0.75)
+    run_one(watched(PlainDisplay(Console(file=out, width=200))), clock, 0.75)
     assert [line.split(":")[0] for line in out.getvalue().splitlines()] == [
         "trial 0 starts on cuda",
         "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
     ]
-    run_one(watched(QuietScreen()), clock, 0.75)
+    run_one(watched(QuietDisplay()), clock, 0.75)

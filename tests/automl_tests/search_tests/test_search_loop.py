@@ -215,11 +215,11 @@ def test_a_trial_cut_short_between_two_questions_gets_the_answers_that_it_would_
     space = Space(name="two", suggest=two_questions)
     undisturbed, cut_short = new_study(), new_study()
     expected = undisturbed.ask(space)
-    space(undisturbed.questions(expected))
+    space(undisturbed.seed_questions(expected))
     trial = cut_short.ask(space)
-    suggest(cut_short.questions(trial))  # the first question alone; then the driver is killed
-    (again,) = cut_short.running()
-    space(cut_short.questions(again))
+    suggest(cut_short.seed_questions(trial))  # the first question alone; then the driver is killed
+    (again,) = cut_short.list_running()
+    space(cut_short.seed_questions(again))
     assert again.params == expected.params
 
 

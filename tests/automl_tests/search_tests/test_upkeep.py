@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles, write_arrays, write_bytes
 from automl.data.competition import Competition
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.readers.read import read_competition
-from automl.readers.settings import Asked
+from automl.readers.settings import CompetitionSettings
 from automl.search.upkeep import StudyKeeper, Upkeep
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Verdict
 from tests.automl_tests.submission_tests.forms import competition_of_form
@@ -22,7 +22,7 @@ from tests.automl_tests.submission_tests.forms import competition_of_form
 
 @pytest.fixture(scope="module")
 def competition(digits: Path) -> Competition:
-    return read_competition(digits, Asked(flips=False))
+    return read_competition(digits, CompetitionSettings(flips=False))
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def end_trial(study: optuna.Study, files: StudyFiles, score: float | None, *, pr
     if score is None:
         trial.report(0.1, 0)
     study.tell(trial, score, state=TrialState.COMPLETE if score is not None else TrialState.PRUNED)
-    trial_files = files.trial(trial.number)
-    write_bytes(trial_files.weights(0), b"weights")
-    write_bytes(trial_files.checkpoint(0), b"checkpoint")
-    write_bytes(trial_files.previous_checkpoint(0), b"checkpoint")
+    trial_files = files.get_trial_files(trial.number)
+    write_bytes(trial_files.get_weights_path(0), b"weights")
+    write_bytes(trial_files.get_checkpoint_path(0), b"checkpoint")
+    write_bytes(trial_files.get_previous_checkpoint_path(0), b"checkpoint")
     probs = np.full((360, 10), 0.01, np.float32)
     probs[:, predicted] = 0.91
     write_arrays(trial_files.test, probs=probs)
@@ -83,19 +83,18 @@ def test_a_submission_that_would_be_the_same_is_not_written_again(competition: C
 def tagging(files: StudyFiles, *, oof: bool) -> StudyKeeper:
     """A keeper whose one trial says low probabilities throughout, of the test images never the lowest."""
     competition, _ = competition_of_form("labels, may be none", files.root)
-    competition = replace(competition, metric=metric_named("f1_macro"))  # a threshold for each label by itself
+    competition = replace(competition, metric=get_metric("f1_macro"))  # a threshold for each label by itself
     study = optuna.create_study(direction="maximize")
     trial = study.ask()
     study.tell(trial, 0.5)
     low = np.tile(np.float32([0.30, 0.20, 0.02, 0.01]), (len(competition.test_ids), 1))
     low[:, 0] = np.linspace(0.30, 0.39, len(low))
-    write_arrays(files.trial(trial.number).test, probs=low)
+    write_arrays(files.get_trial_files(trial.number).test, probs=low)
     if oof:
         ranks = np.linspace(0, 0.4, len(competition.image_ids), dtype=np.float32)
         rows = np.arange(len(competition.image_ids))
-        write_arrays(
-            files.trial(trial.number).oof, rows=rows, folds=rows % 5, probs=np.repeat(ranks[:, None], 4, axis=1)
-        )
+        probs = np.repeat(ranks[:, None], 4, axis=1)
+        write_arrays(files.get_trial_files(trial.number).oof, rows=rows, folds=rows % 5, probs=probs)
     return StudyKeeper(study, files, competition, top=1, keep_weights=None)
 
 
@@ -128,15 +127,15 @@ def test_only_the_best_trials_keep_weights_and_no_ended_one_its_training_state(
     for score in (0.5, None, 0.9, 0.4):
         end_trial(study, files, score)
     running = study.ask()
-    write_bytes(files.trial(running.number).checkpoint(0), b"checkpoint")
+    write_bytes(files.get_trial_files(running.number).get_checkpoint_path(0), b"checkpoint")
     keeper = StudyKeeper(study, files, competition, top=1, keep_weights=keep)
     keeper.tidy()
     keeper.tidy()
-    assert {n for n in range(4) if files.trial(n).weights(0).exists()} == kept
-    assert not any(files.trial(n).checkpoint(0).exists() for n in range(4))
-    assert not any(files.trial(n).previous_checkpoint(0).exists() for n in range(4))
-    assert files.trial(running.number).checkpoint(0).exists()
-    assert all(files.trial(n).test.exists() for n in range(4))
+    assert {n for n in range(4) if files.get_trial_files(n).get_weights_path(0).exists()} == kept
+    assert not any(files.get_trial_files(n).get_checkpoint_path(0).exists() for n in range(4))
+    assert not any(files.get_trial_files(n).get_previous_checkpoint_path(0).exists() for n in range(4))
+    assert files.get_trial_files(running.number).get_checkpoint_path(0).exists()
+    assert all(files.get_trial_files(n).test.exists() for n in range(4))
 
 
 def test_upkeep_passes_everything_on_and_tidies_after_ends_only() -> None:

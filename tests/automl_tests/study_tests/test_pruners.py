@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.search.search_loop import SearchLoop, search
 from automl.space import Space
-from automl.study.pruners import RankPruner, build_pruner, checkpoint_steps
-from automl.study.study import SearchStudy, best_trials
+from automl.study.pruners import RankPruner, build_pruner, compute_checkpoint_steps
+from automl.study.study import SearchStudy, select_best_trials
 from automl.suggest import Suggest
 from runners.base import Context
 from runners.simulated import SimulatedRunner
@@ -42,10 +42,10 @@ def prunes_last(study: optuna.Study) -> bool:
 
 
 def test_checkpoints_lie_after_a_ninth_a_third_and_two_thirds_of_the_epochs() -> None:
-    assert checkpoint_steps(27) == (2, 8, 17)
-    assert checkpoint_steps(9) == (1, 2, 5)
-    assert checkpoint_steps(3) == (1,)
-    assert checkpoint_steps(1) == checkpoint_steps(2) == ()
+    assert compute_checkpoint_steps(27) == (2, 8, 17)
+    assert compute_checkpoint_steps(9) == (1, 2, 5)
+    assert compute_checkpoint_steps(3) == (1,)
+    assert compute_checkpoint_steps(1) == compute_checkpoint_steps(2) == ()
 
 
 def test_the_worse_half_of_at_least_five_is_pruned() -> None:
@@ -141,10 +141,10 @@ def simulate(pruner: str, *, seed: int) -> Outcome:
     loop = SearchLoop(study, space, replay_curve, lambda _, c: {"row": int(c.model.backbone)}, n_trials=N_TRIALS)
     search(loop, SimulatedRunner(4))
     n_epochs = sum(len(trial.intermediate_values) for trial in optuna_study.get_trials(deepcopy=False))
-    best = space(optuna.trial.FixedTrial(best_trials(optuna_study, 1)[0].params))
+    best = space(optuna.trial.FixedTrial(select_best_trials(optuna_study, 1)[0].params))
     return Outcome(
         n_epochs / (N_TRIALS * EPOCHS),
-        study.n_in(TrialState.COMPLETE),
+        study.count_trials(TrialState.COMPLETE),
         float(np.load(CURVES)["test"][int(best.model.backbone), -1]),
     )
 

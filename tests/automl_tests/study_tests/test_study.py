@@ -19,9 +19,9 @@ from automl.artifacts import StudyFiles
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.errors import StorageError, StudyInUseError, UsageError
 from automl.space import Space
-from automl.study.lock import driver_of, locked
+from automl.study.lock import find_driver, lock_study
 from automl.study.samplers import build_sampler
-from automl.study.study import Terms, best_trials, open_study, read_study, terms_of
+from automl.study.study import Terms, open_study, read_study, read_terms, select_best_trials
 from automl.suggest import Suggest
 
 TERMS = Terms(
@@ -71,7 +71,7 @@ def test_a_metric_that_falls_is_minimised_and_its_lowest_is_best(files: StudyFil
     with open_study(files, replace(TERMS, metric="log_loss", direction="minimize")) as study:
         for score in (0.5, 0.2, 0.9):
             study.tell(study.ask(SPACE), TrialState.COMPLETE, score)
-        assert [trial.value for trial in best_trials(study.optuna_study, 2)] == [0.2, 0.5]
+        assert [trial.value for trial in select_best_trials(study.optuna_study, 2)] == [0.2, 0.5]
 
 
 def test_best_trials_are_complete_ones_best_first(files: StudyFiles) -> None:
@@ -80,29 +80,29 @@ def test_best_trials_are_complete_ones_best_first(files: StudyFiles) -> None:
         pruned = study.ask(SPACE)
         study.report(pruned, 0, 0.99)
         study.tell(pruned, TrialState.PRUNED)
-    assert [trial.value for trial in best_trials(read_study(files))] == [0.9, 0.7, 0.5]
+    assert [trial.value for trial in select_best_trials(read_study(files))] == [0.9, 0.7, 0.5]
 
 
 def test_a_second_driver_is_refused_with_the_first_ones_process(files: StudyFiles) -> None:
-    with locked(files), pytest.raises(StudyInUseError, match=f"process {os.getpid()}"), locked(files):
+    with lock_study(files), pytest.raises(StudyInUseError, match=f"process {os.getpid()}"), lock_study(files):
         pass
 
 
 def test_the_lock_is_free_the_moment_its_holder_is_killed(files: StudyFiles) -> None:
     program = (
-        "import pathlib, sys, time\nfrom automl.study.lock import locked\nfrom automl.artifacts import StudyFiles\n"
-        "with locked(StudyFiles(pathlib.Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(60)\n"
+        "import pathlib, sys, time\nfrom automl.study.lock import lock_study\nfrom automl.artifacts import StudyFiles\n"
+        "with lock_study(StudyFiles(pathlib.Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(files.root)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        assert driver_of(files) == f"process {holder.pid} on {os.uname().nodename}"
-        with pytest.raises(StudyInUseError), locked(files):
+        assert find_driver(files) == f"process {holder.pid} on {os.uname().nodename}"
+        with pytest.raises(StudyInUseError), lock_study(files):
             pass
         holder.send_signal(signal.SIGKILL)
-    with locked(files):
+    with lock_study(files):
         pass
-    assert driver_of(files) is None
+    assert find_driver(files) is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_study_refuses_other_terms_and_keeps_its_own(files: StudyFiles, name: 
     begin(files)
     with pytest.raises(UsageError, match=words), open_study(files, replace(TERMS, **{name: value})):  # type: ignore[arg-type]
         pass
-    assert terms_of(read_study(files)) == TERMS
+    assert read_terms(read_study(files)) == TERMS
     assert len(read_study(files).trials) == 1
 
 
@@ -173,7 +173,7 @@ def test_a_study_can_be_moved(files: StudyFiles, tmp_path: Path) -> None:
     moved = StudyFiles(tmp_path / "elsewhere" / "leaf")
     shutil.move(files.root, moved.root)
     with open_study(moved, TERMS) as study:
-        assert study.n_in(TrialState.COMPLETE) == 1
+        assert study.count_trials(TrialState.COMPLETE) == 1
 
 
 def test_reading_a_study_that_is_not_there_says_how_to_begin_one(files: StudyFiles) -> None:
@@ -202,7 +202,7 @@ def test_a_reader_that_locks_the_file_for_a_moment_only_delays_the_driver(files:
             assert reader.stdout is not None
             reader.stdout.readline()  # 6.5 s is longer than the five that sqlite3 waits by itself
             study.tell(trial, TrialState.COMPLETE, 0.5)
-        assert study.n_in(TrialState.COMPLETE) == 1
+        assert study.count_trials(TrialState.COMPLETE) == 1
 
 
 def test_a_resumed_study_does_not_draw_again_what_was_drawn_before(files: StudyFiles) -> None:

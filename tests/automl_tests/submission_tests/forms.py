@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles, write_arrays
 from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
-from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate
 from automl.ensemble.build import build_ensemble
 from automl.ensemble.candidates import Candidate
-from automl.ensemble.ensemble_result import EnsembleResult
-from automl.metrics.registry import metric_named
+from automl.ensemble.ensemble_result import EnsembleRequest, EnsembleResult
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 
 N_TRAIN, N_TEST = 200, 20
@@ -36,10 +35,8 @@ class FormWorld:
         """`build_ensemble` of all candidates without views."""
         competition = changes.pop("competition", self.competition)
         candidates = changes.pop("candidates", self.candidates)
-        cache = PixelCache(competition, self.files.cache)
-        return build_ensemble(
-            competition, self.folds, candidates, self.files, top=5, tta="none", device="cpu", out=out, cache=cache
-        )
+        request = EnsembleRequest(top=5, tta="none", device="cpu", out=out)
+        return build_ensemble(competition, self.folds, candidates, self.files, request)
 
 
 FORMS = (
@@ -97,7 +94,7 @@ def competition_of_form(form: str, root: Path, *, n_test: int = N_TEST) -> tuple
         case "long values":
             targets = rng.uniform(0, 50, size=(n, 2))
             competition, truth = _made(root, Task.REGRESSION, "Dry_g Green_g", targets, "values", "weighted_r2")
-            return _long((replace(competition, metric=metric_named("weighted_r2", weights=(0.5, 0.1))), truth))
+            return _long((replace(competition, metric=get_metric("weighted_r2", weights=(0.5, 0.1))), truth))
     raise AssertionError(form)
 
 
@@ -106,14 +103,14 @@ def made_world(form: str, root: Path, *, n_test: int = N_TEST, n_models: int = 3
     competition, test_targets = competition_of_form(form, root, n_test=n_test)
     files = StudyFiles(root / "study")
     folds = np.arange(N_TRAIN) % 5
-    shares = [competition.shares, replace(competition, targets=test_targets).shares]
+    shares = [competition.soft_targets, replace(competition, targets=test_targets).soft_targets]
     candidates = []
     for number in range(n_models):
         rng = np.random.default_rng(number)
         noise = rng.normal(size=(N_TRAIN + 1000, competition.n_classes))  # the same for the first test images
         oof = said_of(shares[0], noise[:N_TRAIN], competition.task, skill=2.5 - 0.3 * number)
         test = said_of(shares[1], noise[N_TRAIN : N_TRAIN + n_test], competition.task, skill=2.5 - 0.3 * number)
-        trial = files.trial(number)
+        trial = files.get_trial_files(number)
         write_arrays(trial.oof, rows=np.arange(N_TRAIN), folds=folds, probs=oof)
         write_arrays(trial.test, probs=test)
         candidates.append(Candidate(number=number, score=0.5, config=_config(number)))
@@ -168,10 +165,14 @@ def _made(
         groups=None,
         test_ids=test_ids,
         test_paths=tuple(root / "test" / name for name in test_ids),
-        metric=metric_named(metric),
+        metric=get_metric(metric),
         metric_given=True,
         submission=SubmissionTemplate(
-            header=header, id_column=0, kind=SubmissionKind(kind), ids=test_ids, n_ranked=5 if kind == "ranking" else 0
+            header=header,
+            id_column=0,
+            submission_kind=SubmissionKind(kind),
+            ids=test_ids,
+            n_ranked=5 if kind == "ranking" else 0,
         ),
         scales=_scales(targets[:N_TRAIN]) if task is Task.REGRESSION else None,
     )

@@ -15,12 +15,12 @@ from sklearn import metrics as reference
 
 from automl.artifacts import write_arrays
 from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.rules import rule_from_json
-from automl.decisions.temperature import tempered
-from automl.ensemble.blending import ranks_of
-from automl.metrics.registry import metric_named
-from automl.submission.decide import deciding_metric
-from automl.submission.validate import problems
+from automl.decisions.rules import parse_rule
+from automl.decisions.temperature import apply_temperature
+from automl.ensemble.blending import compute_ranks
+from automl.metrics.registry import get_metric
+from automl.submission.decide import get_deciding_metric
+from automl.submission.validate import find_problems
 from automl.submission.write import write_submission
 from tests.automl_tests.submission_tests.forms import FORMS, N_TEST, N_TRAIN, FormWorld, made_world
 
@@ -58,7 +58,7 @@ def is_right_file(path: Path, competition: Competition) -> bool:
 
 
 def form_of(competition: Competition) -> str:
-    kind = competition.submission.kind
+    kind = competition.submission.submission_kind
     by_name = kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING)
     return "names" if by_name and competition.submission.cells is None else "numbers"
 
@@ -71,10 +71,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> FormWorld:
 def test_members_of_every_form_become_a_file_that_is_accepted(world: FormWorld, tmp_path: Path) -> None:
     result = world.build(tmp_path / "s.csv")
     assert is_right_file(tmp_path / "s.csv", world.competition)
-    assert problems(world.competition, (tmp_path / "s.csv").read_bytes()) == []
+    assert find_problems(world.competition, (tmp_path / "s.csv").read_bytes()) == []
     assert np.isfinite([result.score, result.score_error]).all()
     metric = world.competition.metric
-    assert not metric.better(result.best_single_score, result.score + (0.2 if metric.greater_is_better else -0.2))
+    assert not metric.is_better(result.best_single_score, result.score + (0.2 if metric.greater_is_better else -0.2))
 
 
 def test_the_rule_is_kept_and_decides_the_test_images_as_it_decides_rows_out_of_fold(
@@ -82,21 +82,21 @@ def test_the_rule_is_kept_and_decides_the_test_images_as_it_decides_rows_out_of_
 ) -> None:
     """The test images are twenty of the training images, and there is one member alone."""
     competition, number = world.competition, world.candidates[0].number
-    trial = world.files.trial(number)
+    trial = world.files.get_trial_files(number)
     with np.load(trial.oof) as arrays:
         oof = arrays["probs"]
     write_arrays(trial.test, probs=oof[:N_TEST])
     result = world.build(tmp_path / "all.csv", candidates=world.candidates[:1])
     document = json.loads(world.files.ensemble.read_text())
-    assert (document["rule"], document["rule_kind"]) == (result.rule, result.rule_kind)
-    rule = rule_from_json(document["rule"], deciding_metric(competition), competition.scorer.facts)
-    exact = ranks_of(oof[None])[0] if result.by_rank else oof.astype(np.float64)
-    exact = tempered(exact, result.members[0].temperature, competition.task)
+    assert (document["rule"], document["rule_kind"]) == (result.recipe.rule, result.rule_source)
+    rule = parse_rule(document["rule"], get_deciding_metric(competition), competition.scorer.context)
+    exact = compute_ranks(oof[None])[0] if result.recipe.by_rank else oof.astype(np.float64)
+    exact = apply_temperature(exact, result.members[0].temperature, competition.task)
     decided = replace(competition, test_ids=competition.image_ids, submission=as_oof(competition))
     write_submission(decided, exact, tmp_path / "oof.csv", rule)
     out_of_fold = {row[0]: row[1:] for row in read(tmp_path / "oof.csv")[1:]}
     renamed = dict(zip(as_oof(competition).ids, competition.submission.ids, strict=False))
-    if not result.by_rank:  # ranks among twenty are others than ranks among two hundred
+    if not result.recipe.by_rank:  # ranks among twenty are others than ranks among two hundred
         for row in read(tmp_path / "all.csv")[1:]:
             own = next(own for own, test in rows_alike(decided, competition).items() if test == row[0])
             assert out_of_fold[own] == row[1:]
@@ -112,7 +112,7 @@ def rows_alike(decided: Competition, competition: Competition) -> dict[str, str]
 
 
 def as_oof(competition: Competition):  # type: ignore[no-untyped-def]
-    """The template as if the training images were handed in."""
+    """The template as if the training images were submitted."""
     template = competition.submission
     if template.cells is None:
         return replace(template, ids=competition.image_ids)
@@ -138,10 +138,10 @@ def replace_tests(world: FormWorld, n_test: int, root: Path) -> FormWorld:
     files = replace(world.files, root=root)
     for candidate in world.candidates:
         for name in ("oof", "test"):
-            with np.load(getattr(world.files.trial(candidate.number), name)) as arrays:
+            with np.load(getattr(world.files.get_trial_files(candidate.number), name)) as arrays:
                 own = dict(arrays)
             own["probs"] = own["probs"][: n_test if name == "test" else None]
-            write_arrays(getattr(files.trial(candidate.number), name), **own)
+            write_arrays(getattr(files.get_trial_files(candidate.number), name), **own)
     submission = replace(
         template,
         ids=tuple(template.ids[row] for row in kept),
@@ -159,19 +159,21 @@ def replace_tests(world: FormWorld, n_test: int, root: Path) -> FormWorld:
 def test_what_nobody_can_see_gets_the_prior_and_that_is_said(world: FormWorld, tmp_path: Path) -> None:
     unseen = replace(world.competition, unreadable_test=(2, 5))
     for candidate in world.candidates:
-        with np.load(world.files.trial(candidate.number).test) as arrays:
+        with np.load(world.files.get_trial_files(candidate.number).test) as arrays:
             probs = arrays["probs"]
         probs[[2, 5]] = np.eye(unseen.n_classes)[0] if unseen.task.one_class_each else 1.0  # of black images
-        write_arrays(world.files.trial(candidate.number).test, probs=probs)
+        write_arrays(world.files.get_trial_files(candidate.number).test, probs=probs)
     result = world.build(tmp_path / "s.csv", competition=unseen)
     assert any(note.startswith("2 of 20 test images are missing or broken") for note in result.notes)
-    if form_of(unseen) == "numbers" and unseen.submission.kind is not SubmissionKind.LABELS:
+    if form_of(unseen) == "numbers" and unseen.submission.submission_kind is not SubmissionKind.LABELS:
         values = values_of(tmp_path / "s.csv", unseen)
-        assert values[[2, 5]] == pytest.approx(np.tile(expected_of_unseen(unseen, result.by_rank), (2, 1)), rel=1e-6)
+        assert values[[2, 5]] == pytest.approx(
+            np.tile(expected_of_unseen(unseen, result.recipe.by_rank), (2, 1)), rel=1e-6
+        )
         assert np.unique(values[:, 0]).size > 10
     else:
         rows = [row[1:] for row in read(tmp_path / "s.csv")[1:]]
-        rule = rule_from_json(dict(result.rule), deciding_metric(unseen), unseen.scorer.facts)
+        rule = parse_rule(dict(result.recipe.rule), get_deciding_metric(unseen), unseen.scorer.context)
         prior_rows = np.tile(unseen.prior, (N_TEST, 1))
         write_submission(unseen, prior_rows, tmp_path / "prior.csv", rule)
         for own, (image, _) in enumerate(unseen.submission.cells or [(i, 0) for i in range(N_TEST)]):
@@ -180,20 +182,20 @@ def test_what_nobody_can_see_gets_the_prior_and_that_is_said(world: FormWorld, t
 
 
 def expected_of_unseen(competition: Competition, by_rank: bool) -> np.ndarray:
-    if competition.submission.kind is SubmissionKind.VALUES:
+    if competition.submission.submission_kind is SubmissionKind.VALUES:
         return competition.targets.mean(axis=0)
     middle = np.full(competition.n_classes, 0.5) if by_rank else competition.prior
-    return middle[1:] if competition.submission.kind is SubmissionKind.PROBABILITY else middle
+    return middle[1:] if competition.submission.submission_kind is SubmissionKind.PROBABILITY else middle
 
 
 def test_ranks_are_of_the_images_that_can_be_seen(tmp_path: Path) -> None:
     world = made_world("independent probabilities", tmp_path)
     unseen = replace(world.competition, unreadable_test=(0,))
-    with np.load(world.files.trial(0).test) as arrays:
+    with np.load(world.files.get_trial_files(0).test) as arrays:
         probs = arrays["probs"]
     probs[0] = 1.0  # would rank above all others
-    write_arrays(world.files.trial(0).test, probs=probs)
-    assert world.build(tmp_path / "s.csv", competition=unseen, candidates=world.candidates[:1]).by_rank
+    write_arrays(world.files.get_trial_files(0).test, probs=probs)
+    assert world.build(tmp_path / "s.csv", competition=unseen, candidates=world.candidates[:1]).recipe.by_rank
     for column in values_of(tmp_path / "s.csv", unseen).T:
         assert column[0] == 0.5
         assert column[1:].min() == 0.0
@@ -207,13 +209,13 @@ def test_values_are_on_the_scale_of_the_targets_and_near_the_truth(tmp_path: Pat
         values = values_of(tmp_path / form / "s.csv", world.competition)
         error = np.sqrt(np.mean((values - world.test_targets) ** 2, axis=0))
         assert (error < 0.7 * world.test_targets.std(axis=0)).all()
-        assert "scale" in result.decided
+        assert "scale" in result.rule_words
 
 
 def test_the_score_of_values_is_scikit_learns(tmp_path: Path) -> None:
     world = made_world("value", tmp_path, n_models=1)
     result = world.build(tmp_path / "s.csv")
-    with np.load(world.files.trial(0).oof) as arrays:
+    with np.load(world.files.get_trial_files(0).oof) as arrays:
         low, high = world.competition.scales[0]  # type: ignore[index]
         said = low + arrays["probs"].astype(float) * (high - low)
     expected = reference.mean_squared_error(world.competition.targets, said) ** 0.5
@@ -229,8 +231,8 @@ def test_tags_that_are_rare_in_training_are_rare_in_the_file(tmp_path: Path) -> 
     frequency = np.array([np.mean([name in names for names in named]) for name in world.competition.classes])
     assert frequency == pytest.approx(world.competition.prior, abs=0.12)
     assert frequency[0] > 0.5
-    assert result.rule_kind in ("matched", "searched")
-    assert "thresholds" in result.decided
+    assert result.rule_source in ("matched", "searched")
+    assert "thresholds" in result.rule_words
 
 
 def test_every_image_has_a_label_where_every_training_image_has_one(tmp_path: Path) -> None:
@@ -255,7 +257,7 @@ def test_a_ranking_names_that_many_different_classes_the_likeliest_first(tmp_pat
     world = made_world("ranking", tmp_path)
     probs = np.tile([0.1, 0.3, 0.2, 0.05, 0.25, 0.07, 0.03], (N_TEST, 1))
     for metric in ("map@5", "map@2", "accuracy"):  # the file's form is the sample's, whatever is scored of it
-        write_submission(replace(world.competition, metric=metric_named(metric)), probs, tmp_path / "s.csv")
+        write_submission(replace(world.competition, metric=get_metric(metric)), probs, tmp_path / "s.csv")
         assert read(tmp_path / "s.csv")[1] == ["001000.png", "w2 w5 w3 w1 w6"]
     few = made_world("ranking scored at the top", tmp_path / "few")
     write_submission(few.competition, np.tile([0.2, 0.5, 0.3], (N_TEST, 1)), tmp_path / "few.csv")
@@ -290,19 +292,19 @@ def test_one_class_probabilities_in_the_long_form_sum_to_one_for_each_image(tmp_
     assert values_of(tmp_path / "s.csv", one_class)[0] == pytest.approx([0.4, 0.4, 0.2])
 
 
-def test_what_is_handed_in_may_be_another_thing_than_what_is_scored(tmp_path: Path) -> None:
+def test_what_is_submitted_may_be_another_thing_than_what_is_scored(tmp_path: Path) -> None:
     """Labels are asked for, and the metric ranks; and the other way round."""
     label = made_world("one label", tmp_path / "a")
-    ranked = replace(label.competition, metric=metric_named("log_loss"))
+    ranked = replace(label.competition, metric=get_metric("log_loss"))
     result = label.build(tmp_path / "a.csv", competition=ranked)
     assert {row[1] for row in read(tmp_path / "a.csv")[1:]} <= {"a", "b", "c"}
     assert result.metric == "log_loss"
-    assert result.decided == "decided by the most probable class"
+    assert result.rule_words == "decided by the most probable class"
     probability = made_world("one probability", tmp_path / "b")
-    labelled = replace(probability.competition, metric=metric_named("accuracy"))
+    labelled = replace(probability.competition, metric=get_metric("accuracy"))
     result = probability.build(tmp_path / "b.csv", competition=labelled)
     assert len({row[1] for row in read(tmp_path / "b.csv")[1:]}) == N_TEST
-    assert not result.by_rank
+    assert not result.recipe.by_rank
 
 
 @pytest.mark.parametrize(
@@ -316,13 +318,13 @@ def test_what_is_handed_in_may_be_another_thing_than_what_is_scored(tmp_path: Pa
             "decided by thresholds searched on rows out of fold, as they win on rows that they were not searched on",
         ),
         ("ranking", "decided by the 5 most probable classes"),
-        ("one probability", "handed in as ranks, without a decision"),
+        ("one probability", "submitted as ranks, without a decision"),
         (
             "a probability each",
-            "handed in as probabilities with a temperature of 0.65, as that wins on rows out of fold that it was not "
+            "submitted as probabilities with a temperature of 0.65, as that wins on rows out of fold that it was not "
             "fitted on",
         ),
-        ("value", "handed in as values on the scale of the training targets"),
+        ("value", "submitted as values on the scale of the training targets"),
     ],
 )
 def test_the_rule_is_told_in_words(form: str, words: str, tmp_path: Path) -> None:
@@ -330,7 +332,7 @@ def test_the_rule_is_told_in_words(form: str, words: str, tmp_path: Path) -> Non
     if "matched" in words or "searched" in words:
         make_timid(world)
     result = world.build(tmp_path / "s.csv")
-    assert result.decided == words
+    assert result.rule_words == words
     assert json.loads(world.files.ensemble.read_text())["decided"] == words
 
 
@@ -338,7 +340,7 @@ def make_timid(world: FormWorld) -> None:
     """Members that say little of the rare classes, so that the plain rule never names them."""
     for candidate in world.candidates:
         for name in ("oof", "test"):
-            path = getattr(world.files.trial(candidate.number), name)
+            path = getattr(world.files.get_trial_files(candidate.number), name)
             with np.load(path) as arrays:
                 own = dict(arrays)
             own["probs"] = own["probs"] / 3

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from automl.data.competition import Competition, SubmissionKind
-from automl.metrics.registry import metric_named
-from automl.submission.validate import problems, remarks
+from automl.metrics.registry import get_metric
+from automl.submission.validate import find_problems, find_warnings
 from automl.submission.write import write_submission
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.worlds import competition_of
@@ -139,16 +139,16 @@ SPOILT = [
 
 @pytest.mark.parametrize("name", VALID)
 def test_a_valid_file_has_no_problem(name: str) -> None:
-    assert problems(form(name), VALID[name]) == []
+    assert find_problems(form(name), VALID[name]) == []
 
 
 @pytest.mark.parametrize(("name", "was", "becomes", "problem"), SPOILT)
 def test_a_spoilt_file_is_told_its_problem(name: str, was: bytes, becomes: bytes, problem: str) -> None:
     assert was in VALID[name]
     content = VALID[name].replace(was, becomes)
-    found = problems(form(name), content)
+    found = find_problems(form(name), content)
     assert any(problem in line for line in found), found
-    assert remarks(form(name), content) == []
+    assert find_warnings(form(name), content) == []
 
 
 @pytest.mark.parametrize("how", ["order", "blank", "quoted", "exponents", "columns"])
@@ -161,22 +161,22 @@ def test_what_a_scorer_accepts_is_no_problem(how: str) -> None:
         "columns": ("columns", COLUMNS.replace(b"0.7", b"0.7000001")),
     }
     name, content = contents[how]
-    assert problems(form(name), content) == []
+    assert find_problems(form(name), content) == []
 
 
 def test_sums_matter_only_where_an_image_has_one_class_and_sizes_are_scored() -> None:
     spoilt = COLUMNS.replace(b"0.7", b"0.9")
-    assert problems(form("columns"), spoilt)
+    assert find_problems(form("columns"), spoilt)
     several = replace(form("columns"), task=Task.MULTILABEL)
-    assert problems(several, spoilt) == []
-    by_order = replace(form("columns"), metric=metric_named("roc_auc"), metric_given=True)
-    assert problems(by_order, spoilt) == []
-    assert problems(replace(by_order, metric_given=False), spoilt)
+    assert find_problems(several, spoilt) == []
+    by_order = replace(form("columns"), metric=get_metric("roc_auc"), metric_given=True)
+    assert find_problems(by_order, spoilt) == []
+    assert find_problems(replace(by_order, metric_given=False), spoilt)
 
 
 def test_columns_in_another_order_are_still_read_by_name() -> None:
     content = b"a,id,b,c\n0.5,3,0.25,0.25\n0.1,1,0.2,0.7\n2,2,0.2,0.6\n"
-    assert problems(form("columns"), content) == [
+    assert find_problems(form("columns"), content) == [
         "the header's columns are in another order: 'a' where 'id' is",
         "line 4 has the probability 2, which is not in [0, 1]",
     ]
@@ -185,7 +185,7 @@ def test_columns_in_another_order_are_still_read_by_name() -> None:
 def test_lines_are_counted_as_an_editor_counts_them() -> None:
     competition = competition_of(SubmissionKind.LABEL, ids=("a\nb", "c", "d"))
     content = b'id,label\n"a\nb",cat\nc,cow\nd,cat\n'
-    assert problems(competition, content) == ["line 4 has the label 'cow', which is not one of the classes"]
+    assert find_problems(competition, content) == ["line 4 has the label 'cow', which is not one of the classes"]
 
 
 REMARKED = [
@@ -204,23 +204,23 @@ REMARKED = [
 
 @pytest.mark.parametrize(("name", "content", "remark"), REMARKED)
 def test_what_is_accepted_but_strange_is_remarked(name: str, content: bytes, remark: str) -> None:
-    assert problems(form(name), content) == []
-    found = remarks(form(name), content)
+    assert find_problems(form(name), content) == []
+    found = find_warnings(form(name), content)
     assert any(remark in line for line in found), found
 
 
 def test_a_missing_label_is_remarked_where_every_training_image_has_one() -> None:
     content = VALID["tags"].replace(b"2,cat", b"2,")
-    assert problems(form("tags"), content) == []
-    assert "line 4 has no label, but every training image has one" in remarks(form("tags"), content)
+    assert find_problems(form("tags"), content) == []
+    assert "line 4 has no label, but every training image has one" in find_warnings(form("tags"), content)
 
 
 def test_a_sound_file_is_not_remarked_on() -> None:
-    assert remarks(form("probability"), b"id,label\n3,0.252345678\n1,0.934567812\n2,0.5\n") == []
-    assert remarks(form("label"), LABEL) == []
-    assert remarks(form("values"), VALUES) == []
-    by_order = replace(form("probability"), metric=metric_named("roc_auc"))
-    assert remarks(by_order, b"id,label\n3,0.252345678\n1,1\n2,0.5\n") == []
+    assert find_warnings(form("probability"), b"id,label\n3,0.252345678\n1,0.934567812\n2,0.5\n") == []
+    assert find_warnings(form("label"), LABEL) == []
+    assert find_warnings(form("values"), VALUES) == []
+    by_order = replace(form("probability"), metric=get_metric("roc_auc"))
+    assert find_warnings(by_order, b"id,label\n3,0.252345678\n1,1\n2,0.5\n") == []
 
 
 def test_the_sample_itself_is_recognised(tmp_path: Path) -> None:
@@ -228,17 +228,20 @@ def test_the_sample_itself_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(b"id,label\n8,0\n9,1\n7,0\n")
     (tmp_path / "sample_submission_v2.csv").write_bytes(b"id,label\n3,0.5\n1,0.50\n2,5e-1\n")
     assert any(
-        "those of sample_submission_v2.csv" in line for line in remarks(competition, b"id,label\n3,.5\n1,0.5\n2,0.5\n")
+        "those of sample_submission_v2.csv" in line
+        for line in find_warnings(competition, b"id,label\n3,.5\n1,0.5\n2,0.5\n")
     )
-    assert not any("sample_submission_v2" in line for line in remarks(competition, b"id,label\n3,.5\n1,0.5\n2,0.51\n"))
+    assert not any(
+        "sample_submission_v2" in line for line in find_warnings(competition, b"id,label\n3,.5\n1,0.5\n2,0.51\n")
+    )
     (tmp_path / "mine.csv").write_bytes(PROBABILITY)
-    assert not any("those of" in line for line in remarks(competition, PROBABILITY))
+    assert not any("those of" in line for line in find_warnings(competition, PROBABILITY))
 
 
 def test_the_guard_reads_nothing_into_a_file_of_another_kind() -> None:
     for content in (b"\x89PNG\r\n\x1a\n\x00\x00", b"\x00" * 50, b"\n\n\n", b'"', b",\n,\n", b"\xff\xfe"):
         for name in VALID:
-            assert problems(form(name), content)
+            assert find_problems(form(name), content)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -247,6 +250,6 @@ def test_the_guard_accepts_what_is_written_and_refuses_a_row_less(name: str, tmp
     probs = np.random.default_rng(0).dirichlet(np.ones(competition.n_classes), len(competition.test_ids))
     write_submission(competition, probs, tmp_path / "s.csv")
     content = (tmp_path / "s.csv").read_bytes()
-    assert problems(competition, content) == []
+    assert find_problems(competition, content) == []
     shorter = content[: content.rstrip(b"\n").rindex(b"\n") + 1]
-    assert problems(competition, shorter)[0].startswith(f"it has {len(competition.submission.ids) - 1} rows, not")
+    assert find_problems(competition, shorter)[0].startswith(f"it has {len(competition.submission.ids) - 1} rows, not")

@@ -10,9 +10,9 @@ import pytest
 from automl.config import FOCAL_LOSSES, LOSSES, LossConfig
 from automl.errors import UsageError
 from automl.tasks import Task
-from automl.training.loss.by_task import OBJECTIVES, objective_of, require_losses_fit
+from automl.training.loss.by_task import OBJECTIVES, get_objective, require_losses_fit
 from automl.training.loss.losses import build_loss
-from automl.training.network.outputs import link_of
+from automl.training.network.outputs import build_output_layer
 
 UNFIT = {(Task.MULTILABEL, "ordinal"), (Task.MULTILABEL, "smooth_l1"), (Task.REGRESSION, "ordinal")}
 
@@ -26,12 +26,12 @@ def config_named(name: str) -> LossConfig:
 def test_each_loss_either_trains_a_task_or_is_refused_by_name_before_anything_is_built(task: Task, name: str) -> None:
     if (task, name) not in UNFIT:
         require_losses_fit([name], task)
-        assert link_of(config_named(name), task, 2).n_classes == 2
+        assert build_output_layer(config_named(name), task, 2).n_classes == 2
         build_loss(config_named(name), task=task, n_classes=2)
         return
     for refuse in (
         lambda: require_losses_fit([name], task),
-        lambda: link_of(config_named(name), task, 2),
+        lambda: build_output_layer(config_named(name), task, 2),
         lambda: build_loss(config_named(name), task=task, n_classes=2),
     ):
         with pytest.raises(UsageError) as caught:
@@ -54,9 +54,9 @@ def test_a_space_with_an_unfit_loss_is_told_which_of_its_losses_to_keep() -> Non
 
 
 def test_labels_and_values_have_no_softmax() -> None:
-    assert objective_of("cross_entropy", Task.MULTILABEL) == objective_of("bce", Task.MULTILABEL) == "binary"
-    assert objective_of("focal", Task.REGRESSION) == "quality_focal"
-    assert objective_of("cross_entropy", Task.MULTICLASS) == "cross_entropy"
+    assert get_objective("cross_entropy", Task.MULTILABEL) == get_objective("bce", Task.MULTILABEL) == "binary"
+    assert get_objective("focal", Task.REGRESSION) == "quality_focal"
+    assert get_objective("cross_entropy", Task.MULTICLASS) == "cross_entropy"
 
 
 def test_a_search_can_ask_without_torch() -> None:

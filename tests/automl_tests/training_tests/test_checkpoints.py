@@ -12,7 +12,7 @@ from torch import Tensor
 from automl.artifacts import StudyFiles, read_checkpoint
 from automl.config import OPTIMIZERS, OptimConfig
 from automl.errors import StorageError
-from automl.training.checkpoints import EpochRecord, flattened, restore_state, save_state, unflattened
+from automl.training.checkpoints import EpochRecord, flatten, restore_state, save_state, unflatten
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model, state_of, trained
 
 RECORD = EpochRecord(epoch=0, image_size=32, lr=0.1, train_loss=1.5, score=0.5, seconds=2.0, images_per_s=30.0)
@@ -21,19 +21,19 @@ RECORD = EpochRecord(epoch=0, image_size=32, lr=0.1, train_loss=1.5, score=0.5, 
 def test_nested_values_come_back_as_they_were() -> None:
     value = {0: {"step": torch.tensor(3.0), "on": None}, "groups": [{"betas": (0.9, 0.999), "lr": 1e-3, "flag": True}]}
     tensors: dict[str, Tensor] = {}
-    document = json.loads(json.dumps(flattened(value, "optimizer", tensors)))
-    assert unflattened(document, tensors) == value
+    document = json.loads(json.dumps(flatten(value, "optimizer", tensors)))
+    assert unflatten(document, tensors) == value
 
 
 def test_a_value_that_is_no_plain_data_is_refused() -> None:
     with pytest.raises(TypeError, match=r"optimizer\.extra is a PosixPath"):
-        flattened({"extra": Path()}, "optimizer", {})
+        flatten({"extra": Path()}, "optimizer", {})
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_state_of_every_optimizer_comes_back_bit_for_bit(name: str, shapes: StudyFiles, tmp_path: Path) -> None:
     config = config_of(optim=OptimConfig(optimizer=name, lr=1e-3, weight_decay=0.1), epochs=1, batch_size=24)
-    files = StudyFiles(tmp_path).trial(0)
+    files = StudyFiles(tmp_path).get_trial_files(0)
     state = trained(shapes, config, PlainNet())
     state.micro_batch = 6
     save_state(files, 0, state)
@@ -48,20 +48,20 @@ def test_the_state_of_every_optimizer_comes_back_bit_for_bit(name: str, shapes: 
 def test_without_a_checkpoint_the_state_stays_as_it_is(tmp_path: Path) -> None:
     config = config_of()
     state = state_of(seeded_model(config), config)
-    restore_state(StudyFiles(tmp_path).trial(0), 0, state)
+    restore_state(StudyFiles(tmp_path).get_trial_files(0), 0, state)
     assert state.history == []
     _assert_equal(state.model.state_dict(), seeded_model(config).state_dict())
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    files, config = StudyFiles(tmp_path).trial(0), config_of()
+    files, config = StudyFiles(tmp_path).get_trial_files(0), config_of()
     save_state(files, 0, state_of(PlainNet(), config))
     with pytest.raises(StorageError, match="does not belong to this trial"):
         restore_state(files, 0, state_of(PlainNet(n_classes=7), config))
 
 
 def test_a_checkpoint_holds_the_history_in_plain_json(tmp_path: Path) -> None:
-    files, config = StudyFiles(tmp_path).trial(0), config_of()
+    files, config = StudyFiles(tmp_path).get_trial_files(0), config_of()
     state = state_of(PlainNet(), config)
     state.history.append(RECORD)
     save_state(files, 0, state)

@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 import automl.training.network.create  # noqa: F401 - registers them
 from automl.config import ModelConfig
 from automl.errors import UnfitEnvironmentError
-from automl.training.network.body import stage_ends
 from automl.training.network.create import build_model
+from automl.training.network.feature_extractor import find_stage_ends
 
 both = pytest.mark.parametrize("name", ["lenet5", "alexnet"])
 
@@ -117,7 +117,7 @@ def test_their_layers_are_in_the_order_of_the_network(name: str) -> None:
 
 @both
 def test_each_of_their_stages_can_be_cut_but_the_first(name: str) -> None:
-    n_stages = len(stage_ends(name))
+    n_stages = len(find_stage_ends(name))
     sizes = []
     for cut in range(n_stages):
         config = ModelConfig(backbone=name, pretrained=False, pooling="avg", cut=cut)

@@ -21,9 +21,9 @@ from automl.data.competition import load_competition
 from automl.errors import StorageError, UnfitEnvironmentError, UsageError
 from automl.tasks import Task
 from automl.training.network import pretrained
-from automl.training.network.create import Normalisation, build_model, load_trained, placed, require_sizes_fit
+from automl.training.network.create import Normalisation, build_model, load_trained, move_to_device, require_sizes_fit
 from automl.training.network.network import Network
-from automl.training.network.outputs import link_of
+from automl.training.network.outputs import build_output_layer
 from tests.automl_tests.training_tests.worlds import config_of
 
 
@@ -243,7 +243,7 @@ def test_pixels_are_normalised_as_the_backbone_was_pretrained() -> None:
     for backbone, mean, std in (("test_resnet", 0.5, 0.5), ("test_efficientnet", 0.485, 0.229)):
         model = build_model(ModelConfig(backbone=backbone, pretrained=False), n_classes=3, weights_dir=None)
         images = np.random.default_rng(0).integers(0, 256, size=(2, 4, 5, 3)).astype(np.uint8)
-        normalised = Normalisation.of(model)(images, "cpu")
+        normalised = Normalisation.from_model(model)(images, "cpu")
         assert normalised.shape == (2, 3, 4, 5)
         expected = (images[1, 2, 3, 0] / 255 - mean) / std
         assert normalised[1, 0, 2, 3].item() == pytest.approx(expected, abs=1e-5)
@@ -253,36 +253,44 @@ def test_pixels_are_normalised_as_the_backbone_was_pretrained() -> None:
 def test_trained_weights_that_are_gone_or_damaged_are_a_storage_error(
     content: bytes | None, tmp_path: Path, shapes: StudyFiles
 ) -> None:
-    files = StudyFiles(tmp_path).trial(0)
+    files = StudyFiles(tmp_path).get_trial_files(0)
     if content is not None:
         files.root.mkdir(parents=True)
-        files.weights(0).write_bytes(content)
+        files.get_weights_path(0).write_bytes(content)
     with pytest.raises(StorageError, match="are missing" if content is None else "cannot be loaded") as caught:
-        load_trained(config_of(), files.weights(0), competition=load_competition(shapes.competition), device="cpu")
-    assert str(files.weights(0)) in caught.value.problem
+        load_trained(
+            config_of(), files.get_weights_path(0), competition=load_competition(shapes.competition), device="cpu"
+        )
+    assert str(files.get_weights_path(0)) in caught.value.problem
     assert "automl refit" in caught.value.hint
 
 
 def test_trained_weights_of_another_network_are_a_storage_error(tmp_path: Path, shapes: StudyFiles) -> None:
-    files = StudyFiles(tmp_path).trial(0)
-    save_weights(files.weights(0), n_classes=4)
+    files = StudyFiles(tmp_path).get_trial_files(0)
+    save_weights(files.get_weights_path(0), n_classes=4)
     with pytest.raises(StorageError, match="cannot be loaded"):
-        load_trained(config_of(), files.weights(0), competition=load_competition(shapes.competition), device="cpu")
+        load_trained(
+            config_of(), files.get_weights_path(0), competition=load_competition(shapes.competition), device="cpu"
+        )
 
 
 def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path, shapes: StudyFiles) -> None:
-    files = StudyFiles(tmp_path).trial(0)
+    files = StudyFiles(tmp_path).get_trial_files(0)
     model = ModelConfig(
         backbone="test_resnet", pretrained=False, cut=1, attention="se", pooling="gem", hidden=(8, 4), dropout=0.2
     )
     config = replace(config_of(), model=model)
-    network = build_model(model, n_classes=3, weights_dir=None, link=link_of(config.loss, Task.MULTICLASS, 3)).eval()
+    network = build_model(
+        model, n_classes=3, weights_dir=None, output_layer=build_output_layer(config.loss, Task.MULTICLASS, 3)
+    ).eval()
     files.root.mkdir(parents=True)
-    save_file(network.state_dict(), files.weights(0))
-    again = load_trained(config, files.weights(0), competition=load_competition(shapes.competition), device="cpu")
+    save_file(network.state_dict(), files.get_weights_path(0))
+    again = load_trained(
+        config, files.get_weights_path(0), competition=load_competition(shapes.competition), device="cpu"
+    )
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(again(images), network(images))
-    assert again.link == network.link
+    assert again.output_layer == network.output_layer
     assert not again.training
 
 
@@ -296,4 +304,4 @@ def test_a_size_that_does_not_fit_is_refused_with_those_that_do() -> None:
 
 def test_placing_a_network_returns_the_network_itself() -> None:
     network = build_model(ModelConfig(backbone="test_resnet", pretrained=False), n_classes=3, weights_dir=None)
-    assert placed(network, "cpu") is network
+    assert move_to_device(network, "cpu") is network

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from automl.training.checkpoints import EpochRecord
-from automl.training.early_stopping import best_epoch, chosen_epoch, is_out_of_patience, plateaus_in
+from automl.training.early_stopping import count_plateaus, find_best_epoch, is_out_of_patience, select_epoch
 
 PERFECT_FIRST = [(16, 0.99), (16, 0.98), (32, 0.5), (32, 0.7), (32, 0.7), (32, 0.6)]
 
@@ -31,24 +31,24 @@ def at_one_size(scores: Sequence[float]) -> list[EpochRecord]:
 @pytest.mark.parametrize(("greater_is_better", "best"), [(True, 3), (False, 2)])
 def test_the_best_epoch_is_the_first_of_equals_at_the_last_size(greater_is_better: bool, best: int) -> None:
     history = history_of(PERFECT_FIRST)
-    assert best_epoch(history, final_size=32, greater_is_better=greater_is_better) == best
-    assert chosen_epoch(history, "best", final_size=32, greater_is_better=greater_is_better) == best
+    assert find_best_epoch(history, final_size=32, greater_is_better=greater_is_better) == best
+    assert select_epoch(history, "best", final_size=32, greater_is_better=greater_is_better) == best
 
 
 def test_the_last_epoch_is_chosen_where_the_choice_is_the_last() -> None:
-    assert chosen_epoch(history_of(PERFECT_FIRST), "last", final_size=32, greater_is_better=True) == 5
+    assert select_epoch(history_of(PERFECT_FIRST), "last", final_size=32, greater_is_better=True) == 5
 
 
 def test_before_the_last_stage_no_epoch_is_the_best_and_the_last_is_chosen() -> None:
     history = history_of(PERFECT_FIRST[:2])
-    assert chosen_epoch(history, "best", final_size=32, greater_is_better=True) == 1
+    assert select_epoch(history, "best", final_size=32, greater_is_better=True) == 1
     with pytest.raises(ValueError, match="none of 2 epochs was trained at 32 pixels"):
-        best_epoch(history, final_size=32, greater_is_better=True)
+        find_best_epoch(history, final_size=32, greater_is_better=True)
 
 
 def test_a_stage_that_returns_to_the_final_size_does_not_count_its_first_visit() -> None:
     history = history_of([(32, 0.9), (16, 0.5), (32, 0.6), (32, 0.7)])
-    assert best_epoch(history, final_size=32, greater_is_better=True) == 3
+    assert find_best_epoch(history, final_size=32, greater_is_better=True) == 3
 
 
 def test_patience_ends_that_many_epochs_after_the_best_one() -> None:
@@ -90,17 +90,17 @@ def test_plateaus_are_those_at_which_torchs_scheduler_falls(
     )
     for score in scores:
         scheduler.step(score)
-    found = plateaus_in(at_one_size(scores), greater_is_better=greater_is_better, patience=patience)
+    found = count_plateaus(at_one_size(scores), greater_is_better=greater_is_better, patience=patience)
     assert optimizer.param_groups[0]["lr"] == 0.5**found
 
 
 def test_a_plateau_is_two_epochs_in_a_row_that_are_no_better() -> None:
     scores = [0.5, 0.4, 0.6, 0.6, 0.6, 0.5, 0.5]
-    found = [plateaus_in(at_one_size(scores[:n]), greater_is_better=True) for n in range(len(scores) + 1)]
+    found = [count_plateaus(at_one_size(scores[:n]), greater_is_better=True) for n in range(len(scores) + 1)]
     assert found == [0, 0, 0, 0, 0, 1, 1, 2]
 
 
 def test_a_new_image_size_begins_without_a_best_score_but_keeps_the_plateaus() -> None:
     epochs = [(16, 0.9), (16, 0.8), (16, 0.8), (16, 0.8), (32, 0.5), (32, 0.6), (32, 0.5), (32, 0.5)]
-    found = [plateaus_in(history_of(epochs[:n]), greater_is_better=True) for n in range(len(epochs) + 1)]
+    found = [count_plateaus(history_of(epochs[:n]), greater_is_better=True) for n in range(len(epochs) + 1)]
     assert found == [0, 0, 0, 1, 1, 1, 1, 1, 2]

@@ -10,8 +10,8 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from automl.training.checkpoints import flattened, unflattened
-from automl.training.optim.ema import WeightAverage, decay_of, warmed_up
+from automl.training.checkpoints import flatten, unflatten
+from automl.training.optim.ema import ModelEma, compute_decay, warm_up_decay
 
 LATE = 10**9  # so many updates that the decay has warmed up
 
@@ -41,7 +41,7 @@ def move(model: nn.Module, seed: int) -> None:
 
 def test_with_a_constant_decay_the_average_has_its_closed_form() -> None:
     model = SharingNet()
-    average = WeightAverage(model, decay=0.8)
+    average = ModelEma(model, decay=0.8)
     seen = [copy.deepcopy(model.state_dict())]
     for seed in range(5):
         move(model, seed)
@@ -57,7 +57,7 @@ def test_with_a_constant_decay_the_average_has_its_closed_form() -> None:
 
 def test_the_average_agrees_with_timms() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    ours, theirs = WeightAverage(model, decay=0.9), ModelEmaV3(model, decay=0.9)
+    ours, theirs = ModelEma(model, decay=0.9), ModelEmaV3(model, decay=0.9)
     for seed in range(6):
         move(model, seed)
         ours.update(model, LATE)
@@ -68,7 +68,7 @@ def test_the_average_agrees_with_timms() -> None:
 
 def test_the_averaged_network_is_another_one_that_is_not_trained() -> None:
     model = SharingNet()
-    average = WeightAverage(model, decay=0.9)
+    average = ModelEma(model, decay=0.9)
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
     assert not average.model.training and not any(parameter.requires_grad for parameter in average.model.parameters())
     before = copy.deepcopy(average.state_dict())
@@ -79,7 +79,7 @@ def test_the_averaged_network_is_another_one_that_is_not_trained() -> None:
 def test_weights_that_stay_the_same_are_their_own_average_bit_for_bit() -> None:
     model = SharingNet()
     move(model, 3)
-    average = WeightAverage(model, decay=0.97)
+    average = ModelEma(model, decay=0.97)
     for number in range(50):
         average.update(model, number)
     assert all(value.equal(model.state_dict()[key]) for key, value in average.state_dict().items())
@@ -87,14 +87,14 @@ def test_weights_that_stay_the_same_are_their_own_average_bit_for_bit() -> None:
 
 def test_the_average_goes_on_from_a_checkpoint_bit_for_bit() -> None:
     model = SharingNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = WeightAverage(model, decay=0.9)
-    resumed = WeightAverage(model, decay=0.9)
+    average = ModelEma(model, decay=0.9)
+    resumed = ModelEma(model, decay=0.9)
     for number in range(8):
         if number == 4:
             tensors: dict[str, Tensor] = {}
-            document = flattened(average.state_dict(), "average", tensors)
+            document = flatten(average.state_dict(), "average", tensors)
             content = safetensors.torch.save(tensors)
-            resumed.load_state_dict(unflattened(document, safetensors.torch.load(content)))
+            resumed.load_state_dict(unflatten(document, safetensors.torch.load(content)))
         move(model, number)
         average.update(model, number)
         if number >= 4:
@@ -105,7 +105,7 @@ def test_the_average_goes_on_from_a_checkpoint_bit_for_bit() -> None:
 
 def test_an_average_in_float32_takes_in_weights_of_half_the_precision() -> None:
     model = nn.Linear(4, 4)
-    average = WeightAverage(model, decay=0.5)
+    average = ModelEma(model, decay=0.5)
     begin = model.weight.detach().clone()
     average.update(model.to(torch.bfloat16), LATE)
     mean = average.model.get_parameter("weight")
@@ -118,17 +118,17 @@ def test_an_average_in_float32_takes_in_weights_of_half_the_precision() -> None:
 def test_the_decay_reaches_back_over_its_fraction_of_the_steps(
     horizon_fraction: float, n_steps: int, decay: float
 ) -> None:
-    assert decay_of(horizon_fraction, n_steps) == pytest.approx(decay, abs=1e-12)
+    assert compute_decay(horizon_fraction, n_steps) == pytest.approx(decay, abs=1e-12)
 
 
 def test_the_decay_warms_up_and_then_stays() -> None:
-    assert [warmed_up(0.5, number) for number in (0, 1, 7, 8, 9, 1000)] == [0.1, 2 / 11, 8 / 17, 0.5, 0.5, 0.5]
+    assert [warm_up_decay(0.5, number) for number in (0, 1, 7, 8, 9, 1000)] == [0.1, 2 / 11, 8 / 17, 0.5, 0.5, 0.5]
 
 
 def test_the_weights_that_training_began_with_are_soon_forgotten() -> None:
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 1.0)
-    average = WeightAverage(model, decay=0.999)
+    average = ModelEma(model, decay=0.999)
     nn.init.zeros_(model.weight)
     for number in range(20):
         average.update(model, number)

@@ -18,7 +18,7 @@ from automl.training.feature_cache import FeatureCache, cache_features
 from automl.training.inference import predict_probs
 from automl.training.network.create import Normalisation, build_model
 from automl.training.network.network import Network
-from automl.training.network.outputs import link_of
+from automl.training.network.outputs import build_output_layer
 from automl.training.optim.freezing import set_trainable
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(11, 40, 40, 3)).astype(np.uint8)
@@ -28,9 +28,9 @@ SIZE = 32
 
 def network(backbone: str = "test_resnet", *, loss: str = "cross_entropy", **model: Any) -> Network:
     torch.manual_seed(0)
-    link = link_of(LossConfig(name=loss), Task.MULTICLASS, 3)
+    output_layer = build_output_layer(LossConfig(name=loss), Task.MULTICLASS, 3)
     config = ModelConfig(backbone=backbone, pretrained=False, **model)
-    return build_model(config, n_classes=3, weights_dir=None, link=link)
+    return build_model(config, n_classes=3, weights_dir=None, output_layer=output_layer)
 
 
 def cached(model: Network, rows: NDArray[np.int64] = ROWS, **changes: Any) -> FeatureCache:
@@ -40,7 +40,7 @@ def cached(model: Network, rows: NDArray[np.int64] = ROWS, **changes: Any) -> Fe
 
 
 def normalised(model: Network, rows: NDArray[np.int64]) -> Tensor:
-    return Normalisation.of(model)(resize_batch(PIXELS[rows], SIZE), "cpu")
+    return Normalisation.from_model(model)(resize_batch(PIXELS[rows], SIZE), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_cached_features_give_the_networks_own_outputs(model: dict[str, Any]) ->
     cache = cached(net)
     order = np.array([4, 9, 4])
     net.eval()
-    torch.testing.assert_close(cache.logits(net, order), net(normalised(net, order)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(cache.compute_logits(net, order), net(normalised(net, order)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "bce", "ordinal"])
@@ -70,18 +70,18 @@ def test_their_probabilities_are_those_of_inference(loss: str) -> None:
     net.train()
     expected = predict_probs(net, PIXELS, ROWS, image_size=SIZE, device="cpu")
     net.train()
-    np.testing.assert_allclose(cache.probs(net, ROWS), expected, rtol=1e-4, atol=1e-6)
-    assert cache.probs(net, ROWS).dtype == np.float32
+    np.testing.assert_allclose(cache.predict_probs(net, ROWS), expected, rtol=1e-4, atol=1e-6)
+    assert cache.predict_probs(net, ROWS).dtype == np.float32
     assert not net.training
-    assert cache.probs(net, ROWS[:0]).shape == (0, 3)
+    assert cache.predict_probs(net, ROWS[:0]).shape == (0, 3)
 
 
 def test_probabilities_of_many_rows_come_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     cache = cached(net)
-    whole = cache.probs(net, ROWS)
+    whole = cache.predict_probs(net, ROWS)
     monkeypatch.setattr(feature_cache, "BATCH_SIZE", 2)
-    np.testing.assert_allclose(cache.probs(net, ROWS), whole, rtol=1e-5)
+    np.testing.assert_allclose(cache.predict_probs(net, ROWS), whole, rtol=1e-5)
 
 
 def test_gradients_reach_head_and_neck_and_are_those_of_the_whole_network() -> None:
@@ -89,7 +89,7 @@ def test_gradients_reach_head_and_neck_and_are_those_of_the_whole_network() -> N
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     set_trainable(net, optimizer, TransferConfig(freeze_epochs=1), epoch=0)
     cache, targets = cached(net), torch.tensor([0, 1, 2, 1, 0])
-    nn.functional.cross_entropy(cache.logits(net, ROWS), targets).backward()
+    nn.functional.cross_entropy(cache.compute_logits(net, ROWS), targets).backward()
     found = {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
     net.zero_grad()
     nn.functional.cross_entropy(net(normalised(net, ROWS)), targets).backward()
@@ -102,7 +102,7 @@ def test_the_head_keeps_its_mode_and_its_dropout() -> None:
     net = network(dropout=0.5).train()
     cache = cached(net)
     assert net.head.training
-    assert not torch.equal(cache.logits(net, ROWS), cache.logits(net, ROWS))
+    assert not torch.equal(cache.compute_logits(net, ROWS), cache.compute_logits(net, ROWS))
 
 
 def test_the_body_is_run_in_evaluation_mode_and_its_statistics_stay() -> None:
@@ -140,7 +140,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) ->
     net = network()
     expected = cached(net)
     sizes: list[int] = []
-    whole = type(net).features
+    whole = type(net).extract_features
 
     def cramped(self: Network, images: Tensor) -> Tensor:
         sizes.append(len(images))
@@ -149,7 +149,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) ->
         return whole(self, images)
 
     monkeypatch.setattr(feature_cache, "BATCH_SIZE", 8)
-    monkeypatch.setattr(Network, "features", cramped)
+    monkeypatch.setattr(Network, "extract_features", cramped)
     calls: list[int] = []
     found = cached(net, on_batch=lambda: calls.append(1))
     assert sizes == [5, 4, 2, 2, 1]
@@ -161,7 +161,7 @@ def test_one_image_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch
     def full(self: Network, images: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(Network, "features", full)
+    monkeypatch.setattr(Network, "extract_features", full)
     with pytest.raises(torch.OutOfMemoryError):
         cached(network())
 
@@ -169,4 +169,4 @@ def test_one_image_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch
 def test_a_row_that_was_not_cached_is_not_mistaken_for_another() -> None:
     net = network()
     with pytest.raises(KeyError, match="row 3"):
-        cached(net).logits(net, np.array([9, 3]))
+        cached(net).compute_logits(net, np.array([9, 3]))

@@ -11,9 +11,9 @@ from torch import nn
 from automl.config import ModelConfig, OptimConfig, TransferConfig
 from automl.training.network.create import build_model
 from automl.training.network.network import Network
-from automl.training.optim.freezing import is_body_frozen, set_trainable
+from automl.training.optim.freezing import is_backbone_frozen, set_trainable
 from automl.training.optim.optimizers import build_optimizer
-from automl.training.optim.param_groups import layer_numbers
+from automl.training.optim.param_groups import number_layers
 
 ALL = TransferConfig()
 
@@ -69,18 +69,23 @@ def test_in_the_first_epochs_neck_and_head_alone_train_and_then_everything() -> 
 
 
 def test_which_epochs_have_a_frozen_body() -> None:
-    assert [is_body_frozen(TransferConfig(freeze_epochs=2), epoch) for epoch in range(4)] == [True, True, False, False]
-    assert all(is_body_frozen(TransferConfig(trainable_blocks=0), epoch) for epoch in range(4))
-    assert not is_body_frozen(TransferConfig(trainable_blocks=1), 0)
-    assert is_body_frozen(TransferConfig(trainable_blocks=1, freeze_epochs=1), 0)
-    assert not is_body_frozen(ALL, 0)
+    assert [is_backbone_frozen(TransferConfig(freeze_epochs=2), epoch) for epoch in range(4)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert all(is_backbone_frozen(TransferConfig(trainable_blocks=0), epoch) for epoch in range(4))
+    assert not is_backbone_frozen(TransferConfig(trainable_blocks=1), 0)
+    assert is_backbone_frozen(TransferConfig(trainable_blocks=1, freeze_epochs=1), 0)
+    assert not is_backbone_frozen(ALL, 0)
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_byobnet", "test_vit", "test_convnext", "test_efficientnet"])
 @pytest.mark.parametrize("blocks", [0, 1, 2])
 def test_only_the_last_blocks_and_the_head_are_changed(backbone: str, blocks: int) -> None:
     model = network(backbone)
-    numbers = layer_numbers(model)
+    numbers = number_layers(model)
     last = max(numbers.values())
     changed = step(model, frozen_for(model, TransferConfig(trainable_blocks=blocks), epoch=3))
     expected = {name for name, number in numbers.items() if number >= last - blocks}
@@ -128,9 +133,9 @@ def test_a_wholly_frozen_body_gives_the_same_features_each_time_and_the_head_sti
     model = network("test_vit", drop_path=0.5, dropout=0.5)
     images = torch.rand(8, 3, 160, 160)
     frozen_for(model, ALL)
-    assert not torch.equal(model.features(images), model.features(images))
+    assert not torch.equal(model.extract_features(images), model.extract_features(images))
     frozen_for(model, TransferConfig(freeze_epochs=1))
-    assert torch.equal(model.features(images), model.features(images))
+    assert torch.equal(model.extract_features(images), model.extract_features(images))
     assert not torch.equal(model(images), model(images))
 
 

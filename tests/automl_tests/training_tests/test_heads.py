@@ -17,7 +17,7 @@ from automl.training.network.heads import (
     GeMPool,
     GridPool,
     build_head,
-    build_neck,
+    build_pooling,
 )
 
 
@@ -32,7 +32,7 @@ def test_each_pooling_of_the_vocabulary_but_the_backbones_own_is_there() -> None
 @pytest.mark.parametrize("pooling", sorted(POOLS))
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_neck_makes_vectors_of_one_width_from_maps_of_every_size(pooling: str, attention: str) -> None:
-    neck, n_features = build_neck(16, attention=attention, pooling=pooling)
+    neck, n_features = build_pooling(16, attention=attention, pooling=pooling)
     for height, width in ((1, 1), (2, 2), (3, 3), (7, 7), (5, 9)):
         pooled = neck(maps(2, 16, height, width).requires_grad_())
         assert pooled.shape == (2, n_features)
@@ -44,7 +44,7 @@ def test_a_neck_makes_vectors_of_one_width_from_maps_of_every_size(pooling: str,
 
 @pytest.mark.parametrize("kind", ["avg", "max", "avgmax", "catavgmax"])
 def test_the_plain_poolings_are_those_of_timm(kind: str) -> None:
-    neck, n_features = build_neck(6, attention="none", pooling=kind)
+    neck, n_features = build_pooling(6, attention="none", pooling=kind)
     reference = timm.layers.SelectAdaptivePool2d(pool_type=kind, flatten=True)
     features = maps(3, 6, 5, 5)
     torch.testing.assert_close(neck(features), reference(features))
@@ -53,8 +53,8 @@ def test_the_plain_poolings_are_those_of_timm(kind: str) -> None:
 
 @pytest.mark.parametrize("attention", ["se", "cbam", "eca"])
 def test_attention_changes_the_map_before_it_is_pooled(attention: str) -> None:
-    plain, _ = build_neck(16, attention="none", pooling="avg")
-    attending, _ = build_neck(16, attention=attention, pooling="avg")
+    plain, _ = build_pooling(16, attention="none", pooling="avg")
+    attending, _ = build_pooling(16, attention=attention, pooling="avg")
     features = maps(2, 16, 4, 4)
     assert type(attending.attention) is timm.layers.get_attn(attention)
     torch.testing.assert_close(attending(features), plain(attending.attention(features)))
@@ -113,7 +113,7 @@ def test_flattening_tells_where_something_is_and_a_mean_does_not() -> None:
     features = maps(1, 2, 8, 8)
     turned = features.flip(3)
     assert not torch.allclose(FlattenPool(2)(features), FlattenPool(2)(turned))
-    mean, _ = build_neck(2, attention="none", pooling="avg")
+    mean, _ = build_pooling(2, attention="none", pooling="avg")
     torch.testing.assert_close(mean(features), mean(turned))
 
 

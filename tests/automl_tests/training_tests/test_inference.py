@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from automl.data.resize import resize_batch
-from automl.training.inference import Sights, predict_probs, predict_views
+from automl.training.inference import ImageViews, predict_probs, predict_views
 from automl.training.network.create import Normalisation
 from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model
 
@@ -36,7 +36,7 @@ def test_rows_are_answered_in_their_order_whatever_the_batches(model: PlainNet) 
 
 def test_probabilities_are_the_softmax_of_what_the_network_says_of_the_resized_image(model: PlainNet) -> None:
     probs = predict_probs(model, PIXELS, np.array([4]), image_size=24, device="cpu")
-    normalised = Normalisation.of(model)(resize_batch(PIXELS[4:5], 24), "cpu")
+    normalised = Normalisation.from_model(model)(resize_batch(PIXELS[4:5], 24), "cpu")
     with torch.no_grad():
         assert np.array_equal(probs, model(normalised).softmax(dim=1).numpy())
 
@@ -98,7 +98,7 @@ def test_several_views_at_two_sides_are_each_what_it_is_alone_and_each_batch_is_
     def middle(batch: torch.Tensor) -> torch.Tensor:
         return batch[..., 4:36, 4:36]
 
-    sights = [Sights(at(32), [lambda batch: batch, mirrored]), Sights(at(40), [middle])]
+    sights = [ImageViews(at(32), [lambda batch: batch, mirrored]), ImageViews(at(40), [middle])]
     together = predict_views(model, sights, 11, device="cpu", batch_size=6)
     assert together.shape == (3, 11, 3)
     assert reads == [(0, 6), (0, 6), (6, 11), (6, 11)]

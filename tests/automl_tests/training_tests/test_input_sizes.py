@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 from automl.config import ModelConfig
 from automl.errors import UsageError
-from automl.training.network.backbones import skeleton
+from automl.training.network.backbones import build_skeleton
 from automl.training.network.create import build_model
-from automl.training.network.input_sizes import SizeRule, fitted_sizes, size_rule
+from automl.training.network.input_sizes import SizeRule, find_size_rule, fit_sizes
 
 
 @pytest.mark.parametrize(
@@ -37,34 +37,34 @@ from automl.training.network.input_sizes import SizeRule, fitted_sizes, size_rul
 def test_sizes_are_brought_to_those_that_the_backbone_takes(
     backbone: str, asked: tuple[int, ...], fitted: tuple[int, ...]
 ) -> None:
-    assert fitted_sizes(backbone, asked) == fitted
+    assert fit_sizes(backbone, asked) == fitted
 
 
 def test_a_backbone_without_weights_of_its_name_is_refused() -> None:
     with pytest.raises(UsageError, match="timm has no backbone 'resnet51'"):
-        fitted_sizes("resnet51", (32,))
+        fit_sizes("resnet51", (32,))
 
 
 def test_the_nearest_size_is_taken_and_the_larger_of_two() -> None:
     rule = SizeRule(16, 16)
-    assert [rule.nearest(size) for size in (1, 16, 23, 24, 25, 39, 40, 512)] == [16, 16, 16, 32, 32, 32, 48, 512]
-    assert [SizeRule(75, 1).nearest(size) for size in (8, 75, 76)] == [75, 75, 76]
-    assert SizeRule(224, 0).nearest(512) == 224
+    assert [rule.round_size(size) for size in (1, 16, 23, 24, 25, 39, 40, 512)] == [16, 16, 16, 32, 32, 32, 48, 512]
+    assert [SizeRule(75, 1).round_size(size) for size in (8, 75, 76)] == [75, 75, 76]
+    assert SizeRule(224, 0).round_size(512) == 224
     assert [str(SizeRule(224, 0)), str(SizeRule(75, 1))] == ["224 only", "75 and more"]
 
 
 def test_finding_out_takes_no_random_numbers() -> None:
-    size_rule.cache_clear()
+    find_size_rule.cache_clear()
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    fitted_sizes("test_vit", (40,))
+    fit_sizes("test_vit", (40,))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"])
 def test_what_a_skeleton_takes_the_network_takes(backbone: str) -> None:
     network = build_model(ModelConfig(backbone=backbone, pretrained=False), n_classes=3, weights_dir=None)
-    for image_size in fitted_sizes(backbone, (8, 24, 50)):
+    for image_size in fit_sizes(backbone, (8, 24, 50)):
         assert torch.isfinite(network(torch.randn(2, 3, image_size, image_size))).all()
 
 
@@ -78,11 +78,11 @@ def test_a_transformer_of_a_fixed_size_computes_the_same_there_and_takes_other_s
     save_file(reference.state_dict(), tmp_path / f"{backbone}.safetensors")
     network = build_model(ModelConfig(backbone=backbone), n_classes=3, weights_dir=tmp_path).eval()
     images = torch.randn(1, 3, 224, 224)
-    torch.testing.assert_close(network.features(images), reference(images))
+    torch.testing.assert_close(network.extract_features(images), reference(images))
     assert {name: tensor.shape for name, tensor in network.body.state_dict().items()} == {
         name: tensor.shape for name, tensor in reference.state_dict().items()
     }
-    for image_size in fitted_sizes(backbone, (33, 160, 300)):
+    for image_size in fit_sizes(backbone, (33, 160, 300)):
         assert torch.isfinite(network(torch.randn(1, 3, image_size, image_size))).all()
 
 
@@ -97,4 +97,4 @@ def test_one_set_of_parameters_serves_all_sizes_of_a_schedule() -> None:
 
 
 def test_a_skeleton_holds_no_numbers() -> None:
-    assert all(parameter.is_meta for parameter in skeleton("test_resnet").parameters())
+    assert all(parameter.is_meta for parameter in build_skeleton("test_resnet").parameters())

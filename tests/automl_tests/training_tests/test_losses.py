@@ -17,8 +17,8 @@ from torchvision.ops import sigmoid_focal_loss
 from automl.config import FOCAL_LOSSES, LOSSES, RANK_LOSSES, LossConfig
 from automl.tasks import Task
 from automl.training.loss.losses import Loss, build_loss
-from automl.training.loss.mixup import as_shares
-from automl.training.network.outputs import link_of
+from automl.training.loss.mixup import to_soft_targets
+from automl.training.network.outputs import build_output_layer
 
 N_CLASSES = 5
 COUNTS = np.array([50, 30, 10, 9, 1])
@@ -35,7 +35,7 @@ def built(name: str, *, gamma: float = 2.0, smoothing: float = 0.0, weights: str
 
 
 def outputs_for(name: str, *, n: int = 8, scale: float = 3.0) -> Tensor:
-    n_outputs = link_of(config_named(name), Task.MULTICLASS, N_CLASSES).n_outputs
+    n_outputs = build_output_layer(config_named(name), Task.MULTICLASS, N_CLASSES).n_outputs
     return torch.randn(n, n_outputs, generator=torch.Generator().manual_seed(0)) * scale
 
 
@@ -171,7 +171,7 @@ def test_a_loss_is_least_where_its_link_tells_the_truth(name: str) -> None:
         optimizer.zero_grad()
         built(name)(outputs, torch.arange(N_CLASSES)).backward()
         optimizer.step()
-    probs = link_of(config_named(name), Task.MULTICLASS, N_CLASSES).probs(outputs.detach())
+    probs = build_output_layer(config_named(name), Task.MULTICLASS, N_CLASSES).to_probs(outputs.detach())
     assert torch.diagonal(probs).min() > 0.7
 
 
@@ -182,7 +182,7 @@ def test_a_loss_is_least_where_its_link_tells_the_truth(name: str) -> None:
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 def test_class_indices_are_shares_of_one(name: str, weights: str, targets: Tensor) -> None:
     outputs, loss_of = outputs_for(name), built(name, weights=weights)
-    assert torch.allclose(loss_of(outputs, targets), loss_of(outputs, as_shares(targets, N_CLASSES)))
+    assert torch.allclose(loss_of(outputs, targets), loss_of(outputs, to_soft_targets(targets, N_CLASSES)))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -197,7 +197,7 @@ def test_weighted_means_of_parts_add_up_to_the_mean_of_the_batch(name: str, weig
 def test_the_loss_of_mixed_labels_is_the_mixture_of_their_losses(name: str, targets: Tensor) -> None:
     """Mixup may then be read either way; smooth L1 has the distance to the expected class instead."""
     outputs, loss_of = outputs_for(name), built(name)
-    one, other = as_shares(targets, N_CLASSES), as_shares(targets.flip(0), N_CLASSES)
+    one, other = to_soft_targets(targets, N_CLASSES), to_soft_targets(targets.flip(0), N_CLASSES)
     expected = 0.3 * loss_of(outputs, one) + 0.7 * loss_of(outputs, other)
     assert torch.allclose(loss_of(outputs, 0.3 * one + 0.7 * other), expected, rtol=1e-4)
 
@@ -205,7 +205,7 @@ def test_the_loss_of_mixed_labels_is_the_mixture_of_their_losses(name: str, targ
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in RANK_LOSSES])
 def test_label_smoothing_gives_a_part_of_the_label_to_all_classes(name: str, targets: Tensor) -> None:
     outputs = outputs_for(name)
-    smoothed = 0.8 * as_shares(targets, N_CLASSES) + 0.2 / N_CLASSES
+    smoothed = 0.8 * to_soft_targets(targets, N_CLASSES) + 0.2 / N_CLASSES
     expected = built(name)(outputs, smoothed)
     assert torch.allclose(built(name, smoothing=0.2)(outputs, targets), expected)
     assert not torch.allclose(built(name)(outputs, targets), expected, rtol=0.01)

@@ -15,8 +15,8 @@ from torchvision.ops import sigmoid_focal_loss
 from automl.config import FOCAL_LOSSES, RANK_LOSSES, LossConfig
 from automl.tasks import Task
 from automl.training.loss.by_task import OBJECTIVES
-from automl.training.loss.losses import NEAREST, PLACE_BETA, Loss, build_loss
-from automl.training.network.outputs import link_of
+from automl.training.loss.losses import MIN_DISTANCE, SCALED_TARGET_BETA, Loss, build_loss
+from automl.training.network.outputs import build_output_layer
 
 LABELS, VALUES = Task.MULTILABEL, Task.REGRESSION
 N_OUTPUTS = 3
@@ -102,7 +102,7 @@ def test_the_focal_losses_of_values_are_equation_2_of_generalized_focal_loss(nam
         entropy = -((1 - targets) * torch.log(1 - p) + targets * torch.log(p))
         return (torch.abs(targets - p) ** gamma * entropy).sum(dim=1).mean()
 
-    assert (targets - drawn(0, 3.0).sigmoid()).abs().min() > NEAREST
+    assert (targets - drawn(0, 3.0).sigmoid()).abs().min() > MIN_DISTANCE
     assert_same_loss(lambda outputs: built(VALUES, name, gamma=gamma)(outputs, targets), written_by_hand)
 
 
@@ -118,7 +118,7 @@ def test_smooth_l1_of_values_is_torchs_of_the_places() -> None:
     targets = targets_of(VALUES)
     assert_same_loss(
         lambda outputs: built(VALUES, "smooth_l1")(outputs, targets),
-        lambda outputs: N_OUTPUTS * F.smooth_l1_loss(outputs.sigmoid(), targets, beta=PLACE_BETA),
+        lambda outputs: N_OUTPUTS * F.smooth_l1_loss(outputs.sigmoid(), targets, beta=SCALED_TARGET_BETA),
     )
 
 
@@ -148,7 +148,7 @@ def test_a_loss_is_least_where_its_link_tells_the_truth(task: Task, name: str, g
         optimizer.zero_grad()
         loss_of(outputs, targets).backward()
         optimizer.step()
-    probs = link_of(LossConfig(), task, N_OUTPUTS).probs(outputs.detach())
+    probs = build_output_layer(LossConfig(), task, N_OUTPUTS).to_probs(outputs.detach())
     assert (probs - targets).abs().max() < (0.3 if task is LABELS else 0.1)
 
 

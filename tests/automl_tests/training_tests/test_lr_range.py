@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from automl.artifacts import StudyFiles
 from automl.config import OptimConfig, TransferConfig, TrialConfig
 from automl.training.batches import FoldTask
-from automl.training.entry_points import sweep as carried_sweep
-from automl.training.lr_range import falling_range, has_diverged, rates, smoothed, suggest_lr
-from automl.training.lr_sweep import losses_of, sweep
+from automl.training.entry_points import run_lr_sweep
+from automl.training.entry_points import run_lr_sweep as carried_sweep
+from automl.training.lr_range import build_lr_grid, find_falling_range, has_diverged, smooth_losses, suggest_lr
+from automl.training.lr_sweep import measure_losses
 from tests.automl_tests.training_tests.worlds import (
     ScriptedContext,
     config_of,
@@ -48,7 +49,7 @@ def seen(losses: NDArray[np.float64]) -> tuple[list[float], list[float]]:
 
 
 def test_the_rates_grow_by_the_same_factor_from_the_lowest_to_the_highest() -> None:
-    lrs = rates(1000)
+    lrs = build_lr_grid(1000)
     assert len(lrs) == 100
     assert (lrs[0], lrs[-1]) == pytest.approx((1e-7, 10.0))
     assert np.diff(np.log(lrs)) == pytest.approx(math.log(1e8) / 99)
@@ -58,15 +59,15 @@ def test_the_rates_grow_by_the_same_factor_from_the_lowest_to_the_highest() -> N
 def test_few_images_are_not_shown_more_than_five_times_beyond_the_least_number_of_steps(
     n_batches: int, n_steps: int
 ) -> None:
-    assert len(rates(n_batches)) == n_steps
+    assert len(build_lr_grid(n_batches)) == n_steps
 
 
 def test_the_smoothed_loss_is_the_weighted_mean_of_what_came_before() -> None:
     losses, beta = [3.0, 1.0, 4.0, 1.0, 5.0], 0.8
     for step in range(len(losses)):
         weights = beta ** np.arange(step, -1, -1)
-        assert smoothed(losses, beta)[step] == pytest.approx(np.average(losses[: step + 1], weights=weights))
-    assert smoothed([2.5] * 20) == pytest.approx([2.5] * 20)
+        assert smooth_losses(losses, beta)[step] == pytest.approx(np.average(losses[: step + 1], weights=weights))
+    assert smooth_losses([2.5] * 20) == pytest.approx([2.5] * 20)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_the_spike_and_recovery_after_the_lowest_loss_is_no_descent() -> None:
 )
 def test_a_curve_without_a_clear_fall_has_no_suggestion(shape: Callable[[], NDArray[np.float64]]) -> None:
     assert suggest_lr(*seen(shape())) is None
-    assert falling_range(*seen(shape())) is None
+    assert find_falling_range(*seen(shape())) is None
 
 
 @pytest.mark.parametrize("size", [0.02, 0.3])
@@ -141,7 +142,7 @@ def test_a_test_that_ended_at_once_has_no_suggestion(n: int) -> None:
 
 
 def test_the_range_of_the_fall_is_around_its_middle_and_ends_before_the_loss_explodes() -> None:
-    falling = falling_range(*seen(falls_about(-3.0)))
+    falling = find_falling_range(*seen(falls_about(-3.0)))
     assert falling is not None
     assert 1e-5 < falling[0] < 1e-3 < falling[1] < 1e-1
 
@@ -159,7 +160,7 @@ def losses_with(
 ) -> list[float]:
     state = state_of(seeded_model(config), config)
     task: FoldTask = task_of(study, config, **changes)
-    return losses_of(task, state, lrs, epoch=epoch, on_step=lambda: None)
+    return measure_losses(task, state, lrs, epoch=epoch, on_step=lambda: None)
 
 
 def test_a_learning_rate_that_trains_lowers_the_loss_and_the_lowest_does_not(study: StudyFiles) -> None:
@@ -182,7 +183,7 @@ def test_the_same_seeds_give_the_same_losses_and_each_pass_another_order(study: 
 def test_each_step_shows_a_sign_of_life(study: StudyFiles) -> None:
     config, signs = config_of(), list[int]()
     task, state = task_of(study, config), state_of(seeded_model(config), config)
-    losses = losses_of(task, state, [1e-9] * 4, epoch=0, on_step=lambda: signs.append(1))
+    losses = measure_losses(task, state, [1e-9] * 4, epoch=0, on_step=lambda: signs.append(1))
     assert len(signs) == len(losses) == 4
 
 
@@ -211,7 +212,7 @@ def test_what_is_frozen_in_the_epoch_is_frozen_in_the_test(study: StudyFiles, ep
     config = config_of(transfer=TransferConfig(freeze_epochs=1))
     model = seeded_model(config)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    losses_of(task_of(study, config), state_of(model, config), [1e-2] * 2, epoch=epoch, on_step=lambda: None)
+    measure_losses(task_of(study, config), state_of(model, config), [1e-2] * 2, epoch=epoch, on_step=lambda: None)
     changed = [name for name, value in model.named_parameters() if not value.equal(before[name])]
     assert changed
     assert all("conv" not in name for name in changed) is expected
@@ -220,7 +221,7 @@ def test_what_is_frozen_in_the_epoch_is_frozen_in_the_test(study: StudyFiles, ep
 def test_the_task_answers_with_losses_of_the_first_epoch_in_which_everything_trains(study: StudyFiles) -> None:
     config = config_of(sizes="24-32", transfer=TransferConfig(freeze_epochs=2))
     context = ScriptedContext()
-    payload = {**payload_of(study, config), "init_from": None, "cache": str(study.cache)}
+    payload = {**payload_of(study, config), "init_from": None, "pixel_cache": str(study.cache)}
     answer = carried_sweep(payload, context)
     assert (answer["outcome"], answer["image_size"], answer["batch_size"]) == ("completed", 32, 16)
     assert len(answer["lrs"]) == len(answer["losses"]) <= 50
@@ -232,8 +233,8 @@ def test_the_task_answers_with_losses_of_the_first_epoch_in_which_everything_tra
 def test_a_backbone_that_is_unknown_is_refused_as_in_a_trial(study: StudyFiles) -> None:
     config = config_of()
     unknown = replace(config, model=replace(config.model, backbone="resnet18x"))
-    payload = {**payload_of(study, unknown), "init_from": None, "cache": str(study.cache)}
-    answer = sweep(payload, ScriptedContext())
+    payload = {**payload_of(study, unknown), "init_from": None, "pixel_cache": str(study.cache)}
+    answer = run_lr_sweep(payload, ScriptedContext())
     assert (answer["outcome"], answer["exit_code"]) == ("refused", 2)
     assert "resnet18x" in answer["problem"]
 
@@ -242,13 +243,13 @@ def test_what_does_not_fit_into_memory_is_refused_with_a_way_out(
     study: StudyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from automl.training import lr_sweep
-    from automl.training.optim.accumulation import DeadEnd
+    from automl.training.optim.accumulation import InfeasibleConfig
 
     def too_large(*args: object, **kwargs: object) -> list[float]:
-        raise DeadEnd("memory", "2 images of 32 pixels do not fit into memory of cpu")
+        raise InfeasibleConfig("memory", "2 images of 32 pixels do not fit into memory of cpu")
 
-    monkeypatch.setattr(lr_sweep, "losses_of", too_large)
-    payload = {**payload_of(study, config_of()), "init_from": None, "cache": str(tmp_path)}
-    answer = sweep(payload, ScriptedContext())
+    monkeypatch.setattr(lr_sweep, "measure_losses", too_large)
+    payload = {**payload_of(study, config_of()), "init_from": None, "pixel_cache": str(tmp_path)}
+    answer = run_lr_sweep(payload, ScriptedContext())
     assert (answer["outcome"], answer["exit_code"]) == ("refused", 2)
     assert "--fix" in answer["hint"]

@@ -11,7 +11,7 @@ from timm.data.mixup import Mixup, cutmix_bbox_and_lam, mixup_target
 from torch import Tensor
 
 from automl.config import AugmentConfig
-from automl.training.loss.mixup import Mix, as_shares, draw_mix, is_mixed, mix_images, mix_shares
+from automl.training.loss.mixup import Mix, draw_mix, is_mixed, mix_images, mix_targets, to_soft_targets
 
 SIZE = 12
 MIXUP = AugmentConfig(mixup_alpha=0.4)
@@ -51,8 +51,8 @@ def test_the_plain_fraction_is_the_configs(fraction: float, n_mixed: int) -> Non
 def test_a_draw_follows_from_the_generator() -> None:
     (first,), (again,), (other,) = drawn(BOTH), drawn(BOTH), drawn(BOTH, seed=5)
     assert np.array_equal(first.partners, again.partners)
-    assert (first.own_share, first.box) == (again.own_share, again.box)
-    assert first.own_share != other.own_share
+    assert (first.own_weight, first.box) == (again.own_weight, again.box)
+    assert first.own_weight != other.own_weight
 
 
 @pytest.mark.parametrize("augment", [MIXUP, CUTMIX, BOTH])
@@ -60,7 +60,7 @@ def test_partners_are_a_permutation_and_shares_are_shares(augment: AugmentConfig
     for mix in drawn(augment, n=50):
         assert sorted(mix.partners) == list(range(6))
         assert mix.partners.dtype == np.int64
-        assert 0.0 <= mix.own_share <= 1.0
+        assert 0.0 <= mix.own_weight <= 1.0
 
 
 def test_a_batch_has_one_kind_of_mixing_with_equal_chance_where_both_are_on() -> None:
@@ -76,7 +76,7 @@ def test_as_many_batches_are_mixed_as_the_probability_says() -> None:
 
 @pytest.mark.parametrize("augment", [MIXUP, BOTH])
 def test_mixups_share_has_the_moments_of_the_beta_distribution(augment: AugmentConfig) -> None:
-    shares = [mix.own_share for mix in drawn(augment, n=6000) if mix.box is None]
+    shares = [mix.own_weight for mix in drawn(augment, n=6000) if mix.box is None]
     assert np.mean(shares) == pytest.approx(0.5, abs=0.02)
     assert np.var(shares) == pytest.approx(1 / (4 * (2 * 0.4 + 1)), abs=0.006)
 
@@ -84,7 +84,7 @@ def test_mixups_share_has_the_moments_of_the_beta_distribution(augment: AugmentC
 def test_the_share_is_that_of_the_pixels_that_remain(images: Tensor) -> None:
     for mix in drawn(CUTMIX, n=100):
         mixed = mix_images(torch.ones(1, 3, SIZE, SIZE), torch.zeros(1, 3, SIZE, SIZE), mix)
-        assert mixed.mean().item() == pytest.approx(mix.own_share, abs=1e-6)
+        assert mixed.mean().item() == pytest.approx(mix.own_weight, abs=1e-6)
 
 
 def test_a_box_that_lies_inside_the_image_is_a_square() -> None:
@@ -100,7 +100,7 @@ def test_a_box_that_lies_inside_the_image_is_a_square() -> None:
 def test_boxes_and_shares_are_distributed_as_timms(augment: AugmentConfig) -> None:
     """By the means, spreads and correlations of the boxes' edges and of the shares, on 32 pixels."""
     mixes = drawn(augment, n=8000, image_size=32)
-    ours = np.array([(*mix.box, mix.own_share) for mix in mixes if mix.box])
+    ours = np.array([(*mix.box, mix.own_weight) for mix in mixes if mix.box])
     np.random.seed(0)
     theirs = np.empty((6000, 5))
     for row, share in zip(theirs, np.random.beta(2.0, 2.0, size=6000), strict=True):
@@ -121,8 +121,8 @@ def test_mixup_is_timms_for_the_same_share_and_partners(images: Tensor) -> None:
     expected_images, expected_shares = timms(images.clone(), labels)
     mix = Mix(np.arange(6)[::-1].copy(), share, None)
     assert torch.allclose(mix_images(images, images[mix.partners], mix), expected_images)
-    shares = as_shares(labels, 3)
-    assert torch.allclose(mix_shares(shares, shares[mix.partners], mix), expected_shares)
+    shares = to_soft_targets(labels, 3)
+    assert torch.allclose(mix_targets(shares, shares[mix.partners], mix), expected_shares)
 
 
 def test_cutmix_is_timms_for_the_same_box_and_partners(images: Tensor) -> None:
@@ -136,16 +136,16 @@ def test_cutmix_is_timms_for_the_same_box_and_partners(images: Tensor) -> None:
     mix = Mix(np.arange(6)[::-1].copy(), float(corrected), (int(top), int(bottom), int(left), int(right)))
     assert torch.equal(mix_images(images, images[mix.partners], mix), expected)
     assert torch.allclose(mixup_target(labels, 3, corrected), expected_shares)
-    shares = as_shares(labels, 3)
-    assert torch.allclose(mix_shares(shares, shares[mix.partners], mix), expected_shares)
+    shares = to_soft_targets(labels, 3)
+    assert torch.allclose(mix_targets(shares, shares[mix.partners], mix), expected_shares)
 
 
 @pytest.mark.parametrize("box", [None, (4, 4, 2, 9)])
 def test_a_share_of_one_leaves_images_and_labels_as_they_are(images: Tensor, box: tuple[int, int, int, int]) -> None:
     mix = Mix(np.arange(6)[::-1].copy(), 1.0, box)
-    shares = as_shares(torch.arange(6) % 3, 3)
+    shares = to_soft_targets(torch.arange(6) % 3, 3)
     assert torch.equal(mix_images(images, images[mix.partners], mix), images)
-    assert torch.equal(mix_shares(shares, shares[mix.partners], mix), shares)
+    assert torch.equal(mix_targets(shares, shares[mix.partners], mix), shares)
 
 
 @pytest.mark.parametrize("box", [None, (0, SIZE, 0, SIZE)])
@@ -166,16 +166,16 @@ def test_parts_of_a_batch_mix_to_the_whole_and_leave_their_inputs_whole(augment:
 
 
 @given(st.floats(0, 1), st.integers(2, 9), st.integers(0, 1000))
-def test_mixed_shares_sum_to_one(own_share: float, n_classes: int, seed: int) -> None:
+def test_mixed_shares_sum_to_one(own_weight: float, n_classes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    mix = Mix(rng.permutation(5), own_share, None)
-    shares = as_shares(torch.from_numpy(rng.integers(0, n_classes, size=5)), n_classes)
-    mixed = mix_shares(shares, shares[mix.partners], mix)
+    mix = Mix(rng.permutation(5), own_weight, None)
+    shares = to_soft_targets(torch.from_numpy(rng.integers(0, n_classes, size=5)), n_classes)
+    mixed = mix_targets(shares, shares[mix.partners], mix)
     assert (mixed >= 0).all()
     assert torch.allclose(mixed.sum(dim=1), torch.ones(5))
 
 
 def test_shares_of_a_class_index_are_one_for_that_class() -> None:
-    shares = as_shares(torch.tensor([2, 0]), 3)
+    shares = to_soft_targets(torch.tensor([2, 0]), 3)
     assert shares.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     assert shares.dtype is torch.float32

@@ -18,11 +18,11 @@ from automl.config import LossConfig, ModelConfig
 from automl.errors import UnfitEnvironmentError, UsageError
 from automl.space import describe, load_space
 from automl.tasks import Task
-from automl.training.network.body import stage_ends
 from automl.training.network.create import build_model
-from automl.training.network.input_sizes import fitted_sizes
+from automl.training.network.feature_extractor import find_stage_ends
+from automl.training.network.input_sizes import fit_sizes
 from automl.training.network.network import Network
-from automl.training.network.outputs import link_of
+from automl.training.network.outputs import build_output_layer
 
 SMALL = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
 LARGE = ["vgg11_bn", "inception_v3", "densenet121", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
@@ -121,23 +121,22 @@ def test_dropout_falls_where_timm_has_it(backbone: str) -> None:
 def test_the_parts_in_turn_are_the_whole(backbone: str) -> None:
     network = network_of(backbone, pooling="gem", attention="se", hidden=(8,)).eval()
     images = images_of(backbone)
-    features = network.features(images)
+    features = network.extract_features(images)
     assert features.ndim == 4
     assert torch.equal(network.head(network.neck(features)), network(images))
     assert {name.partition(".")[0] for name in network.state_dict()} == {"body", "neck", "head"}
-    assert network.fresh_parts() == [network.neck, network.head]
 
 
 @small_and_large
 def test_the_map_of_an_uncut_backbone_averages_to_its_own_pooling_where_that_is_a_mean(backbone: str) -> None:
     network = network_of(backbone, pooling="avg").eval()
     images = images_of(backbone)
-    features = network.features(images)
+    features = network.extract_features(images)
     side = images.shape[-1] // 16
     assert features.shape[2] == features.shape[3] <= side
     own = network_of(backbone).eval()
     if backbone in ("test_resnet", "test_byobnet", "test_efficientnet", "densenet121", "swin_tiny_patch4_window7_224"):
-        torch.testing.assert_close(network.neck(features), own.features(images))
+        torch.testing.assert_close(network.neck(features), own.extract_features(images))
 
 
 @pytest.mark.parametrize(
@@ -152,20 +151,20 @@ def test_the_map_moves_with_the_image(backbone: str) -> None:
     changed = images.clone()
     changed[:, :, -8:, :8] = 3.0
     with torch.no_grad():
-        difference = (network.features(changed) - network.features(images)).abs().sum(dim=1)[0]
+        difference = (network.extract_features(changed) - network.extract_features(images)).abs().sum(dim=1)[0]
     assert difference.shape[0] >= 2
     assert difference.argmax().item() == difference.numel() - difference.shape[1]
 
 
 @small_and_large
 def test_each_cut_makes_the_body_smaller_and_the_outputs_others(backbone: str) -> None:
-    n_stages = len(stage_ends(backbone))
+    n_stages = len(find_stage_ends(backbone))
     images = images_of(backbone)
     sizes, sides, outputs = [], [], []
     for cut in range(min(n_stages, 4)):
         network = network_of(backbone, pooling="avg", cut=cut).train()
         sizes.append(sum(tensor.numel() for tensor in network.body.state_dict().values()))
-        sides.append(network.features(images).shape[2])
+        sides.append(network.extract_features(images).shape[2])
         outputs.append(network(images))
         outputs[-1].square().sum().backward()
         assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
@@ -193,7 +192,7 @@ def test_the_file_of_a_cut_backbone_must_be_whole_all_the_same(tmp_path: Path) -
 
 
 def test_the_last_pooling_of_vgg_is_no_stage_of_its_own() -> None:
-    assert stage_ends("vgg11") == (0, 1, 2, 3, 5)
+    assert find_stage_ends("vgg11") == (0, 1, 2, 3, 5)
 
 
 def test_a_cut_takes_the_stages_of_timm() -> None:
@@ -214,7 +213,7 @@ def test_a_transformer_is_cut_in_quarters_of_its_blocks_and_keeps_its_last_norm(
 @pytest.mark.slow
 def test_inception_cut_once_ends_with_its_seventh_mixed_block_of_17_by_17() -> None:
     network = network_of("inception_v3", pooling="avg", cut=1).eval()
-    assert network.features(torch.zeros(1, 3, 299, 299)).shape == (1, 768, 17, 17)
+    assert network.extract_features(torch.zeros(1, 3, 299, 299)).shape == (1, 768, 17, 17)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +237,7 @@ def test_a_backbone_with_neither_a_vector_nor_a_map_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_backbone_of_parallel_branches_is_not_cut_by_half() -> None:
-    assert network_of("hrnet_w18_small", pooling="avg").eval().features(torch.zeros(1, 3, 64, 64)).ndim == 4
+    assert network_of("hrnet_w18_small", pooling="avg").eval().extract_features(torch.zeros(1, 3, 64, 64)).ndim == 4
     with pytest.raises(UsageError, match="'hrnet_w18_small' cannot be cut"):
         network_of("hrnet_w18_small", pooling="avg", cut=1)
 
@@ -259,12 +258,12 @@ def test_names_that_the_backbone_does_not_decay_are_prefixed() -> None:
 
 
 def test_the_link_decides_how_many_outputs_there_are() -> None:
-    link = link_of(LossConfig(), Task.MULTICLASS, 7)
+    output_layer = build_output_layer(LossConfig(), Task.MULTICLASS, 7)
     config = ModelConfig(backbone="test_resnet", pretrained=False)
-    network = build_model(config, n_classes=7, weights_dir=None, link=link)
-    assert network.link is link
+    network = build_model(config, n_classes=7, weights_dir=None, output_layer=output_layer)
+    assert network.output_layer is output_layer
     assert network.num_classes == 7
-    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, link.n_outputs)
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, output_layer.n_outputs)
     assert network.pretrained_cfg == network.body.pretrained_cfg
 
 
@@ -292,7 +291,7 @@ def test_every_backbone_of_the_spaces_builds_and_trains_all_of_its_weights(name:
     (backbones,) = [dimension for dimension in describe(load_space(name)) if dimension.name == "backbone"]
     for backbone in backbones.domain.split(", "):
         network = network_of(backbone, **model).train()
-        (image_size,) = fitted_sizes(backbone, (64,))
+        (image_size,) = fit_sizes(backbone, (64,))
         outputs = network(torch.randn(2, 3, image_size, image_size))
         assert outputs.shape == (2, 3), backbone
         outputs.square().sum().backward()

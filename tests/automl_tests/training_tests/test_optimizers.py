@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.config import OPTIMIZERS, OptimConfig, TransferConfig
-from automl.training.checkpoints import flattened, unflattened
+from automl.training.checkpoints import flatten, unflatten
 from automl.training.optim.optimizers import build_optimizer, set_lr
 
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
@@ -171,11 +171,11 @@ def test_an_optimizer_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
         step_at_random(undisturbed, optimizer, number, head_only=number < 2)
 
     tensors: dict[str, Tensor] = {}
-    document = json.dumps(flattened(optimizer.state_dict(), "optimizer", tensors))
+    document = json.dumps(flatten(optimizer.state_dict(), "optimizer", tensors))
     content = safetensors.torch.save(tensors)
     resumed = copy.deepcopy(undisturbed)
     fresh = optimizer_over(resumed, name, lr=0.3, decay=0.1)
-    fresh.load_state_dict(unflattened(json.loads(document), safetensors.torch.load(content)))
+    fresh.load_state_dict(unflatten(json.loads(document), safetensors.torch.load(content)))
 
     for number in range(n_before, n_before + 8):
         set_lr(optimizer, 0.01 / (number + 1))

@@ -12,7 +12,7 @@ from torch import nn
 
 from automl.config import ModelConfig
 from automl.training.network.create import build_model
-from automl.training.optim.param_groups import layer_numbers, parameter_groups
+from automl.training.optim.param_groups import build_param_groups, number_layers
 
 
 def network(backbone: str, **model: Any) -> nn.Module:
@@ -31,7 +31,7 @@ def skeleton(backbone: str, **arguments: Any) -> nn.Module:
 
 def layers_of(model: nn.Module) -> list[set[str]]:
     """For each layer of the body the modules (or parameters) directly below it, by their first parts."""
-    numbers = layer_numbers(model)
+    numbers = number_layers(model)
     layers: list[set[str]] = [set() for _ in range(max(numbers.values()))]
     for name, number in numbers.items():
         if name.startswith("body."):
@@ -135,12 +135,12 @@ def names_in_groups(model: nn.Module, groups: list[dict[str, Any]]) -> list[tupl
 def test_without_layer_decay_there_are_timms_two_groups_at_full_rate() -> None:
     model = network("test_vit")
     kept = {"body.pos_embed", "body.cls_token"}
-    groups = names_in_groups(model, parameter_groups(model, weight_decay=0.05, layer_decay=1.0))
+    groups = names_in_groups(model, build_param_groups(model, weight_decay=0.05, layer_decay=1.0))
     small = [n for n, p in model.named_parameters() if p.ndim <= 1 or n in kept or n.endswith(".bias")]
     large = [n for n, _ in model.named_parameters() if n not in small]
     assert groups == [(small, 0.0, 1.0), (large, 0.05, 1.0)]
     everything = [n for n, _ in model.named_parameters()]
-    undecayed = names_in_groups(model, parameter_groups(model, weight_decay=0.0, layer_decay=1.0))
+    undecayed = names_in_groups(model, build_param_groups(model, weight_decay=0.0, layer_decay=1.0))
     assert undecayed == [(everything, 0.0, 1.0)]
 
 
@@ -162,7 +162,7 @@ def test_shares_and_decay_are_those_of_timm(backbone: str) -> None:
     model = network(backbone)
     found = {
         name.removeprefix("body."): (decay, share)
-        for names, decay, share in names_in_groups(model, parameter_groups(model, weight_decay=0.05, layer_decay=0.7))
+        for names, decay, share in names_in_groups(model, build_param_groups(model, weight_decay=0.05, layer_decay=0.7))
         for name in names
     }
     assert found.pop("head.fc.weight") == (0.05, 1.0)
@@ -176,7 +176,7 @@ def test_shares_and_decay_are_those_of_timm(backbone: str) -> None:
 
 def test_neck_and_hidden_layers_learn_at_full_rate() -> None:
     model = network("test_resnet", attention="se", pooling="gem", hidden=(8,))
-    for names, _, share in names_in_groups(model, parameter_groups(model, weight_decay=0.1, layer_decay=0.5)):
+    for names, _, share in names_in_groups(model, build_param_groups(model, weight_decay=0.1, layer_decay=0.5)):
         assert len({name.startswith("body.") for name in names}) == 1
         assert names[0].startswith("body.") != (share == 1.0)
 
@@ -186,7 +186,7 @@ def test_each_trainable_parameter_is_in_one_group_and_others_in_none() -> None:
     fixed = model.get_parameter("body.layer2.0.conv1.weight")
     fixed.requires_grad_(False)
     for layer_decay in (1.0, 0.5):
-        groups = parameter_groups(model, weight_decay=0.1, layer_decay=layer_decay)
+        groups = build_param_groups(model, weight_decay=0.1, layer_decay=layer_decay)
         members = [id(parameter) for group in groups for parameter in group["params"]]
         assert len(members) == len(set(members))
         assert set(members) == {id(p) for p in model.parameters() if p is not fixed}

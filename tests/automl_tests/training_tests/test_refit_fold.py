@@ -15,10 +15,10 @@ from automl.artifacts import StudyFiles, TrialFiles, read_arrays, read_json, rem
 from automl.config import AugmentConfig, OptimConfig, TransferConfig
 from automl.data.competition import load_competition
 from automl.errors import StorageError
-from automl.training import attempt, reporting
+from automl.training import reporting, trial_run
+from automl.training.entry_points import run_fold, run_trial
 from automl.training.fold_outputs import load_fold
-from automl.training.refit_fold import forget_fold, has_weights, run_fold, whole_fold
-from automl.training.trial import run_trial
+from automl.training.refit_fold import delete_fold, has_weights, load_valid_fold
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.worlds import (
     PlainNet,
@@ -42,16 +42,16 @@ FOLD = 3
 
 def fold_payload(study: StudyFiles, fold: int = FOLD, **changes: Any) -> dict[str, Any]:
     """What the refit sends to run_fold."""
-    whole = payload_of(study, CONFIG, fold=fold, kind="refit", lesson=None, **changes)
+    whole = payload_of(study, CONFIG, fold=fold, refit_kind="refit", soft_targets=None, **changes)
     return {name: value for name, value in whole.items() if name != "train_folds"}
 
 
 def contents(files: TrialFiles, fold: int) -> dict[str, bytes]:
     """All bits of a finished fold's weights and probabilities."""
-    weights = {name: tensor.numpy().tobytes() for name, tensor in load_file(files.weights(fold)).items()}
-    oof = read_arrays(files.fold_oof(fold))
+    weights = {name: tensor.numpy().tobytes() for name, tensor in load_file(files.get_weights_path(fold)).items()}
+    oof = read_arrays(files.get_fold_oof_path(fold))
     arrays = {name: oof[name].tobytes() for name in ("rows", "probs", "n_parameters", "micro_batch")}
-    return {**weights, **arrays, "test": read_arrays(files.fold_test(fold))["probs"].tobytes()}
+    return {**weights, **arrays, "test": read_arrays(files.get_fold_test_path(fold))["probs"].tobytes()}
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def refitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyFiles, dict
 def test_a_fold_is_bit_for_bit_that_of_a_search_with_all_folds(
     searched: StudyFiles, refitted: tuple[StudyFiles, dict[str, Any], ScriptedContext]
 ) -> None:
-    trial, files = searched.trial(0), refitted[0].trial(0).retrained("refit")
-    theirs, own = load_file(trial.weights(FOLD)), load_file(files.weights(FOLD))
+    trial, files = searched.get_trial_files(0), refitted[0].get_trial_files(0).get_refit_files("refit")
+    theirs, own = load_file(trial.get_weights_path(FOLD)), load_file(files.get_weights_path(FOLD))
     assert {name: tensor.numpy().tobytes() for name, tensor in own.items()} == {
         name: tensor.numpy().tobytes() for name, tensor in theirs.items()
     }
@@ -90,12 +90,12 @@ def test_the_mean_of_all_folds_test_probabilities_is_that_of_a_search_with_all_f
     searched: StudyFiles, refitted: tuple[StudyFiles, dict[str, Any], ScriptedContext]
 ) -> None:
     study = refitted[0]
-    files = study.trial(0).retrained("refit")
+    files = study.get_trial_files(0).get_refit_files("refit")
     for fold in (1, 2, 4):
         run_fold(fold_payload(study, fold), ScriptedContext())
-    later = [read_arrays(files.fold_test(fold))["probs"] for fold in range(1, 5)]
-    stacked = np.stack([read_arrays(study.trial(0).test)["probs"], *later])
-    expected = read_arrays(searched.trial(0).test)["probs"]
+    later = [read_arrays(files.get_fold_test_path(fold))["probs"] for fold in range(1, 5)]
+    stacked = np.stack([read_arrays(study.get_trial_files(0).test)["probs"], *later])
+    expected = read_arrays(searched.get_trial_files(0).test)["probs"]
     assert np.array_equal(stacked.mean(axis=0).astype(np.float32), expected)
 
 
@@ -106,7 +106,10 @@ def test_a_fold_reports_its_epochs_as_a_trial_does_and_answers_with_its_score(
     assert [step for step, _ in context.reports] == [0, 1]
     assert [detail["image_size"] for detail in context.details] == [24, 32]
     assert answer["outcome"] == "completed"
-    competition, finished = load_competition(study.competition), load_fold(study.trial(0).retrained("refit"), FOLD)
+    competition, finished = (
+        load_competition(study.competition),
+        load_fold(study.get_trial_files(0).get_refit_files("refit"), FOLD),
+    )
     assert finished is not None
     assert answer["score"] == competition.scorer(competition.targets[finished.rows], finished.probs)
     assert answer["score"] == context.reports[-1][1]
@@ -117,13 +120,19 @@ def test_a_fold_reports_its_epochs_as_a_trial_does_and_answers_with_its_score(
 def test_a_fold_leaves_the_trials_own_files_alone_and_no_checkpoint(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     run_trial(payload_of(study, CONFIG), ScriptedContext())
-    trial = study.trial(0)
+    trial = study.get_trial_files(0)
     before = {path.name: path.read_bytes() for path in trial.root.iterdir()}
     run_fold(fold_payload(study), ScriptedContext())
     assert {path.name: path.read_bytes() for path in trial.root.iterdir() if path.is_file()} == before
-    files = trial.retrained("refit")
-    kept = {files.weights(FOLD), files.fold_oof(FOLD), files.fold_test(FOLD), files.fold_lock(FOLD), files.config}
-    assert set(files.root.iterdir()) == kept | {files.stage_weights(FOLD, 0)}
+    files = trial.get_refit_files("refit")
+    kept = {
+        files.get_weights_path(FOLD),
+        files.get_fold_oof_path(FOLD),
+        files.get_fold_test_path(FOLD),
+        files.get_fold_lock_path(FOLD),
+        files.config,
+    }
+    assert set(files.root.iterdir()) == kept | {files.get_stage_weights_path(FOLD, 0)}
 
 
 @pytest.mark.parametrize("stop", [{"stop_at_step": 0}, {"stop_at_step": 1}, {"stop_at_beat": 5}])
@@ -140,7 +149,7 @@ def test_a_stopped_fold_goes_on_bit_for_bit(
         run_fold(fold_payload(study), ScriptedContext(**stop))
     assert run_fold(fold_payload(study), resumed)["score"] == answer["score"]
     assert resumed.reports == context.reports
-    own, theirs = (files.trial(0).retrained("refit") for files in (study, first))
+    own, theirs = (files.get_trial_files(0).get_refit_files("refit") for files in (study, first))
     assert contents(own, FOLD) == contents(theirs, FOLD)
 
 
@@ -148,35 +157,35 @@ def test_a_finished_fold_answers_at_once_and_reports_again(
     refitted: tuple[StudyFiles, dict[str, Any], ScriptedContext],
 ) -> None:
     study, answer, context = refitted
-    files, again = study.trial(0).retrained("refit"), ScriptedContext()
-    written = files.weights(FOLD).stat().st_mtime_ns
+    files, again = study.get_trial_files(0).get_refit_files("refit"), ScriptedContext()
+    written = files.get_weights_path(FOLD).stat().st_mtime_ns
     assert run_fold(fold_payload(study), again)["score"] == answer["score"]
     assert again.reports == context.reports
-    assert files.weights(FOLD).stat().st_mtime_ns == written
+    assert files.get_weights_path(FOLD).stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("part", ["weights", "fold_oof", "fold_test"])
+@pytest.mark.parametrize("part", ["get_weights_path", "get_fold_oof_path", "get_fold_test_path"])
 @pytest.mark.parametrize("harm", ["gone", "cut short"])
 def test_a_fold_of_which_a_part_is_gone_or_damaged_is_trained_again_to_the_same_bits(
     part: str, harm: str, tmp_path: Path
 ) -> None:
     study = write_study(tmp_path)
     run_fold(fold_payload(study), ScriptedContext())
-    files = study.trial(0).retrained("refit")
+    files = study.get_trial_files(0).get_refit_files("refit")
     before = contents(files, FOLD)
     path: Path = getattr(files, part)(FOLD)
     path.unlink() if harm == "gone" else path.write_bytes(path.read_bytes()[:-50])
-    assert whole_fold(files, FOLD) is None
+    assert load_valid_fold(files, FOLD) is None
     assert run_fold(fold_payload(study), ScriptedContext())["outcome"] == "completed"
     assert contents(files, FOLD) == before
 
 
 def test_weights_that_are_gone_cut_short_or_none_at_all_are_no_weights(tmp_path: Path, searched: StudyFiles) -> None:
-    files, whole = TrialFiles(tmp_path), searched.trial(0).weights(0).read_bytes()
-    assert has_weights(searched.trial(0), 0)
+    files, whole = TrialFiles(tmp_path), searched.get_trial_files(0).get_weights_path(0).read_bytes()
+    assert has_weights(searched.get_trial_files(0), 0)
     assert not has_weights(files, 0)
     for content in (b"", whole[:-1], b"no tensors", json.dumps({}).encode()):
-        files.weights(0).write_bytes(content)
+        files.get_weights_path(0).write_bytes(content)
         assert not has_weights(files, 0)
 
 
@@ -184,24 +193,24 @@ def test_a_forgotten_fold_is_begun_anew(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     with pytest.raises(JobStopped):
         run_fold(fold_payload(study), ScriptedContext(stop_at_step=0))
-    files = study.trial(0).retrained("refit")
-    assert files.checkpoint(FOLD).exists()
-    forget_fold(files, FOLD)
-    assert not files.checkpoint(FOLD).exists()
+    files = study.get_trial_files(0).get_refit_files("refit")
+    assert files.get_checkpoint_path(FOLD).exists()
+    delete_fold(files, FOLD)
+    assert not files.get_checkpoint_path(FOLD).exists()
     run_fold(fold_payload(study), ScriptedContext())
-    forget_fold(files, FOLD)
-    assert whole_fold(files, FOLD) is None
-    assert not files.weights(FOLD).exists()
+    delete_fold(files, FOLD)
+    assert load_valid_fold(files, FOLD) is None
+    assert not files.get_weights_path(FOLD).exists()
 
 
 def test_two_folds_of_a_trial_may_be_trained_at_one_time_but_one_fold_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "LOCK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(trial_run, "LOCK_TIMEOUT_S", 0.1)
     study = write_study(tmp_path)
-    files = study.trial(0).retrained("refit")
+    files = study.get_trial_files(0).get_refit_files("refit")
     files.root.mkdir(parents=True)
-    with files.fold_lock(FOLD).open("wb") as other:
+    with files.get_fold_lock_path(FOLD).open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(StorageError, match="another process works on"):
             run_fold(fold_payload(study), ScriptedContext())
@@ -232,15 +241,15 @@ def test_a_fold_that_cannot_be_trained_here_is_refused_in_words(tmp_path: Path) 
 def test_what_a_trial_began_with_is_kept_for_its_other_folds(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     run_trial(payload_of(study, config_of(epochs=1), weights_dir="/weights"), ScriptedContext())
-    assert read_json(study.trial(0).origin) == {"weights_dir": "/weights", "init_from": None}
+    assert read_json(study.get_trial_files(0).origin) == {"weights_dir": "/weights", "init_from": None}
 
 
 def test_what_a_killed_process_left_half_written_beside_a_fold_is_removed(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     run_fold(fold_payload(study), ScriptedContext())
-    files = study.trial(0).retrained("refit")
-    leftover = files.root / f".{files.weights(FOLD).name}.tmp.999999999.0a"
+    files = study.get_trial_files(0).get_refit_files("refit")
+    leftover = files.root / f".{files.get_weights_path(FOLD).name}.tmp.999999999.0a"
     leftover.write_bytes(b"half")
     remove_leftovers(study)
     assert not leftover.exists()
-    assert whole_fold(files, FOLD) is not None
+    assert load_valid_fold(files, FOLD) is not None

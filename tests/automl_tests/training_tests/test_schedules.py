@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR, OneCycleLR
 
 from automl.config import SCHEDULES, OptimConfig
-from automl.training.optim.schedules import lr_at
-from automl.training.resizing import image_size_of_epoch
+from automl.training.optim.schedules import get_lr
+from automl.training.resizing import get_image_size
 
 
 def rates_of(optim: OptimConfig, n_steps: int) -> list[float]:
-    return [lr_at(step, n_steps, optim) for step in range(n_steps)]
+    return [get_lr(step, n_steps, optim) for step in range(n_steps)]
 
 
 def rates_of_torch(scheduler: type[Any], n_steps: int, **settings: Any) -> list[float]:
@@ -33,7 +33,7 @@ def rates_of_torch(scheduler: type[Any], n_steps: int, **settings: Any) -> list[
 
 
 def sizes_of(image_sizes: tuple[int, ...], epochs: int) -> list[int]:
-    return [image_size_of_epoch(image_sizes, epoch, epochs) for epoch in range(epochs)]
+    return [get_image_size(image_sizes, epoch, epochs) for epoch in range(epochs)]
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_every_stage_has_its_epochs_in_order(image_sizes: list[int], more: int) 
 
 @pytest.mark.parametrize(("epoch", "epochs"), [(-1, 4), (4, 4), (0, 1)])
 def test_an_epoch_outside_the_schedule_has_no_size(epoch: int, epochs: int) -> None:
-    with pytest.raises(ValueError, match="has no place"):
-        image_size_of_epoch((160, 224), epoch, epochs)
+    with pytest.raises(ValueError, match="does not fit into"):
+        get_image_size((160, 224), epoch, epochs)
 
 
 def test_warmup_rises_in_equal_steps_to_the_peak_and_the_cosine_falls_to_nearly_zero() -> None:
     optim = OptimConfig(lr=0.1, warmup_fraction=0.1, schedule="cosine")
-    rates = [lr_at(step, 100, optim) for step in range(100)]
+    rates = [get_lr(step, 100, optim) for step in range(100)]
     assert rates[:10] == pytest.approx([0.01 * (step + 1) for step in range(10)])
     assert rates[10] == 0.1
     assert rates[55] == pytest.approx(0.05)
@@ -81,7 +81,7 @@ def test_warmup_rises_in_equal_steps_to_the_peak_and_the_cosine_falls_to_nearly_
 
 def test_a_constant_schedule_stays_at_the_peak_after_the_warmup() -> None:
     optim = OptimConfig(lr=0.1, warmup_fraction=0.2, schedule="constant")
-    rates = [lr_at(step, 10, optim) for step in range(10)]
+    rates = [get_lr(step, 10, optim) for step in range(10)]
     assert rates == pytest.approx([0.05, *[0.1] * 9])
 
 
@@ -91,7 +91,7 @@ def test_the_cosine_is_the_equation_of_sgdr_bit_for_bit(n_steps: int, warmup: fl
     n_warmup = round(warmup * n_steps)
     for step in range(n_warmup, n_steps):
         progress = (step - n_warmup) / (n_steps - n_warmup)
-        assert lr_at(step, n_steps, optim) == 0.3 * 0.5 * (1.0 + math.cos(math.pi * progress))
+        assert get_lr(step, n_steps, optim) == 0.3 * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 @pytest.mark.parametrize("cycles", [2, 3, 5])
@@ -124,14 +124,14 @@ def test_steps_fall_at_one_half_and_at_three_quarters_as_torchs_do() -> None:
 
 def test_a_plateau_divides_the_rate_by_ten_after_the_warmup() -> None:
     optim = OptimConfig(lr=0.1, warmup_fraction=0.2, schedule="plateau")
-    assert [lr_at(5, 10, optim, plateaus=n) for n in range(3)] == pytest.approx([0.1, 0.01, 0.001])
-    assert lr_at(0, 10, optim, plateaus=2) == 0.05
+    assert [get_lr(5, 10, optim, plateaus=n) for n in range(3)] == pytest.approx([0.1, 0.01, 0.001])
+    assert get_lr(0, 10, optim, plateaus=2) == 0.05
 
 
 @pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name != "plateau"])
 def test_plateaus_change_no_other_schedule(schedule: str) -> None:
     optim = OptimConfig(lr=0.1, schedule=schedule)
-    assert [lr_at(step, 20, optim, plateaus=3) for step in range(20)] == rates_of(optim, 20)
+    assert [get_lr(step, 20, optim, plateaus=3) for step in range(20)] == rates_of(optim, 20)
 
 
 @given(st.integers(1, 500), st.floats(0, 0.99), st.sampled_from(SCHEDULES), st.integers(2, 9))
@@ -140,7 +140,7 @@ def test_a_rate_is_always_positive_and_never_above_the_peak(
 ) -> None:
     cycles = cycles if schedule == "cosine_restarts" else 1
     optim = OptimConfig(lr=0.3, warmup_fraction=warmup, schedule=schedule, cycles=cycles)
-    assert all(0 < lr_at(step, n_steps, optim) <= 0.3 * (1 + 1e-12) for step in range(n_steps))
+    assert all(0 < get_lr(step, n_steps, optim) <= 0.3 * (1 + 1e-12) for step in range(n_steps))
 
 
 @given(st.integers(2, 300), st.floats(0.01, 0.9), st.sampled_from([s for s in SCHEDULES if s != "one_cycle"]))

@@ -19,15 +19,23 @@ from automl.data.folds import load_folds, save_folds
 from automl.errors import StorageError, UsageError
 from automl.tasks import Task
 from automl.training import batches
-from automl.training.batches import FoldTask, batches_of_epoch, loss_of_fold, rows_of_epoch
+from automl.training.batches import FoldTask, build_fold_loss, draw_epoch_rows, iterate_batches
+from automl.training.entry_points import run_trial
 from automl.training.fold import prepare_fold
-from automl.training.loss.soft_targets import EVERY_FOLD, Lesson, read_lesson, save_lesson, taught, with_test_images
+from automl.training.loss.soft_targets import (
+    EVERY_FOLD,
+    SoftTargets,
+    append_test_images,
+    load_soft_targets,
+    save_soft_targets,
+    select_fold_targets,
+)
 from automl.training.training_loop import train_epoch
-from automl.training.trial import run_trial
-from automl.training.trial_context import Setting
+from automl.training.trial_context import TrialContext
+from automl.training.trial_job import TrialJob
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World, shape_image
-from tests.automl_tests.training_tests.test_leader import TWO
+from tests.automl_tests.training_tests.test_main_rank import TWO
 from tests.automl_tests.training_tests.test_trial import RICH, contents
 from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of, write_study
 
@@ -62,21 +70,21 @@ def soft(classes: Rows, sureness: float = 0.9) -> NDArray[np.float32]:
     return shares
 
 
-def pseudo(study: StudyFiles, fold: int = 0) -> Lesson:
+def pseudo(study: StudyFiles, fold: int = 0) -> SoftTargets:
     """Every other test image for one fold, and the others for another one."""
     n = len(opened(study)[0].image_ids)
     classes = truth(SHAPES, n)
     folds = np.where(np.arange(N_TEST) % 2 == 0, fold, fold + 1)
-    return Lesson(kind="pseudo", rows=n + np.arange(N_TEST), folds=folds, targets=soft(classes))
+    return SoftTargets(target_kind="pseudo", rows=n + np.arange(N_TEST), folds=folds, targets=soft(classes))
 
 
-def taught_payload(study: StudyFiles, config: TrialConfig, lesson: Lesson, **changes: Any) -> dict[str, Any]:
+def taught_payload(study: StudyFiles, config: TrialConfig, lesson: SoftTargets, **changes: Any) -> dict[str, Any]:
     competition, folds = opened(study)
-    return payload_of(study, config, lesson=str(save_lesson(lesson, study, competition, folds)), **changes)
+    return payload_of(study, config, soft_targets=str(save_soft_targets(lesson, study, competition, folds)), **changes)
 
 
-def task_with(study: StudyFiles, config: TrialConfig, lesson: Lesson, fold: int = 0) -> FoldTask:
-    setting = Setting.opened(taught_payload(study, config, lesson), ScriptedContext())
+def task_with(study: StudyFiles, config: TrialConfig, lesson: SoftTargets, fold: int = 0) -> FoldTask:
+    setting = TrialContext.open_job(TrialJob.from_json(taught_payload(study, config, lesson)), ScriptedContext())
     return prepare_fold(setting, fold)[0]
 
 
@@ -86,10 +94,10 @@ def task_with(study: StudyFiles, config: TrialConfig, lesson: Lesson, fold: int 
 def test_a_fold_hears_its_own_pseudo_labels_beside_its_labels(studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
     (competition, folds), lesson = opened(study), pseudo(study)
-    heard = taught(lesson, 0, competition, folds)
+    heard = select_fold_targets(lesson, 0, competition, folds)
     own = np.flatnonzero(folds != 0)
     assert heard.rows.tolist() == [*own.tolist(), *range(N_TRAIN, N_TRAIN + N_TEST, 2)]
-    assert np.array_equal(heard.targets[own], competition.shares[own])
+    assert np.array_equal(heard.targets[own], competition.soft_targets[own])
     assert np.array_equal(heard.targets[N_TRAIN::2], lesson.targets[::2])
     unheard = np.setdiff1d(np.arange(N_TRAIN + N_TEST), heard.rows)
     assert np.isnan(heard.targets[unheard]).all()
@@ -100,13 +108,13 @@ def test_a_distilled_lesson_moves_the_labels_of_training_rows_alone(studies: dic
     competition, folds = opened(studies[Task.MULTICLASS])
     rows = np.arange(0, N_TRAIN, 2)
     softened = soft(competition.targets[rows], 0.7)
-    lesson = Lesson(kind="distilled", rows=rows, folds=np.full(len(rows), EVERY_FOLD), targets=softened)
+    lesson = SoftTargets(target_kind="distilled", rows=rows, folds=np.full(len(rows), EVERY_FOLD), targets=softened)
     for fold in range(5):
-        heard = taught(lesson, fold, competition, folds)
+        heard = select_fold_targets(lesson, fold, competition, folds)
         assert heard.rows.tolist() == np.flatnonzero(folds != fold).tolist()
         assert np.isnan(heard.targets[:N_TRAIN][folds == fold]).all()
         for row in heard.rows:
-            expected = softened[row // 2] if row % 2 == 0 else competition.shares[row]
+            expected = softened[row // 2] if row % 2 == 0 else competition.soft_targets[row]
             assert np.array_equal(heard.targets[row], expected)
 
 
@@ -115,12 +123,16 @@ def test_the_likeliest_target_of_an_image_counts_in_sampling_and_weights(
     task: Task, studies: dict[Task, StudyFiles]
 ) -> None:
     competition, _ = opened(studies[task])
-    shares = np.concatenate([competition.shares, competition.shares[:N_TEST] * 0.9 + 0.02]).astype(np.float32)
-    labelled = with_test_images(competition, shares)
+    shares = np.concatenate([competition.soft_targets, competition.soft_targets[:N_TEST] * 0.9 + 0.02]).astype(
+        np.float32
+    )
+    labelled = append_test_images(competition, shares)
     assert len(labelled.image_ids) == len(labelled.image_paths) == len(labelled.targets) == N_TRAIN + N_TEST
     assert labelled.targets.dtype == (np.int8 if task is Task.MULTILABEL else competition.targets.dtype)
     assert np.allclose(labelled.targets[:N_TRAIN], competition.targets, rtol=1e-6, atol=1e-5)
-    assert np.allclose(labelled.shares[N_TRAIN:] if task is Task.REGRESSION else shares[N_TRAIN:], shares[N_TRAIN:])
+    assert np.allclose(
+        labelled.soft_targets[N_TRAIN:] if task is Task.REGRESSION else shares[N_TRAIN:], shares[N_TRAIN:]
+    )
     if task is not Task.REGRESSION:
         assert np.array_equal(labelled.targets[N_TRAIN:], competition.targets[:N_TEST])
 
@@ -128,13 +140,13 @@ def test_the_likeliest_target_of_an_image_counts_in_sampling_and_weights(
 def test_balanced_sampling_evens_out_what_test_images_show(studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
     rows = N_TRAIN + np.arange(N_TEST)
-    one_sided = Lesson(
-        kind="pseudo", rows=rows, folds=np.zeros(N_TEST, np.int64), targets=soft(np.zeros(N_TEST, np.int64))
+    one_sided = SoftTargets(
+        target_kind="pseudo", rows=rows, folds=np.zeros(N_TEST, np.int64), targets=soft(np.zeros(N_TEST, np.int64))
     )
     shown = {}
     for sampling in ("natural", "balanced"):
         task = task_with(study, config_of(class_sampling=sampling, **PLAIN), one_sided)
-        of_epoch = rows_of_epoch(task, np.random.default_rng(0))
+        of_epoch = draw_epoch_rows(task, np.random.default_rng(0))
         shown[sampling] = np.bincount(task.labelled.targets[of_epoch], minlength=3)
     assert shown["natural"].tolist() == [36, 16, 16]
     assert shown["balanced"].max() - shown["balanced"].min() <= 1
@@ -143,8 +155,10 @@ def test_balanced_sampling_evens_out_what_test_images_show(studies: dict[Task, S
 def test_class_weights_count_test_images(studies: dict[Task, StudyFiles]) -> None:
     study, config = studies[Task.MULTICLASS], config_of(loss=LossConfig(class_weights="balanced"), **PLAIN)
     rows = N_TRAIN + np.arange(16)
-    one_sided = Lesson(kind="pseudo", rows=rows, folds=np.zeros(16, np.int64), targets=soft(np.zeros(16, np.int64)))
-    loss = loss_of_fold(task_with(study, config, one_sided))
+    one_sided = SoftTargets(
+        target_kind="pseudo", rows=rows, folds=np.zeros(16, np.int64), targets=soft(np.zeros(16, np.int64))
+    )
+    loss = build_fold_loss(task_with(study, config, one_sided))
     outputs = torch.zeros(1, 3)
     common, rare = (loss(outputs, torch.tensor([number])).item() for number in (0, 1))
     assert rare == pytest.approx(2 * common)
@@ -154,16 +168,18 @@ def test_class_weights_count_test_images(studies: dict[Task, StudyFiles]) -> Non
 def test_outputs_begin_at_the_mean_of_what_is_heard(task: Task, studies: dict[Task, StudyFiles]) -> None:
     study = studies[task]
     n_classes = len(WORLDS[task].classes)
-    high = Lesson(
-        kind="pseudo",
+    high = SoftTargets(
+        target_kind="pseudo",
         rows=N_TRAIN + np.arange(N_TEST),
         folds=np.zeros(N_TEST, np.int64),
         targets=np.full((N_TEST, n_classes), 0.95, np.float32),
     )
-    setting = Setting.opened(taught_payload(study, config_of(loss=LossConfig(name="bce")), high), ScriptedContext())
+    setting = TrialContext.open_job(
+        TrialJob.from_json(taught_payload(study, config_of(loss=LossConfig(name="bce")), high)), ScriptedContext()
+    )
     _, state = prepare_fold(setting, 0)
     bias = state.model.get_submodule("head.fc").get_parameter("bias")
-    own = setting.competition.shares[setting.folds != 0]
+    own = setting.competition.soft_targets[setting.folds != 0]
     expected = (own.sum(axis=0) + 0.95 * N_TEST) / (len(own) + N_TEST)
     assert np.allclose(bias.sigmoid().detach().numpy(), expected, atol=1e-5)
 
@@ -184,8 +200,8 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Rows]:
 
         return spy
 
-    monkeypatch.setattr(batches, "training_batches", spied(batches.training_batches))
-    monkeypatch.setattr(batches, "parted", spied(batches.parted))
+    monkeypatch.setattr(batches, "iterate_training_batches", spied(batches.iterate_training_batches))
+    monkeypatch.setattr(batches, "split_batches", spied(batches.split_batches))
     return seen
 
 
@@ -200,7 +216,7 @@ def test_no_row_that_is_validated_is_ever_trained_on(
     of_epochs = np.sort(np.concatenate(trained_on))
     heard = [*np.flatnonzero(folds != 0).tolist(), *range(N_TRAIN, N_TRAIN + N_TEST, 2)]
     assert of_epochs.tolist() == sorted(heard * 2)
-    oof = read_arrays(study.trial(0).oof)
+    oof = read_arrays(study.get_trial_files(0).oof)
     assert oof["rows"].tolist() == np.flatnonzero(folds == 0).tolist()
     assert answer["score"] == competition.scorer(competition.targets[oof["rows"]], oof["probs"])
 
@@ -209,13 +225,13 @@ def test_no_row_that_is_validated_is_ever_trained_on(
 def test_each_image_comes_with_its_own_target(freeze_epochs: int, studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
     config = config_of(batch_size=100, transfer=TransferConfig(freeze_epochs=freeze_epochs), **PLAIN)
-    setting = Setting.opened(taught_payload(study, config, pseudo(study)), ScriptedContext())
+    setting = TrialContext.open_job(TrialJob.from_json(taught_payload(study, config, pseudo(study))), ScriptedContext())
     task, state = prepare_fold(setting, 0)
-    rows = rows_of_epoch(task, np.random.default_rng(1))
-    (batch,) = batches_of_epoch(task, state, 0, rows, seed=0, features=None)
-    assert task.taught is not None
-    assert np.array_equal(batch.targets.numpy(), task.taught.targets[rows])
-    images = np.concatenate([setting.pixels("train", 24), setting.pixels("test", 24)])
+    rows = draw_epoch_rows(task, np.random.default_rng(1))
+    (batch,) = iterate_batches(task, state, 0, rows, seed=0, features=None)
+    assert task.fold_targets is not None
+    assert np.array_equal(batch.targets.numpy(), task.fold_targets.targets[rows])
+    images = np.concatenate([setting.load_pixels("train", 24), setting.load_pixels("test", 24)])
     state.model.eval()
     expected = state.model(torch.from_numpy(_normalised(state.model, images[rows])))
     assert torch.allclose(batch.forward(slice(0, len(rows)), True), expected, atol=1e-5)
@@ -240,10 +256,12 @@ def test_soft_targets_that_are_the_labels_train_as_the_labels_do(
     named = replace(named, class_weights="balanced", label_smoothing=0.1) if loss == "weighed" else named
     config = config_of(loss=named, optim=OptimConfig(optimizer="sgd", lr=1e-2), epochs=1, **PLAIN)
     rows = np.arange(N_TRAIN)
-    lesson = Lesson(kind="distilled", rows=rows, folds=np.full(N_TRAIN, EVERY_FOLD), targets=competition.shares[rows])
+    lesson = SoftTargets(
+        target_kind="distilled", rows=rows, folds=np.full(N_TRAIN, EVERY_FOLD), targets=competition.soft_targets[rows]
+    )
     weights, losses = [], []
     for payload in (payload_of(study, config), taught_payload(study, config, lesson)):
-        fold_task, state = prepare_fold(Setting.opened(payload, ScriptedContext()), 0)
+        fold_task, state = prepare_fold(TrialContext.open_job(TrialJob.from_json(payload), ScriptedContext()), 0)
         losses.append(train_epoch(fold_task, state, 0, plateaus=0, on_batch=lambda now: None).train_loss)
         weights.append(state.model.state_dict())
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
@@ -253,9 +271,9 @@ def test_soft_targets_that_are_the_labels_train_as_the_labels_do(
 def test_soft_targets_are_mixed_like_labels(studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
     config = config_of(augment=AugmentConfig(policy="none", mixup_alpha=0.4), batch_size=100, sizes="24")
-    setting = Setting.opened(taught_payload(study, config, pseudo(study)), ScriptedContext())
+    setting = TrialContext.open_job(TrialJob.from_json(taught_payload(study, config, pseudo(study))), ScriptedContext())
     task, state = prepare_fold(setting, 0)
-    (mixed,) = batches_of_epoch(task, state, 0, task.train_rows, seed=0, features=None)
+    (mixed,) = iterate_batches(task, state, 0, task.train_rows, seed=0, features=None)
     plain = task.targets[task.train_rows]
     assert np.allclose(mixed.targets.numpy().mean(axis=0), plain.mean(axis=0), atol=1e-5)
     assert not np.allclose(mixed.targets.numpy(), plain, atol=0.01)
@@ -282,7 +300,7 @@ def test_many_test_images_make_a_student_better_and_shuffled_ones_worse(tmp_path
     for name, told in (("taught", classes), ("shuffled", rng.permutation(classes))):
         study = few_labels(tmp_path / name)
         rows, folds = 120 + np.arange(100), np.zeros(100, np.int64)
-        lesson = Lesson(kind="pseudo", rows=rows, folds=folds, targets=soft(told))
+        lesson = SoftTargets(target_kind="pseudo", rows=rows, folds=folds, targets=soft(told))
         config = config_of(epochs=5, optim=OptimConfig(lr=5e-3), **PLAIN)
         scores[name] = run_trial(taught_payload(study, config, lesson), ScriptedContext())["score"]
     config = config_of(epochs=35, optim=OptimConfig(lr=5e-3), **PLAIN)
@@ -303,11 +321,11 @@ def test_a_taught_trial_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path) -> 
             with pytest.raises(JobStopped):
                 run_trial(payload, ScriptedContext(stop_at_step=step))
         run_trial(payload, ScriptedContext())
-        ended.append(contents(study.trial(0)))
+        ended.append(contents(study.get_trial_files(0)))
     assert ended[0] == ended[1]
     untaught = write_study(tmp_path / "untaught", n_train=N_TRAIN, n_test=N_TEST)
     run_trial(payload_of(untaught, RICH), ScriptedContext())
-    assert contents(untaught.trial(0)) != ended[0]
+    assert contents(untaught.get_trial_files(0)) != ended[0]
 
 
 @pytest.mark.slow
@@ -317,7 +335,7 @@ def test_two_devices_hear_the_same_lesson_as_one(tmp_path: Path) -> None:
         study = write_study(tmp_path / str(len(probs)), n_train=N_TRAIN, n_test=N_TEST)
         config = config_of(epochs=2, **PLAIN)
         run_trial(taught_payload(study, config, pseudo(study)), ScriptedContext(device=device, n_threads=2))
-        probs.append(read_arrays(study.trial(0).oof)["probs"])
+        probs.append(read_arrays(study.get_trial_files(0).oof)["probs"])
     assert np.allclose(probs[0], probs[1], atol=1e-4)
 
 
@@ -327,21 +345,21 @@ def test_two_devices_hear_the_same_lesson_as_one(tmp_path: Path) -> None:
 def test_a_lesson_comes_back_as_it_was_and_its_name_follows_its_content(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
     (competition, folds), lesson = opened(study), pseudo(study)
-    path = save_lesson(lesson, study, competition, folds)
-    back = read_lesson(path, competition, folds)
-    assert back.kind == "pseudo"
+    path = save_soft_targets(lesson, study, competition, folds)
+    back = load_soft_targets(path, competition, folds)
+    assert back.target_kind == "pseudo"
     for name in ("rows", "folds", "targets"):
         assert np.array_equal(getattr(back, name), getattr(lesson, name))
-    assert path.parent == study.lessons
-    assert save_lesson(lesson, study, competition, folds) == path
+    assert path.parent == study.soft_targets
+    assert save_soft_targets(lesson, study, competition, folds) == path
     other = replace(lesson, targets=soft((truth(SHAPES) + 1) % 3))
-    assert save_lesson(other, study, competition, folds) != path
+    assert save_soft_targets(other, study, competition, folds) != path
 
 
 def test_a_lesson_of_another_study_is_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
     competition, folds = opened(study)
-    path = save_lesson(pseudo(study), study, competition, folds)
+    path = save_soft_targets(pseudo(study), study, competition, folds)
     others = [
         (competition, np.roll(folds, 1)),
         (replace(competition, targets=(competition.targets + 1) % 3), folds),
@@ -349,10 +367,10 @@ def test_a_lesson_of_another_study_is_refused(tmp_path: Path) -> None:
         (replace(competition, test_ids=competition.test_ids[::-1]), folds),
     ]
     for other, split in others:
-        with pytest.raises(UsageError, match="was made for other images, labels or folds"):
-            read_lesson(path, other, split)
+        with pytest.raises(UsageError, match="were made for other images, labels or folds"):
+            load_soft_targets(path, other, split)
     save_folds(np.roll(folds, 1), competition, study.folds)
-    answer = run_trial(payload_of(study, config_of(**PLAIN), lesson=str(path)), ScriptedContext())
+    answer = run_trial(payload_of(study, config_of(**PLAIN), soft_targets=str(path)), ScriptedContext())
     assert answer["outcome"] == "refused"
     assert "made for other images" in answer["problem"]
 
@@ -360,7 +378,7 @@ def test_a_lesson_of_another_study_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_lesson_is_refused_and_never_half_believed(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
     competition, folds = opened(study)
-    path = save_lesson(pseudo(study), study, competition, folds)
+    path = save_soft_targets(pseudo(study), study, competition, folds)
     whole = read_arrays(path)
     damages: list[dict[str, Any]] = [
         {"targets": whole["targets"] + np.nan},
@@ -376,13 +394,13 @@ def test_a_damaged_lesson_is_refused_and_never_half_believed(tmp_path: Path) -> 
     for damage in damages:
         write_arrays(path, **{**whole, **damage})
         with pytest.raises(StorageError, match="damaged"):
-            read_lesson(path, competition, folds)
+            load_soft_targets(path, competition, folds)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StorageError, match="cannot be read"):
-        read_lesson(path, competition, folds)
+        load_soft_targets(path, competition, folds)
     path.unlink()
     with pytest.raises(StorageError, match="missing") as caught:
-        read_lesson(path, competition, folds)
+        load_soft_targets(path, competition, folds)
     assert "automl refit" in caught.value.hint
 
 
@@ -392,4 +410,4 @@ def test_a_lesson_about_an_image_that_nobody_can_read_is_refused(tmp_path: Path)
     save_competition(competition, study.competition)
     competition, folds = opened(study)
     with pytest.raises(StorageError, match="damaged"):
-        read_lesson(save_lesson(pseudo(study), study, competition, folds), competition, folds)
+        load_soft_targets(save_soft_targets(pseudo(study), study, competition, folds), competition, folds)

@@ -57,14 +57,14 @@ def gradients_of(state: TrainingState, seed: int = 0) -> Callable[[], float]:
         return state.model(images[part])  # type: ignore[no-any-return]
 
     batch = Batch(n_images=8, targets=targets, forward=forward, content="images")
-    return lambda: accumulate_gradients(state, batch, loss_of=nn.functional.cross_entropy, device="cpu")
+    return lambda: accumulate_gradients(state, batch, compute_loss=nn.functional.cross_entropy, device="cpu")
 
 
 def train(state: TrainingState, optim: OptimConfig, n_steps: int = 4) -> dict[str, Tensor]:
     for seed in range(n_steps):
         gradients = gradients_of(state, seed)
         gradients()
-        take_step(state, optim, again=gradients)
+        take_step(state, optim, closure=gradients)
     return state.model.state_dict()
 
 
@@ -100,7 +100,7 @@ def test_a_step_is_that_of_torchs_recipe(name: str, clip_norm: float | None, sca
     ours, theirs = (state_with(MeanNet(), optim, scale=scale) for _ in range(2))
     for seed in range(3):
         gradients_of(ours, seed)()
-        take_step(ours, optim, again=never)
+        take_step(ours, optim, closure=never)
         gradients_of(theirs, seed)()
         if clip_norm is not None:
             theirs.scaler.unscale_(theirs.optimizer)
@@ -143,7 +143,7 @@ def test_sam_on_a_parabola_steps_along_the_hand_worked_gradient() -> None:
         return 0.0
 
     gradients()
-    take_step(state, optim, again=gradients)
+    take_step(state, optim, closure=gradients)
     # The gradient (3, 4) has length 5: the point above is (3.3, 4.4), and Nesterov's first step 1.9 times as long.
     torch.testing.assert_close(at.detach(), torch.tensor([3 - 0.19 * 3.3, 4 - 0.19 * 4.4]))
 
@@ -176,7 +176,7 @@ def test_an_overflow_in_the_first_pass_of_sam_costs_the_step_and_half_the_scale(
     before = copy.deepcopy(state.model.state_dict())
     gradients_of(state)()
     spoil(state)
-    take_step(state, SAM, again=never)
+    take_step(state, SAM, closure=never)
     assert_equal(state.model.state_dict(), before)
     assert state.optimizer.state_dict()["state"] == {}
     assert state.scaler.get_scale() == 512.0
@@ -193,7 +193,7 @@ def test_an_overflow_in_the_second_pass_of_sam_costs_the_step_and_half_the_scale
         return loss
 
     gradients()
-    take_step(state, SAM, again=overflowing)
+    take_step(state, SAM, closure=overflowing)
     assert_equal(state.model.state_dict(), before)
     assert state.optimizer.state_dict()["state"] == {}
     assert state.scaler.get_scale() == 512.0
@@ -204,7 +204,7 @@ def test_the_second_pass_of_sam_leaves_running_statistics_alone() -> None:
     gradients = gradients_of(state)
     gradients()
     after_one_pass = [buffer.clone() for buffer in state.model.buffers()]
-    take_step(state, SAM, again=gradients)
+    take_step(state, SAM, closure=gradients)
     assert all(buffer.equal(once) for buffer, once in zip(state.model.buffers(), after_one_pass, strict=True))
     assert int(state.model.get_buffer("body.1.num_batches_tracked")) == 1
 
@@ -221,7 +221,7 @@ def test_sam_looks_around_along_trained_parameters_only() -> None:
         return gradients()
 
     gradients()
-    take_step(state, SAM, again=again)
+    take_step(state, SAM, closure=again)
     assert climbed == ["head.weight", "head.bias"]
     assert state.model.get_parameter("body.0.weight").equal(before["body.0.weight"])
 
@@ -237,7 +237,7 @@ def test_sam_brings_the_weights_back_before_an_exception_leaves() -> None:
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        take_step(state, SAM, again=failing)
+        take_step(state, SAM, closure=failing)
     assert_equal(state.model.state_dict(), before)
 
 
@@ -251,6 +251,6 @@ def test_sam_goes_on_where_memory_runs_out_in_the_second_pass() -> None:
         return gradients()
 
     gradients()
-    take_step(state, SAM, again=again)
+    take_step(state, SAM, closure=again)
     assert state.micro_batch == 4
     assert_close(short.state_dict(), train(state_with(ample, SAM), SAM, 1))

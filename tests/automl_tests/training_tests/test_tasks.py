@@ -23,17 +23,17 @@ from automl.config import (
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.tasks import Task
-from automl.training.batches import batches_of_epoch, loss_of_fold, rows_of_epoch
+from automl.training.batches import build_fold_loss, draw_epoch_rows, iterate_batches
+from automl.training.entry_points import run_lr_sweep, run_trial
 from automl.training.fold import prepare_fold
 from automl.training.inference import predict_probs
 from automl.training.loss.by_task import OBJECTIVES
-from automl.training.lr_sweep import sweep
 from automl.training.network.create import load_trained
 from automl.training.optim.accumulation import accumulate_gradients
 from automl.training.optim.optimizers import set_lr
 from automl.training.optim.step import take_step
-from automl.training.trial import run_trial
-from automl.training.trial_context import Setting
+from automl.training.trial_context import TrialContext
+from automl.training.trial_job import TrialJob
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World
 from tests.automl_tests.training_tests.test_trial import contents
@@ -85,13 +85,13 @@ def test_one_step_with_each_loss_lowers_it(task: Task, name: str, studies: dict[
     state = state_of(seeded_model(config, WORLDS[task]), config)
     fold = task_of(studies[task], config, WORLDS[task])
     set_lr(state.optimizer, config.optim.lr)
-    (batch,) = batches_of_epoch(fold, state, 0, fold.train_rows, seed=0, features=None)
+    (batch,) = iterate_batches(fold, state, 0, fold.train_rows, seed=0, features=None)
 
     def gradients() -> float:
-        return accumulate_gradients(state, batch, loss_of=loss_of_fold(fold), device="cpu")
+        return accumulate_gradients(state, batch, compute_loss=build_fold_loss(fold), device="cpu")
 
     before = gradients()
-    take_step(state, config.optim, again=gradients)
+    take_step(state, config.optim, closure=gradients)
     assert gradients() < before
 
 
@@ -106,16 +106,16 @@ def test_what_is_learned_with_each_loss_scores_better_than_the_prior(
     constant = competition.scorer(targets, np.tile(competition.prior, (len(targets), 1)))
     learned = state.history[-1].score
     assert learned > 0.8 if task is Task.MULTILABEL else learned < 0.6 * constant
-    assert competition.scorer.better(learned, constant)
+    assert competition.scorer.is_better(learned, constant)
 
 
 @pytest.mark.parametrize("task", NEW)
 def test_the_outputs_begin_at_the_frequencies_of_training(task: Task, studies: dict[Task, StudyFiles]) -> None:
     config = config_of(loss=loss_named("bce"), optim=OptimConfig(lr=1e-2))
-    setting = Setting.opened(payload_of(studies[task], config), ScriptedContext())
+    setting = TrialContext.open_job(TrialJob.from_json(payload_of(studies[task], config)), ScriptedContext())
     fold, state = prepare_fold(setting, 0)
     bias = state.model.get_submodule("head.fc").get_parameter("bias")
-    expected = setting.competition.shares[fold.train_rows].mean(axis=0)
+    expected = setting.competition.soft_targets[fold.train_rows].mean(axis=0)
     assert np.allclose(bias.sigmoid().detach().numpy(), expected, atol=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_labels_are_predicted_each_by_itself_and_values_as_places(studies: dict[
         model = seeded_model(config_of(), WORLDS[task])
         n_outputs = len(WORLDS[task].classes)
         outputs = torch.linspace(-200, 200, 3 * n_outputs).reshape(3, n_outputs)
-        probs = model.link.probs(outputs)  # type: ignore[union-attr, operator]
+        probs = model.output_layer.to_probs(outputs)  # type: ignore[union-attr, operator]
         assert torch.equal(probs, 1 / (1 + torch.exp(-outputs)))
         assert probs.min() >= 0
         assert probs.max() <= 1
@@ -149,7 +149,7 @@ def test_a_trial_leaves_probabilities_that_come_back_from_its_weights(
     undisturbed: tuple[World, StudyFiles, ScriptedContext],
 ) -> None:
     world, study, _ = undisturbed
-    competition, files = load_competition(study.competition), study.trial(0)
+    competition, files = load_competition(study.competition), study.get_trial_files(0)
     oof, test = read_arrays(files.oof), read_arrays(files.test)["probs"]
     assert oof["probs"].shape == (len(oof["rows"]), len(world.classes))
     assert test.shape == (7, len(world.classes))
@@ -158,8 +158,8 @@ def test_a_trial_leaves_probabilities_that_come_back_from_its_weights(
     assert not np.allclose(test.sum(axis=1), 1, atol=0.01)
     answer = read_json(files.result)["answer"]
     assert competition.scorer(competition.targets[oof["rows"]], oof["probs"]) == answer["score"]
-    model = load_trained(EVERYTHING, files.weights(0), competition=competition, device="cpu")
-    pixels = PixelCache(competition, study.cache).pixels("test", 32)
+    model = load_trained(EVERYTHING, files.get_weights_path(0), competition=competition, device="cpu")
+    pixels = PixelCache(competition, study.cache).load_pixels("test", 32)
     assert np.array_equal(predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu"), test)
 
 
@@ -173,7 +173,7 @@ def test_a_stopped_trial_goes_on_bit_for_bit(
         run_trial(payload_of(again, EVERYTHING), ScriptedContext(stop_at_step=step))
     run_trial(payload_of(again, EVERYTHING), resumed)
     assert resumed.reports == context.reports
-    assert contents(again.trial(0)) == contents(study.trial(0))
+    assert contents(again.get_trial_files(0)) == contents(study.get_trial_files(0))
 
 
 @pytest.mark.parametrize(("task", "name"), [(Task.MULTILABEL, "ordinal"), (Task.REGRESSION, "ordinal")])
@@ -187,7 +187,9 @@ def test_a_trial_whose_loss_has_no_meaning_is_refused(task: Task, name: str, stu
 @pytest.mark.parametrize("task", NEW)
 def test_a_range_test_of_learning_rates_sees_losses_fall(task: Task, studies: dict[Task, StudyFiles]) -> None:
     config = config_of(optim=OptimConfig(lr=1e-3), loss=loss_named("focal", class_weights="balanced"))
-    answer = sweep({**payload_of(studies[task], config), "cache": str(studies[task].cache)}, ScriptedContext())
+    answer = run_lr_sweep(
+        {**payload_of(studies[task], config), "pixel_cache": str(studies[task].cache)}, ScriptedContext()
+    )
     assert answer["outcome"] == "completed"
     assert min(answer["losses"]) < 0.8 * answer["losses"][0]
 
@@ -207,7 +209,7 @@ def test_a_trial_on_two_devices_is_that_of_one(task: Task, tmp_path: Path) -> No
         study = write_study(tmp_path / device, WORLDS[task])
         context = ScriptedContext(device=device, n_threads=2)
         scores.append(run_trial(payload_of(study, config), context)["score"])
-        probs.append(read_arrays(study.trial(0).oof)["probs"])
+        probs.append(read_arrays(study.get_trial_files(0).oof)["probs"])
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
     assert np.allclose(probs[0], probs[1], atol=1e-4)
 
@@ -230,7 +232,7 @@ def test_class_weights_change_what_counts(task: Task, weights: str, studies: dic
 def shown(study: StudyFiles, world: World, sampling: str) -> tuple[Competition, NDArray[np.int64]]:
     """The competition, and the rows of an epoch."""
     fold = task_of(study, config_of(class_sampling=sampling), world)
-    return fold.competition, rows_of_epoch(fold, np.random.default_rng(0))
+    return fold.competition, draw_epoch_rows(fold, np.random.default_rng(0))
 
 
 def test_balanced_sampling_shows_images_of_the_rarest_label_as_often_as_others(
@@ -248,7 +250,7 @@ def test_balanced_sampling_shows_rare_values_more_often(studies: dict[Task, Stud
     spread = {}
     for sampling in ("natural", "sqrt", "balanced"):
         competition, rows = shown(studies[Task.REGRESSION], GLOWS, sampling)
-        tenths = (competition.shares[rows].mean(axis=1) * 10).astype(int)
+        tenths = (competition.soft_targets[rows].mean(axis=1) * 10).astype(int)
         counts = np.bincount(tenths)
         spread[sampling] = counts.max() / counts[counts > 0].min()
     assert spread["natural"] > spread["sqrt"] > spread["balanced"]
@@ -260,9 +262,9 @@ def test_mixed_labels_and_values_lie_between_those_of_the_two(studies: dict[Task
         config = config_of(augment=AugmentConfig(policy="none", mixup_alpha=0.4), batch_size=48)
         fold = task_of(studies[task], config, WORLDS[task])
         state = state_of(seeded_model(config, WORLDS[task]), config)
-        (mixed,) = batches_of_epoch(fold, state, 0, fold.train_rows, seed=0, features=None)
+        (mixed,) = iterate_batches(fold, state, 0, fold.train_rows, seed=0, features=None)
         plain = replace(fold, config=config_of(augment="none", batch_size=48))
-        (whole,) = batches_of_epoch(plain, state, 0, fold.train_rows, seed=0, features=None)
+        (whole,) = iterate_batches(plain, state, 0, fold.train_rows, seed=0, features=None)
         assert mixed.targets.shape == whole.targets.shape == (48, len(WORLDS[task].classes))
         assert torch.allclose(mixed.targets.mean(dim=0), whole.targets.mean(dim=0), atol=1e-6)
         assert not torch.allclose(mixed.targets, whole.targets, atol=0.01)

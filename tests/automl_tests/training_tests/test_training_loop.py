@@ -13,7 +13,7 @@ from automl.config import OptimConfig
 from automl.tasks import Task
 from automl.training.checkpoints import TrainingState
 from automl.training.loss.losses import build_loss
-from automl.training.optim.accumulation import DeadEnd, accumulate_gradients, micro_batch_sizes
+from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients, split_micro_batches
 from automl.training.resizing import count_batches
 from automl.training.seeding import derive_seed
 from automl.training.training_loop import train_fold
@@ -32,7 +32,7 @@ def plain_state(*, capacity: int = 10**6, batch_size: int = 20, optim: OptimConf
 def accumulate(state: TrainingState, n_images: int = 21) -> float:
     loss_of = build_loss(config_of().loss, task=Task.MULTICLASS, n_classes=3)
     batch = batch_of(state, IMAGES[:n_images], TARGETS[:n_images])
-    return accumulate_gradients(state, batch, loss_of=loss_of, device="cpu")
+    return accumulate_gradients(state, batch, compute_loss=loss_of, device="cpu")
 
 
 def gradients(state: TrainingState) -> torch.Tensor:
@@ -42,7 +42,7 @@ def gradients(state: TrainingState) -> torch.Tensor:
 
 @given(st.integers(2, 200), st.integers(2, 64))
 def test_micro_batches_are_nearly_equal_and_none_is_a_single_image(n_images: int, micro_batch: int) -> None:
-    sizes = micro_batch_sizes(n_images, micro_batch)
+    sizes = split_micro_batches(n_images, micro_batch)
     assert sum(sizes) == n_images
     assert min(sizes) >= 2
     assert max(sizes) <= micro_batch + 1
@@ -66,7 +66,7 @@ def test_out_of_memory_halves_the_micro_batch_and_the_gradient_stays_the_same(ca
     assert cut.micro_batch == {11: 10, 6: 5, 3: 2}[capacity]
     assert isinstance(cut.model, PlainNet)
     parts = [shape[0] for shape in cut.model.seen if shape[0] <= capacity]
-    assert sum(parts[-len(micro_batch_sizes(21, cut.micro_batch)) :]) == 21
+    assert sum(parts[-len(split_micro_batches(21, cut.micro_batch)) :]) == 21
 
 
 def test_a_trained_model_is_the_same_with_less_memory(shapes: StudyFiles) -> None:
@@ -81,7 +81,7 @@ def test_a_trained_model_is_the_same_with_less_memory(shapes: StudyFiles) -> Non
 
 def test_two_images_that_do_not_fit_are_a_dead_end() -> None:
     state = plain_state(capacity=1)
-    with pytest.raises(DeadEnd, match="2 images of 12 pixels do not fit into memory") as caught:
+    with pytest.raises(InfeasibleConfig, match="2 images of 12 pixels do not fit into memory") as caught:
         accumulate(state)
     assert caught.value.constraint == "memory"
     assert state.micro_batch == 2
@@ -91,7 +91,7 @@ def test_a_statistic_that_is_no_number_ends_the_trial_before_a_checkpoint(shapes
     model = PlainNet()
     model.register_buffer("running_mean", torch.tensor([0.0, float("nan")]))
     state, epochs = state_of(model, config_of()), []
-    with pytest.raises(DeadEnd, match=r"'running_mean' is no longer finite after epoch 1, lr "):
+    with pytest.raises(InfeasibleConfig, match=r"'running_mean' is no longer finite after epoch 1, lr "):
         train_fold(task_of(shapes, config_of()), state, on_epoch=lambda: epochs.append(1), on_batch=lambda now: None)
     assert epochs == []
     assert state.history == []
@@ -106,7 +106,7 @@ class OutBlowing(PlainNet):
 
 
 def test_probabilities_that_are_no_numbers_end_the_trial(shapes: StudyFiles) -> None:
-    with pytest.raises(DeadEnd, match="validation probabilities are not finite") as caught:
+    with pytest.raises(InfeasibleConfig, match="validation probabilities are not finite") as caught:
         trained(shapes, config_of(), OutBlowing())
     assert caught.value.constraint == "diverged"
 

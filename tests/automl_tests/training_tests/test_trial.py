@@ -19,10 +19,10 @@ from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
 from automl.errors import StorageError
-from automl.training import attempt, reporting
+from automl.training import reporting, trial_run
+from automl.training.entry_points import run_trial
 from automl.training.inference import predict_probs
 from automl.training.network.create import load_trained
-from automl.training.trial import run_trial
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.pictures import CLASSES
 from tests.automl_tests.training_tests.worlds import PlainNet, ScriptedContext, config_of, payload_of, write_study
@@ -76,7 +76,7 @@ def test_the_files_of_a_trial_are_complete_and_nothing_else_is_left(
     undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext],
 ) -> None:
     study, answer, _ = undisturbed
-    files = study.trial(0)
+    files = study.get_trial_files(0)
     competition = load_competition(study.competition)
     folds = load_folds(study.folds, competition)
     oof, test = read_arrays(files.oof), read_arrays(files.test)
@@ -91,8 +91,8 @@ def test_the_files_of_a_trial_are_complete_and_nothing_else_is_left(
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     assert list(rows[0]) == ["epoch", "image_size", "lr", "train_loss", "score", "seconds"]
     names = {path.name for path in files.root.iterdir()}
-    kept = (files.oof, files.test, files.config, files.history, files.lock, files.weights(0), files.result)
-    kept = (*kept, files.stage_weights(0, 0), files.origin)
+    kept = (files.oof, files.test, files.config, files.history, files.lock, files.get_weights_path(0), files.result)
+    kept = (*kept, files.get_stage_weights_path(0, 0), files.origin)
     assert names == {path.name for path in kept}
 
 
@@ -100,9 +100,9 @@ def test_the_saved_weights_give_the_saved_probabilities(
     undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext],
 ) -> None:
     study, _, _ = undisturbed
-    competition, files = load_competition(study.competition), study.trial(0)
-    model = load_trained(RICH, files.weights(0), competition=competition, device="cpu")
-    pixels = PixelCache(competition, study.cache).pixels("test", 32)
+    competition, files = load_competition(study.competition), study.get_trial_files(0)
+    model = load_trained(RICH, files.get_weights_path(0), competition=competition, device="cpu")
+    pixels = PixelCache(competition, study.cache).load_pixels("test", 32)
     probs = predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu")
     assert np.array_equal(probs, read_arrays(files.test)["probs"])
     assert not model.training
@@ -122,18 +122,18 @@ def test_a_trial_says_which_epoch_predicts_and_the_score_at_each_size(
 def test_the_weights_at_the_end_of_a_stage_are_kept_and_those_of_the_last_stage_are_the_trials(
     undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext],
 ) -> None:
-    files = undisturbed[0].trial(0)
-    early, final = load_file(files.stage_weights(0, 0)), load_file(files.weights(0))
+    files = undisturbed[0].get_trial_files(0)
+    early, final = load_file(files.get_stage_weights_path(0, 0)), load_file(files.get_weights_path(0))
     assert early.keys() == final.keys()
     assert any(not torch.equal(tensor, final[name]) for name, tensor in early.items())
-    assert not files.stage_weights(0, 1).exists()
+    assert not files.get_stage_weights_path(0, 1).exists()
 
 
 def test_image_sizes_that_a_backbone_does_not_take_are_rounded_to_those_that_it_does(tmp_path: Path) -> None:
     study, context = write_study(tmp_path, n_train=15), ScriptedContext()
     run_trial(payload_of(study, config_of(backbone="test_vit", sizes="20-30", epochs=2)), context)
     assert [detail["image_size"] for detail in context.details] == [16, 32]
-    assert read_json(study.trial(0).config)["resize"]["image_sizes"] == [16, 32]
+    assert read_json(study.get_trial_files(0).config)["resize"]["image_sizes"] == [16, 32]
 
 
 def test_two_runs_give_the_same_scores_and_the_same_weights(
@@ -143,7 +143,7 @@ def test_two_runs_give_the_same_scores_and_the_same_weights(
     second, again = write_study(tmp_path), ScriptedContext()
     assert run_trial(payload_of(second, RICH), again)["score"] == answer["score"]
     assert again.reports == context.reports
-    assert contents(second.trial(0)) == contents(first.trial(0))
+    assert contents(second.get_trial_files(0)) == contents(first.get_trial_files(0))
 
 
 def test_another_seed_trains_another_model(
@@ -152,7 +152,7 @@ def test_another_seed_trains_another_model(
     first, _, _ = undisturbed
     second = write_study(tmp_path)
     run_trial(payload_of(second, RICH, seed=6), ScriptedContext())
-    assert contents(second.trial(0)) != contents(first.trial(0))
+    assert contents(second.get_trial_files(0)) != contents(first.get_trial_files(0))
 
 
 @pytest.mark.parametrize("stop", [{"stop_at_step": 0}, {"stop_at_step": 2}, {"stop_at_beat": 9}, {"stop_at_beat": 1}])
@@ -169,7 +169,7 @@ def test_a_stopped_trial_goes_on_bit_for_bit_as_if_it_had_never_stopped(
         run_trial(payload_of(study, RICH), ScriptedContext(**stop))
     assert run_trial(payload_of(study, RICH), resumed)["score"] == answer["score"]
     assert resumed.reports == context.reports
-    assert contents(study.trial(0)) == contents(first.trial(0))
+    assert contents(study.get_trial_files(0)) == contents(first.get_trial_files(0))
 
 
 def test_a_damaged_checkpoint_costs_one_epoch_and_changes_nothing(
@@ -179,11 +179,11 @@ def test_a_damaged_checkpoint_costs_one_epoch_and_changes_nothing(
     study, resumed = write_study(tmp_path), ScriptedContext()
     with pytest.raises(JobStopped):
         run_trial(payload_of(study, RICH), ScriptedContext(stop_at_step=1))
-    checkpoint = study.trial(0).checkpoint(0)
+    checkpoint = study.get_trial_files(0).get_checkpoint_path(0)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     run_trial(payload_of(study, RICH), resumed)
     assert resumed.reports == context.reports
-    assert contents(study.trial(0)) == contents(first.trial(0))
+    assert contents(study.get_trial_files(0)) == contents(first.get_trial_files(0))
 
 
 def test_a_finished_trial_answers_at_once_and_reports_again(tmp_path: Path) -> None:
@@ -198,10 +198,10 @@ def test_a_finished_trial_answers_at_once_and_reports_again(tmp_path: Path) -> N
 def test_a_trial_whose_weights_are_gone_is_trained_again(tmp_path: Path) -> None:
     study, config = write_study(tmp_path), config_of(epochs=1)
     answer = run_trial(payload_of(study, config), ScriptedContext())
-    before = contents(study.trial(0))
-    study.trial(0).weights(0).unlink()
+    before = contents(study.get_trial_files(0))
+    study.get_trial_files(0).get_weights_path(0).unlink()
     assert run_trial(payload_of(study, config), ScriptedContext())["score"] == answer["score"]
-    assert contents(study.trial(0)) == before
+    assert contents(study.get_trial_files(0)) == before
 
 
 def test_all_folds_asked_for_are_pooled_and_only_the_first_one_reports(tmp_path: Path) -> None:
@@ -209,13 +209,13 @@ def test_all_folds_asked_for_are_pooled_and_only_the_first_one_reports(tmp_path:
     answer = run_trial(payload_of(study, config_of(epochs=2), train_folds=3), context)
     competition = load_competition(study.competition)
     folds = load_folds(study.folds, competition)
-    oof = read_arrays(study.trial(0).oof)
+    oof = read_arrays(study.get_trial_files(0).oof)
     assert [step for step, _ in context.reports] == [0, 1]
     assert oof["folds"].tolist() == sorted(oof["folds"].tolist())
     assert (folds[oof["rows"]] == oof["folds"]).all()
     assert set(oof["rows"].tolist()) == set(np.flatnonzero((folds >= 0) & (folds < 3)).tolist())
     assert answer["score"] == competition.metric(competition.targets[oof["rows"]], oof["probs"])
-    assert all(study.trial(0).weights(fold).exists() for fold in range(3))
+    assert all(study.get_trial_files(0).get_weights_path(fold).exists() for fold in range(3))
 
 
 def test_a_fold_that_is_finished_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,17 +223,17 @@ def test_a_fold_that_is_finished_is_not_trained_again(tmp_path: Path, monkeypatc
     whole, cut = write_study(tmp_path / "whole"), write_study(tmp_path / "cut")
     config, first = config_of(epochs=2), ScriptedContext()
     run_trial(payload_of(whole, config, train_folds=2), first)
-    files = cut.trial(0)
+    files = cut.get_trial_files(0)
     with pytest.raises(JobStopped):
         run_trial(payload_of(cut, config, train_folds=2), ScriptedContext(stop_at_beat=len(first.beats) - 3))
-    assert files.fold_oof(0).exists()
-    assert not files.fold_oof(1).exists()
-    written = files.weights(0).stat().st_mtime_ns
+    assert files.get_fold_oof_path(0).exists()
+    assert not files.get_fold_oof_path(1).exists()
+    written = files.get_weights_path(0).stat().st_mtime_ns
     resumed = ScriptedContext()
     run_trial(payload_of(cut, config, train_folds=2), resumed)
-    assert files.weights(0).stat().st_mtime_ns == written
+    assert files.get_weights_path(0).stat().st_mtime_ns == written
     assert resumed.reports == first.reports
-    assert contents(files) == contents(whole.trial(0))
+    assert contents(files) == contents(whole.get_trial_files(0))
 
 
 def test_a_loss_that_is_no_number_ends_the_trial_at_that_step(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_at_that_step(tmp_path: Path) ->
     assert answer["constraint"] == "diverged"
     assert answer["reason"] in {f"loss became {value} in epoch 1, step 2, lr 1e+30" for value in ("nan", "inf")}
     assert context.reports == []
-    assert not study.trial(0).weights(0).exists()
+    assert not study.get_trial_files(0).get_weights_path(0).exists()
 
 
 def test_a_network_that_does_not_fit_into_memory_is_a_dead_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,16 +315,16 @@ def test_an_image_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None
 def test_a_folder_of_another_configuration_is_refused_and_left_alone(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     run_trial(payload_of(study, config_of(epochs=1)), ScriptedContext())
-    before = contents(study.trial(0))
+    before = contents(study.get_trial_files(0))
     answer = run_trial(payload_of(study, config_of(epochs=2)), ScriptedContext())
     assert (answer["outcome"], answer["exit_code"]) == ("refused", 5)
-    assert contents(study.trial(0)) == before
+    assert contents(study.get_trial_files(0)) == before
 
 
 def test_a_trial_that_another_process_works_on_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "LOCK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(trial_run, "LOCK_TIMEOUT_S", 0.1)
     study, context = write_study(tmp_path), ScriptedContext()
-    files = study.trial(0)
+    files = study.get_trial_files(0)
     files.root.mkdir(parents=True)
     with files.lock.open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -312,7 +312,7 @@ class Scripted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, scores: Sequence[float]) -> None:
         left = iter(scores)
-        monkeypatch.setattr("automl.training.training_loop._finite_score", lambda *args, **rest: next(left))
+        monkeypatch.setattr("automl.training.training_loop._compute_finite_score", lambda *args, **rest: next(left))
 
 
 def sizes_and_scores(history: Sequence[EpochRecord]) -> list[tuple[int, float]]:

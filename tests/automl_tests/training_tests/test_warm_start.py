@@ -17,11 +17,11 @@ from automl.data.competition import Competition, load_competition, save_competit
 from automl.data.folds import load_folds, make_folds, save_folds
 from automl.errors import AutomlError, StorageError, UsageError
 from automl.tasks import Task
-from automl.training.checkpoints import model_bytes
+from automl.training.checkpoints import serialize_model
 from automl.training.network.create import build_model
 from automl.training.network.network import Network
-from automl.training.network.outputs import link_of
-from automl.training.network.warm_start import inherit_weights, inherited_model, weights_to_inherit
+from automl.training.network.outputs import build_output_layer
+from automl.training.network.warm_start import find_warm_start_weights, load_warm_start, read_source_model
 from tests.automl_tests.training_tests.worlds import config_of
 
 N_CLASSES = 3
@@ -29,7 +29,12 @@ N_CLASSES = 3
 
 def network(config: TrialConfig, seed: int = 1, n_classes: int = N_CLASSES, task: Task = Task.MULTICLASS) -> Network:
     torch.manual_seed(seed)
-    model = build_model(config.model, n_classes=n_classes, weights_dir=None, link=link_of(config.loss, task, n_classes))
+    model = build_model(
+        config.model,
+        n_classes=n_classes,
+        weights_dir=None,
+        output_layer=build_output_layer(config.loss, task, n_classes),
+    )
     model.load_state_dict(
         {name: torch.randn(tensor.shape).to(tensor.dtype) for name, tensor in model.state_dict().items()}
     )
@@ -52,10 +57,12 @@ def add_trial(
     study: StudyFiles, config: TrialConfig, folds: tuple[int, ...] = (0,), n_classes: int = N_CLASSES
 ) -> Path:
     """A trial whose folds have weights of their own; its folder."""
-    files = study.trial(3)
+    files = study.get_trial_files(3)
     write_json(files.config, config.to_json())
     for fold in folds:
-        write_bytes(files.weights(fold), model_bytes(network(config, seed=100 + fold, n_classes=n_classes)))
+        write_bytes(
+            files.get_weights_path(fold), serialize_model(network(config, seed=100 + fold, n_classes=n_classes))
+        )
     return files.root
 
 
@@ -126,7 +133,7 @@ def test_body_and_neck_are_inherited_and_a_head_that_says_the_same(
     source = add_trial(other, trial_config(theirs))
     model = network(trial_config(mine))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    said = inherit_weights(model, source, fold=0, competition=ours, folds=folds)
+    said = load_warm_start(model, source, fold=0, competition=ours, folds=folds)
     assert filled_parts(model, before, network(trial_config(theirs), seed=100)) == parts
     assert ("head" in said) == ("head" in parts)
 
@@ -134,24 +141,30 @@ def test_body_and_neck_are_inherited_and_a_head_that_says_the_same(
 def test_a_head_of_other_classes_stays_fresh(tmp_path: Path, ours: Competition, folds: Any) -> None:
     renamed = replace(elsewhere(ours, tmp_path / "images"), classes=("cat", "dog", "fox"))
     source = add_trial(new_study(tmp_path / "other", renamed), configured())
-    assert inherit_weights(network(configured()), source, fold=0, competition=ours, folds=folds) == ["body", "neck"]
+    assert load_warm_start(network(configured()), source, fold=0, competition=ours, folds=folds) == [
+        "backbone",
+        "pooling",
+    ]
     fewer = replace(renamed, classes=("cat", "dog"), targets=renamed.targets % 2)
     source = add_trial(new_study(tmp_path / "fewer", fewer), configured(), n_classes=2)
-    assert inherit_weights(network(configured()), source, fold=0, competition=ours, folds=folds) == ["body", "neck"]
+    assert load_warm_start(network(configured()), source, fold=0, competition=ours, folds=folds) == [
+        "backbone",
+        "pooling",
+    ]
 
 
 def test_in_the_same_competition_each_fold_begins_with_its_own(tmp_path: Path, ours: Competition, folds: Any) -> None:
     source = add_trial(new_study(tmp_path / "again", ours), configured(), folds=(0, 2))
     for fold in (0, 2):
         model = network(configured())
-        inherit_weights(model, source, fold=fold, competition=ours, folds=folds)
+        load_warm_start(model, source, fold=fold, competition=ours, folds=folds)
         expected = network(configured(), seed=100 + fold).state_dict()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
 
 
 def refused(kind: type[AutomlError], source: Path, ours: Competition, folds: Any, fold: int = 0) -> AutomlError:
     with pytest.raises(kind) as caught:
-        inherit_weights(network(configured()), source, fold=fold, competition=ours, folds=folds)
+        load_warm_start(network(configured()), source, fold=fold, competition=ours, folds=folds)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -207,17 +220,21 @@ def test_the_same_images_elsewhere_with_the_same_folds_are_no_leak(
 ) -> None:
     moved = elsewhere(ours, tmp_path / "images", shift=0)
     source = add_trial(new_study(tmp_path / "again", moved), configured(), folds=(0, 1))
-    assert weights_to_inherit(source, fold=1, competition=ours, folds=folds) == TrialFiles(source).weights(1)
+    assert find_warm_start_weights(source, fold=1, competition=ours, folds=folds) == TrialFiles(
+        source
+    ).get_weights_path(1)
 
 
 def test_a_fold_that_was_trained_after_the_search_passes_its_weights_on(
     tmp_path: Path, ours: Competition, folds: Any
 ) -> None:
     source = add_trial(new_study(tmp_path / "again", ours), configured())
-    refit = TrialFiles(source).retrained("refit").weights(1)
-    write_bytes(refit, model_bytes(network(configured())))
-    assert weights_to_inherit(source, fold=1, competition=ours, folds=folds) == refit
-    assert weights_to_inherit(source, fold=0, competition=ours, folds=folds) == TrialFiles(source).weights(0)
+    refit = TrialFiles(source).get_refit_files("refit").get_weights_path(1)
+    write_bytes(refit, serialize_model(network(configured())))
+    assert find_warm_start_weights(source, fold=1, competition=ours, folds=folds) == refit
+    assert find_warm_start_weights(source, fold=0, competition=ours, folds=folds) == TrialFiles(
+        source
+    ).get_weights_path(0)
 
 
 def test_of_another_competition_the_first_fold_that_there_is_serves_all(
@@ -225,8 +242,8 @@ def test_of_another_competition_the_first_fold_that_there_is_serves_all(
 ) -> None:
     source = add_trial(other, configured(), folds=(4, 2))
     for fold in range(5):
-        found = weights_to_inherit(source, fold=fold, competition=ours, folds=folds)
-        assert found == TrialFiles(source).weights(2)
+        found = find_warm_start_weights(source, fold=fold, competition=ours, folds=folds)
+        assert found == TrialFiles(source).get_weights_path(2)
 
 
 def test_a_trial_without_weights_is_refused(other: StudyFiles, ours: Competition, folds: Any) -> None:
@@ -257,16 +274,16 @@ def test_a_tensor_of_another_shape_is_named(other: StudyFiles, ours: Competition
     source = add_trial(other, configured())
     trained = network(configured())
     trained.get_submodule("body").bn1 = torch.nn.BatchNorm2d(7)
-    TrialFiles(source).weights(0).write_bytes(model_bytes(trained))
+    TrialFiles(source).get_weights_path(0).write_bytes(serialize_model(trained))
     assert "'body.bn1.weight' is (7,) in it, but (" in str(refused(UsageError, source, ours, folds))
 
 
 def test_the_network_to_fix_is_read_from_the_trial(other: StudyFiles, tmp_path: Path) -> None:
     config = configured(pooling="gem", cut=1, hidden=(8,))
-    assert inherited_model(add_trial(other, config)) == config.model
+    assert read_source_model(add_trial(other, config)) == config.model
     assert isinstance(config.model, ModelConfig)
     with pytest.raises(UsageError, match=f"{tmp_path} is not the folder of a trial") as caught:
-        inherited_model(tmp_path)
+        read_source_model(tmp_path)
     assert "automl_runs/NAME/trials/00017" in caught.value.hint
 
 
@@ -279,7 +296,7 @@ def test_a_trial_without_its_study_is_refused(other: StudyFiles, ours: Competiti
 @pytest.mark.parametrize("content", [b"", b"no safetensors at all"])
 def test_damaged_weights_are_a_storage_error(content: bytes, other: StudyFiles, ours: Competition, folds: Any) -> None:
     source = add_trial(other, configured())
-    TrialFiles(source).weights(0).write_bytes(content)
+    TrialFiles(source).get_weights_path(0).write_bytes(content)
     assert "cannot be loaded" in str(refused(StorageError, source, ours, folds))
 
 
@@ -307,7 +324,7 @@ def test_the_same_images_elsewhere_are_known_by_their_labels_and_values(
 ) -> None:
     mine = of_task(ours, tmp_path / "mine", task)
     source = add_trial(study_of(of_task(ours, tmp_path / "copy", task), tmp_path / "study", folds), configured())
-    inherit_weights(network(configured(), task=task), source, fold=0, competition=mine, folds=folds)
+    load_warm_start(network(configured(), task=task), source, fold=0, competition=mine, folds=folds)
     error = refused(UsageError, source, mine, np.roll(folds, 1))
     assert "has seen what is validated here" in str(error)
 
@@ -319,7 +336,7 @@ def test_other_labels_or_values_of_images_of_the_same_names_are_another_competit
     mine = of_task(ours, tmp_path / "mine", task)
     copy = of_task(ours, tmp_path / "copy", task, targets=mine.targets[::-1].copy())
     source = add_trial(study_of(copy, tmp_path / "study", folds), configured())
-    weights_to_inherit(source, fold=0, competition=mine, folds=np.roll(folds, 1))
+    find_warm_start_weights(source, fold=0, competition=mine, folds=np.roll(folds, 1))
 
 
 @pytest.mark.parametrize(("theirs", "is_taken_over"), [
@@ -340,5 +357,5 @@ def test_a_head_of_values_is_inherited_where_its_scales_are_the_same(
     other = replace(shifted, targets=shifted.targets[::-1].copy(), **changes)
     source = add_trial(study_of(other, tmp_path / "study", folds), configured(loss=loss))
     model = network(configured(), task=Task.REGRESSION)
-    said = inherit_weights(model, source, fold=0, competition=mine, folds=folds)
+    said = load_warm_start(model, source, fold=0, competition=mine, folds=folds)
     assert ("head" in said) == is_taken_over

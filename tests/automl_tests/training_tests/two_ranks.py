@@ -22,10 +22,10 @@ from automl.errors import UnfitEnvironmentError
 from automl.tasks import Task
 from automl.training.batches import FoldTask
 from automl.training.checkpoints import TrainingState
-from automl.training.distributed.peers import share_of
-from automl.training.distributed.ranks import Ranks
+from automl.training.distributed.ddp_rank import DdpRank
+from automl.training.distributed.rank_group import get_rank_slice
 from automl.training.loss.losses import build_loss
-from automl.training.optim.accumulation import DeadEnd, accumulate_gradients
+from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients
 from automl.training.training_loop import TrainedEpoch, train_epoch
 from tests.automl_tests.training_tests.worlds import PlainNet, batch_of, config_of, seeded_model, state_of, task_of
 
@@ -69,16 +69,16 @@ def train_epochs(task: FoldTask, state: TrainingState) -> list[TrainedEpoch]:
 
 
 class Scenes:
-    def __init__(self, ranks: Ranks, study: StudyFiles) -> None:
+    def __init__(self, ranks: DdpRank, study: StudyFiles) -> None:
         self.ranks, self.study = ranks, study
 
     def accumulate(self, state: TrainingState, n_images: int) -> dict[str, Any]:
-        images = IMAGES[share_of(n_images, self.ranks.rank, self.ranks.n_ranks)]
+        images = IMAGES[get_rank_slice(n_images, self.ranks.rank, self.ranks.n_ranks)]
         loss_of = build_loss(config_of().loss, task=Task.MULTICLASS, n_classes=3)
         batch = batch_of(state, images, TARGETS[:n_images], self.ranks)
         try:
-            loss = accumulate_gradients(state, batch, loss_of=loss_of, device="cpu", peers=self.ranks)
-        except DeadEnd as end:
+            loss = accumulate_gradients(state, batch, compute_loss=loss_of, device="cpu", ranks=self.ranks)
+        except InfeasibleConfig as end:
             return {"constraint": end.constraint, "reason": end.reason, "micro_batch": state.micro_batch}
         return {"loss": loss, "gradients": flat_gradients(state), "micro_batch": state.micro_batch}
 
@@ -99,10 +99,10 @@ class Scenes:
 
     def training(self, config: TrialConfig, model: nn.Module) -> dict[str, Any]:
         state = state_of(model, config)
-        task = task_of(self.study, config, peers=self.ranks)
+        task = task_of(self.study, config, ranks=self.ranks)
         try:
             epochs = train_epochs(task, state)
-        except DeadEnd as end:
+        except InfeasibleConfig as end:
             return {"constraint": end.constraint, "reason": end.reason}
         return {"losses": [epoch.train_loss for epoch in epochs], "weights": flat_weights(model)}
 
@@ -137,7 +137,7 @@ class Scenes:
 
 def main(folder: Path, study_dir: Path, rank: int) -> None:
     torch.set_num_threads(1)
-    ranks = Ranks(rank, 2, "cpu")
+    ranks = DdpRank(rank, 2, "cpu")
     ranks.join(FileStore(str(folder / "store"), 2))
     scenes = Scenes(ranks, StudyFiles(study_dir))
     script: dict[str, Callable[[], Any]] = {

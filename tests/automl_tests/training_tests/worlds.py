@@ -30,18 +30,18 @@ from automl.data.competition import (
     save_competition,
 )
 from automl.data.folds import make_folds, save_folds
-from automl.metrics.registry import metric_named
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 from automl.training.batches import FoldTask
 from automl.training.checkpoints import TrainingState
-from automl.training.distributed.peers import Alone, Peers, share_of
+from automl.training.distributed.rank_group import RankGroup, SingleProcess, get_rank_slice
 from automl.training.network.create import Normalisation, build_model
-from automl.training.network.outputs import link_of
+from automl.training.network.outputs import build_output_layer
 from automl.training.optim.accumulation import Batch
-from automl.training.optim.amp import gradient_scaler
-from automl.training.optim.ema import WeightAverage, decay_of
+from automl.training.optim.amp import build_grad_scaler
+from automl.training.optim.ema import ModelEma, compute_decay
 from automl.training.optim.optimizers import build_optimizer
-from automl.training.resizing import batch_size_of_epoch, count_steps
+from automl.training.resizing import count_steps, get_batch_size
 from automl.training.seeding import seed_everything
 from automl.training.training_loop import train_fold
 from runners.base import JobStopped
@@ -74,9 +74,9 @@ def write_study(
         groups=None,
         test_ids=test_ids,
         test_paths=tuple(paths[n_train:]),
-        metric=metric_named(metric or world.metric),
+        metric=get_metric(metric or world.metric),
         metric_given=True,
-        submission=SubmissionTemplate(header=("id", "label"), id_column=0, kind=world.kind, ids=test_ids),
+        submission=SubmissionTemplate(header=("id", "label"), id_column=0, submission_kind=world.kind, ids=test_ids),
         scales=world.scales,
     )
     study = StudyFiles(root / "study")
@@ -153,18 +153,15 @@ class PlainNet(nn.Module):
         super().__init__()
         self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
         self.num_classes = n_classes
-        self.link = link_of(LossConfig(), Task.MULTICLASS, n_classes)
+        self.output_layer = build_output_layer(LossConfig(), Task.MULTICLASS, n_classes)
         self.body = nn.Conv2d(3, 4, 3, stride=2)
         self.neck = nn.Identity()
         self.head = nn.Linear(4, n_classes)
         self.capacity = capacity
         self.seen: list[tuple[int, ...]] = []
 
-    def features(self, images: Tensor) -> Tensor:
+    def extract_features(self, images: Tensor) -> Tensor:
         return torch.relu(self.body(images)).mean(dim=(2, 3))
-
-    def fresh_parts(self) -> list[nn.Module]:
-        return [self.neck, self.head]
 
     def no_weight_decay(self) -> set[str]:
         return set()
@@ -173,18 +170,18 @@ class PlainNet(nn.Module):
         self.seen.append(tuple(images.shape))
         if len(images) > self.capacity:
             raise torch.OutOfMemoryError(f"no room for {len(images)} images")
-        return self.head(self.neck(self.features(images)))  # type: ignore[no-any-return]
+        return self.head(self.neck(self.extract_features(images)))  # type: ignore[no-any-return]
 
 
-def batch_of(state: TrainingState, images: NDArray[np.uint8], targets: Tensor, peers: Peers | None = None) -> Batch:
+def batch_of(state: TrainingState, images: NDArray[np.uint8], targets: Tensor, peers: RankGroup | None = None) -> Batch:
     """A batch of the images as they are; targets are of the whole batch, images this rank's share of it."""
-    own_peers = peers or Alone()
+    own_peers = peers or SingleProcess()
 
     def forward(part: slice, is_last: bool) -> Tensor:
-        normalised = Normalisation.of(state.model)(images[part], "cpu")
+        normalised = Normalisation.from_model(state.model)(images[part], "cpu")
         return own_peers.forward(state.model, normalised, is_last=is_last)
 
-    share = share_of(len(targets), own_peers.rank, own_peers.n_ranks)
+    share = get_rank_slice(len(targets), own_peers.rank, own_peers.n_ranks)
     content = f"images of {images.shape[1]} pixels"
     return Batch(n_images=len(targets), targets=targets[share], forward=forward, content=content)
 
@@ -192,13 +189,13 @@ def batch_of(state: TrainingState, images: NDArray[np.uint8], targets: Tensor, p
 def state_of(model: nn.Module, config: TrialConfig) -> TrainingState:
     """The state in which a fold's training begins."""
     n_steps = count_steps(config, 48, config.epochs)
-    decay = decay_of(config.ema_horizon, n_steps) if config.ema_horizon > 0 else None
+    decay = compute_decay(config.ema_horizon, n_steps) if config.ema_horizon > 0 else None
     return TrainingState(
-        average=None if decay is None else WeightAverage(model, decay=decay),
+        ema=None if decay is None else ModelEma(model, decay=decay),
         model=model,
         optimizer=build_optimizer(model, config.optim, config.transfer),
-        scaler=gradient_scaler("cpu"),
-        micro_batch=max(batch_size_of_epoch(config, epoch) for epoch in range(config.epochs)),
+        scaler=build_grad_scaler("cpu"),
+        micro_batch=max(get_batch_size(config, epoch) for epoch in range(config.epochs)),
     )
 
 
@@ -206,8 +203,8 @@ def seeded_model(config: TrialConfig, world: World = SHAPES) -> nn.Module:
     """The config's network with reproducible weights."""
     seed_everything(1)
     n_classes = len(world.classes)
-    link = link_of(config.loss, world.task, n_classes)
-    return build_model(config.model, n_classes=n_classes, weights_dir=None, link=link)
+    output_layer = build_output_layer(config.loss, world.task, n_classes)
+    return build_model(config.model, n_classes=n_classes, weights_dir=None, output_layer=output_layer)
 
 
 def task_of(study: StudyFiles, config: TrialConfig, world: World = SHAPES, **changes: Any) -> FoldTask:

@@ -1,9 +1,8 @@
-"""One of several processes that train a trial together, through torch's DistributedDataParallel.
+"""One rank of a trial, through torch's DistributedDataParallel.
 
-Batch norm normalises each share by its own statistics, as it does each micro-batch; the running statistics become the
+Batch norm normalises each part by its own statistics, as it does each micro-batch; the running statistics become the
 mean over ranks after each epoch. SyncBatchNorm is not used: it communicates inside the forward pass, so a rank that
-runs out of memory there would leave the others waiting. Not responsible for: starting the processes
-(automl.training.distributed.leader).
+runs out of memory there would leave the others waiting.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 from torch.nn.parallel import DistributedDataParallel
 
 from automl.errors import UnfitEnvironmentError
-from automl.training.optim.amp import autocast_dtype
+from automl.training.optim.amp import get_autocast_dtype
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)  # ranks that train are never further apart than a batch and its pixels
 
@@ -33,8 +32,9 @@ _PRECISIONS = (None, torch.float16, torch.bfloat16)
 
 
 def open_store() -> TCPStore:
-    """Where ranks meet: on a port that the system chooses, heard on this machine alone; torch's default is any network.
+    """Open the store where ranks meet, on a port that the system chooses, of this machine alone.
 
+    Torch's default is any network.
     The caller is rank 0 and keeps it until all have left.
     """
     listener = socket.create_server((_LOCALHOST, 0))
@@ -50,12 +50,12 @@ def open_store() -> TCPStore:
 
 
 def enter_store(port: int) -> TCPStore:
-    """The store that another process on this machine has opened."""
+    """Enter the store that another process on this machine has opened."""
     return TCPStore(_LOCALHOST, port, is_master=False, timeout=COLLECTIVE_TIMEOUT)
 
 
-class Ranks:
-    """The `automl.training.distributed.peers.Peers` of one process."""
+class DdpRank:
+    """The `automl.training.distributed.rank_group.RankGroup` of one process."""
 
     def __init__(self, rank: int, n_ranks: int, device: str) -> None:
         self.rank = rank
@@ -63,13 +63,13 @@ class Ranks:
         self.device = torch.device(device)
         self._replica: DistributedDataParallel | None = None
         self._batch = (0, 0)
-        self._fitting: set[tuple[int, int]] = set()  # batches of this epoch's kind that have fitted into all memories
+        self._fitting: set[tuple[int, int]] = set()  # batches as in this epoch that have fitted into all memories
 
     def join(self, store: Store) -> None:
-        """Meet the others; waits until all have come.
+        """Join the others; waits until all have come.
 
         Raises:
-            UnfitEnvironmentError: their devices are of several kinds.
+            UnfitEnvironmentError: their devices are of several types.
         """
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -79,7 +79,7 @@ class Ranks:
         dist.init_process_group(
             backend, store=store, rank=self.rank, world_size=self.n_ranks, timeout=COLLECTIVE_TIMEOUT
         )
-        self._require_one_precision(autocast_dtype(str(self.device)))
+        self._require_one_precision(get_autocast_dtype(str(self.device)))
 
     def begin_fold(self, fold: int) -> None:
         pass
@@ -102,8 +102,8 @@ class Ranks:
         with nullcontext() if exchange else self._replica.no_sync():
             return self._replica(images)  # type: ignore[no-any-return]
 
-    def settle(self, loss: float | None) -> float | None:
-        """As `Peers` says. Only of a batch that is known to fit are gradients exchanged while they are computed.
+    def reduce_loss(self, loss: float | None) -> float | None:
+        """As `RankGroup` says. Only of a batch that is known to fit are gradients exchanged while they are computed.
 
         Elsewhere a rank may run out of memory half-way, and the others would wait for gradients that never come.
 
@@ -113,9 +113,9 @@ class Ranks:
         are_exchanged = self._batch in self._fitting
         if loss is None and are_exchanged:
             raise RuntimeError(f"{self.device} ran out of memory with {self._batch[0]} images, which fitted before")
-        said = torch.tensor([loss or 0.0, loss is None], dtype=torch.float64, device=self.device)
-        dist.all_reduce(said)
-        total, n_without_memory = said.tolist()
+        sums = torch.tensor([loss or 0.0, loss is None], dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        total, n_without_memory = sums.tolist()
         if n_without_memory:
             return None
         if not are_exchanged:
@@ -123,8 +123,8 @@ class Ranks:
         return float(total / self.n_ranks)
 
     def end_epoch(self, model: nn.Module) -> None:
-        """As `Peers` says. Source: timm.utils.distributed.distribute_bn with reduce=True."""
-        for statistic in _running_statistics(model):
+        """As `RankGroup` says. Source: timm.utils.distributed.distribute_bn with reduce=True."""
+        for statistic in _iterate_running_statistics(model):
             dist.all_reduce(statistic)
             statistic /= self.n_ranks
 
@@ -140,7 +140,7 @@ class Ranks:
             dist.destroy_process_group()
 
     def _require_one_precision(self, dtype: torch.dtype | None) -> None:
-        """One rank's gradients would be scaled as float16 demands, and another's would not."""
+        """Require one precision: gradients of float16 would be scaled on one rank, and not on another."""
         number = _PRECISIONS.index(dtype)
         extremes = torch.tensor([number, -number], device=self.device)
         dist.all_reduce(extremes, dist.ReduceOp.MAX)
@@ -153,7 +153,7 @@ class Ranks:
     def _exchange_gradients(self) -> None:
         """Have DistributedDataParallel average the gradients that are there, by a backward pass that adds zero."""
         assert self._replica is not None
-        unused = [parameter for parameter in _trainable(self._replica) if parameter.grad is None]
+        unused = [parameter for parameter in _list_trainable(self._replica) if parameter.grad is None]
         self._replica(None).backward()
         for parameter in unused:
             parameter.grad = None  # as the optimizer would find it on one device
@@ -173,15 +173,15 @@ class _Replica(nn.Module):
             return self.model(images)  # type: ignore[no-any-return]
         # One node for each parameter: the backward pass then meets them from the last to the first, as a real one does,
         # and that order is the one in which gradients will be exchanged from now on.
-        return torch.stack([parameter.sum() for parameter in _trainable(self)]).sum() * 0.0
+        return torch.stack([parameter.sum() for parameter in _list_trainable(self)]).sum() * 0.0
 
 
-def _trainable(module: nn.Module) -> list[nn.Parameter]:
+def _list_trainable(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
-def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
-    """Of those batch norms that are being trained."""
+def _iterate_running_statistics(model: nn.Module) -> Iterator[Tensor]:
+    """Iterate over the running statistics of those batch norms that are being trained."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             for statistic in (module.running_mean, module.running_var):

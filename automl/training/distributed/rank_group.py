@@ -1,8 +1,4 @@
-"""How the devices of a trial share its batches, and what each of them needs of the others; nothing, where it is alone.
-
-Not responsible for: how devices communicate (automl.training.distributed.ranks) or where their processes come from
-(automl.training.distributed.leader).
-"""
+"""Data-parallel training: how the ranks of a trial divide its batches and exchange gradients; one process alone."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from torch import Tensor, nn
 MIN_MICRO_BATCH = 2  # batch norm cannot normalise one image by itself
 
 
-class Peers(Protocol):
+class RankGroup(Protocol):
     """The processes that train a trial together, one on each device, as one of them sees them.
 
     All of them make the same calls in the same order, from `begin_epoch` to `end_epoch`.
@@ -40,20 +36,20 @@ class Peers(Protocol):
         """
 
     def begin_batch(self, n_images: int, micro_batch: int) -> None:
-        """Say what comes: a batch of so many images, or the same once more in smaller parts."""
+        """Announce a batch of so many images, or the same once more in smaller parts."""
 
     def forward(self, model: nn.Module, images: Tensor, *, is_last: bool) -> Tensor:
-        """The logits of a micro-batch, and whether it is this process's last one of the batch."""
+        """Compute the logits of a micro-batch; `is_last` marks this process's last one of the batch."""
 
-    def settle(self, loss: float | None) -> float | None:
-        """Replace the losses and gradients of all by their mean; None if anyone says None, which is out of memory."""
+    def reduce_loss(self, loss: float | None) -> float | None:
+        """Replace the losses and gradients of all by their mean; None if anyone has None, which is out of memory."""
 
     def end_epoch(self, model: nn.Module) -> None:
-        """Bring together what each has learned about the statistics of its images."""
+        """Average the running statistics of all ranks."""
 
 
-class Alone:
-    """The peers of a trial on one device: none."""
+class SingleProcess:
+    """The group of a trial on one device: itself."""
 
     rank = 0
     n_ranks = 1
@@ -70,26 +66,26 @@ class Alone:
     def forward(self, model: nn.Module, images: Tensor, *, is_last: bool) -> Tensor:
         return model(images)  # type: ignore[no-any-return]
 
-    def settle(self, loss: float | None) -> float | None:
+    def reduce_loss(self, loss: float | None) -> float | None:
         return loss
 
     def end_epoch(self, model: nn.Module) -> None:
         pass
 
 
-def n_sharing(n_images: int, n_ranks: int) -> int:
-    """Among how many ranks a batch is divided: all of them, or none where a share would be too small.
+def count_sharing_ranks(n_images: int, n_ranks: int) -> int:
+    """Count the ranks among which a batch is divided: all of them, or none where a part would be too small.
 
     A batch that is not divided is computed by every rank; the mean over ranks is then that of equal gradients.
     """
     return n_ranks if n_images >= MIN_MICRO_BATCH * n_ranks else 1
 
 
-def share_of(n_images: int, rank: int, n_ranks: int) -> slice:
-    """Which images of a batch the rank computes: nearly equal parts of two or more, or all for everyone."""
-    n_shares = n_sharing(n_images, n_ranks)
-    if n_shares == 1:
+def get_rank_slice(n_images: int, rank: int, n_ranks: int) -> slice:
+    """Return which images of a batch the rank computes: nearly equal parts of two or more, or all for everyone."""
+    n_parts = count_sharing_ranks(n_images, n_ranks)
+    if n_parts == 1:
         return slice(0, n_images)
-    smaller, n_larger = divmod(n_images, n_shares)
+    smaller, n_larger = divmod(n_images, n_parts)
     start = rank * smaller + min(rank, n_larger)
     return slice(start, start + smaller + (rank < n_larger))

@@ -26,12 +26,11 @@ from safetensors.torch import load_file
 
 from automl.artifacts import StudyFiles, read_arrays
 from automl.config import TransferConfig
-from automl.training import entry_points as task
 from automl.training import reporting
-from automl.training.distributed import leader as parallel
-from automl.training.distributed.leader import PeerLostError
-from automl.training.distributed.peers import share_of
-from automl.training.trial import run_trial
+from automl.training.distributed import main_rank
+from automl.training.distributed.main_rank import RankLostError
+from automl.training.distributed.rank_group import get_rank_slice
+from automl.training.entry_points import run_trial
 from runners.base import Finished, Job, JobStopped, Reported, Started
 from runners.process import ProcessRunner
 from tests.automl_tests.training_tests import two_ranks
@@ -67,7 +66,7 @@ def no_process_is_left() -> Iterator[None]:
 
 @given(st.integers(1, 300), st.integers(1, 8))
 def test_shares_make_up_the_batch_and_none_is_a_single_image_of_it(n_images: int, n_ranks: int) -> None:
-    shares = [range(n_images)[share_of(n_images, rank, n_ranks)] for rank in range(n_ranks)]
+    shares = [range(n_images)[get_rank_slice(n_images, rank, n_ranks)] for rank in range(n_ranks)]
     sizes = [len(share) for share in shares]
     if n_images < 2 * n_ranks:
         assert sizes == [n_images] * n_ranks
@@ -174,8 +173,8 @@ class Ended:
     answer: dict[str, Any] = field(default_factory=dict)
     context: ScriptedContext = field(default_factory=ScriptedContext)
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        return load_file(self.study.trial(0).weights(0))
+    def load_weights(self) -> dict[str, torch.Tensor]:
+        return load_file(self.study.get_trial_files(0).get_weights_path(0))
 
 
 def run(study: StudyFiles, device: str, *, n_folds: int = 1, **script: Any) -> Ended:
@@ -191,7 +190,7 @@ def require_alike(one: Ended, other: Ended) -> None:
     assert one.context.reports == other.context.reports
     losses = [[detail["train_loss"] for detail in ended.context.details] for ended in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    ours, theirs = one.weights(), other.weights()
+    ours, theirs = one.load_weights(), other.load_weights()
     assert ours.keys() == theirs.keys()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in ours)
 
@@ -217,7 +216,7 @@ def test_a_trial_on_two_devices_is_that_of_one(on_one: Ended, on_two: Ended) -> 
     assert on_two.answer["score"] == on_one.answer["score"]
     assert on_two.answer["attributes"]["n_parameters"] == on_one.answer["attributes"]["n_parameters"]
     require_alike(on_two, on_one)
-    ours, theirs = (read_arrays(ended.study.trial(0).oof) for ended in (on_one, on_two))
+    ours, theirs = (read_arrays(ended.study.get_trial_files(0).oof) for ended in (on_one, on_two))
     assert np.array_equal(ours["rows"], theirs["rows"])
     assert np.allclose(ours["probs"], theirs["probs"], atol=1e-4)
 
@@ -241,14 +240,14 @@ def test_an_interrupted_trial_on_two_devices_is_bit_for_bit_the_undisturbed_one(
     copytree(stopped_on_two.study.root, tmp_path / "study")
     resumed = run(StudyFiles(tmp_path / "study"), TWO)
     assert resumed.context.reports == on_two.context.reports
-    ours, theirs = resumed.weights(), on_two.weights()
+    ours, theirs = resumed.load_weights(), on_two.load_weights()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 @pytest.mark.slow
 def test_a_runner_carries_a_trial_on_two_devices(on_two: Ended, tmp_path: Path) -> None:
     payload = payload_of(write_study(tmp_path), CONFIG)
-    supervisor = Recorder([Job(id="a", task=task.run_trial, payload=payload)])
+    supervisor = Recorder([Job(id="a", task=run_trial, payload=payload)])
     ProcessRunner([TWO], n_threads=2).run(supervisor)
     end = supervisor.ends()["a"]
     assert isinstance(end, Finished), end
@@ -271,13 +270,13 @@ class Killing(ScriptedContext):
 
 def test_a_trial_ends_with_any_of_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
-    with pytest.raises(PeerLostError, match="the process that trains on cpu was killed by signal 9"):
+    with pytest.raises(RankLostError, match="the process that trains on cpu was killed by signal 9"):
         run_trial(payload_of(write_study(tmp_path), CONFIG), Killing(device=TWO))
 
 
 WITHOUT_MEMORY = """
 import sys
-if "automl.training.distributed.follower" in sys.orig_argv:
+if "automl.training.distributed.other_rank" in sys.orig_argv:
     import torch
     def refuse(*ignored, **also_ignored):
         raise torch.OutOfMemoryError("no room")
@@ -296,7 +295,7 @@ def test_a_network_that_does_not_fit_on_the_other_device_is_a_dead_end(
 
 def test_no_process_outlives_the_one_that_leads_the_trial(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    command = [sys.executable, "-m", "tests.automl_tests.training_tests.lead", str(study.root)]
+    command = [sys.executable, "-m", "tests.automl_tests.training_tests.lead_main_rank", str(study.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as leader:
         assert leader.stdout is not None
         peers = [int(pid) for pid in leader.stdout.readline().split()]
@@ -307,11 +306,16 @@ def test_no_process_outlives_the_one_that_leads_the_trial(tmp_path: Path) -> Non
 
 WAITING_FOR_THE_DEAD = """
 import os, signal, time
-from automl.training import parallel
-parallel.PATIENCE_S = 0.0
-leader = parallel.Leader(["cpu", "cpu"], {}, n_threads=1, beat=lambda: None)
+from automl.config import ModelConfig, ResizeConfig, TrialConfig
+from automl.training.distributed import main_rank
+from automl.training.trial_job import TrialJob
+from pathlib import Path
+main_rank.LOST_RANK_TIMEOUT_S = 0.0
+config = TrialConfig(model=ModelConfig(backbone="test_resnet"), resize=ResizeConfig(image_sizes=(32,)))
+job = TrialJob(trial=0, study_dir=Path("nowhere"), config=config, seed=0)
+leader = main_rank.MainRank(["cpu", "cpu"], job, n_threads=1, beat=lambda: None)
 leader._in_epoch = True
-leader.begin_fold(0)  # without a payload the other process fails at once
+leader.begin_fold(0)  # without a study the other process fails at once
 time.sleep(200)
 """
 
@@ -321,5 +325,5 @@ def test_a_leader_that_no_exception_reaches_ends_itself_when_a_peer_is_gone() ->
     ended = subprocess.run(
         [sys.executable, "-c", WAITING_FOR_THE_DEAD], capture_output=True, text=True, timeout=200, check=False
     )
-    assert ended.returncode == parallel.PEER_LOST
+    assert ended.returncode == main_rank.RANK_LOST
     assert ended.stderr.splitlines()[-1] == "the process that trains on cpu exited with code 1"

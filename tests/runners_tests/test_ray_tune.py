@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,20 +16,15 @@ from typing import Any
 
 import pytest
 
-from runners.base import Event, Failed, Finished, Job, NoPlaceError, Progressed, Reported, Started, Stopped, Verdict
-from runners.ray_bridge import Bridge
-from runners.ray_slot import Relay, SlotSettings
+from runners.base import Event, Failed, Finished, Job, NoPlaceError, Reported, Started, Verdict
 from runners.ray_tune import RayTuneRunner
-from runners.signals import SignalNotes
 from tests.runners_tests import tasks
-from tests.runners_tests.processes import children_of, is_gone, wait_until_gone
+from tests.runners_tests.processes import children_of, wait_until_gone
 from tests.runners_tests.ray_machine import make_ray_runner  # noqa: F401
 from tests.runners_tests.supervisors import Recorder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]  # the conformance suite runs on Ray in `make test`
 MakeRunner = Callable[..., RayTuneRunner]
-
-# On Ray
 
 
 def test_each_job_has_a_process_of_its_own_with_its_share_of_the_cores(make_ray_runner: MakeRunner) -> None:  # noqa: F811
@@ -136,141 +130,6 @@ def test_a_slot_that_breaks_ends_the_run_with_its_traceback(make_ray_runner: Mak
     runner.settings = replace(runner.settings, n_gpus=math.nan)
     with pytest.raises(RuntimeError, match=r"a slot of the Ray runner broke:\nTraceback(.*\n)*ValueError: .*NaN"):
         runner.run(Recorder([Job(id="a", task=tasks.climb)]))
-
-
-# A slot, without Ray
-
-
-@contextmanager
-def _relay(task: str, **settings: Any) -> Iterator[Relay]:
-    common = {"n_threads": 1, "n_gpus": 0, "preload": (), "grace_s": 3.0, "silence_timeout_s": None, "folder": "."}
-    relay = Relay(SlotSettings(**common | settings))
-    relay.begin("a", task, {})
-    yield relay
-    relay.close()
-
-
-def test_a_job_goes_on_when_its_next_event_is_asked_for() -> None:
-    with _relay(f"{tasks.__name__}:climb") as relay:
-        events = [relay.listen(20.0) for _ in range(5)]
-        assert [type(event) for event in events] == [Started, Reported, Reported, Reported, Finished]
-        relay.begin("b", f"{tasks.__name__}:echo", {"value": 7})
-        assert [relay.listen(20.0), relay.listen(20.0)] == [
-            Started(job_id="b", device="cpu"),
-            Finished(job_id="b", result=7),
-        ]
-
-
-def test_a_job_that_says_nothing_gives_none() -> None:
-    with _relay(f"{tasks.__name__}:be_silent") as relay:
-        assert isinstance(relay.listen(20.0), Started) and isinstance(relay.listen(20.0), Reported)
-        assert relay.listen(0.2) is None
-
-
-def test_a_closed_slot_has_killed_its_silent_job_and_the_process_that_stood_by() -> None:
-    before = children_of()
-    with _relay(f"{tasks.__name__}:be_silent") as relay:
-        relay.listen(20.0)
-        event = relay.listen(20.0)
-        assert isinstance(event, Reported)
-        assert relay.listen(0.1) is None
-    assert is_gone(event.detail["pid"])
-    assert children_of() == before
-
-
-def test_a_stop_holds_for_one_job_only() -> None:
-    with _relay(f"{tasks.__name__}:climb_deaf") as relay:
-        assert isinstance(relay.listen(20.0), Started) and isinstance(relay.listen(20.0), Reported)
-        relay.ask_to_stop()
-        assert relay.listen(20.0) == Stopped(job_id="a")
-        relay.begin("b", f"{tasks.__name__}:climb", {"n_steps": 1})
-        assert [type(relay.listen(20.0)) for _ in range(3)] == [Started, Reported, Finished]
-
-
-def test_a_task_that_this_machine_cannot_import_fails_and_the_next_job_runs() -> None:
-    with _relay("nowhere:train") as relay:
-        end = relay.listen(20.0)
-        assert isinstance(end, Failed) and not end.died
-        assert end.reason == "ModuleNotFoundError: No module named 'nowhere'"
-        relay.begin("b", f"{tasks.__name__}:echo", {"value": 7})
-        assert [type(relay.listen(20.0)) for _ in range(2)] == [Started, Finished]
-
-
-# The bridge, without Ray
-
-
-@contextmanager
-def _bridge(supervisor: Any) -> Iterator[Bridge]:
-    with SignalNotes() as signals:
-        yield Bridge(supervisor, signals, lambda job: {"order": job.id}, lambda node: f"{node} ", grace_s=1.0)
-
-
-def _said(event: Event, **others: str) -> dict[str, str]:
-    from runners.messages import encode_event
-
-    return {"said": encode_event(event).decode(), "node": "left", "broken": ""} | others
-
-
-def _tune_trial(trial_id: str) -> Any:
-    return types.SimpleNamespace(trial_id=trial_id)
-
-
-def test_the_supervisor_is_asked_again_only_after_an_event() -> None:
-    supervisor = Recorder([Job(id="a", task=tasks.climb)])
-    with _bridge(supervisor) as bridge:
-        assert bridge.next_config("t1") == {"order": "a"}
-        assert bridge.next_config("t2") is None
-        supervisor.waiting.append(Job(id="b", task=tasks.climb))
-        assert bridge.next_config("t3") is None
-        bridge.hear(_tune_trial("t1"), _said(Progressed(job_id="a")))
-        assert bridge.next_config("t4") == {"order": "b"}
-
-
-def test_it_is_finished_when_there_is_no_job_and_none_runs() -> None:
-    supervisor = Recorder([Job(id="a", task=tasks.climb)])
-    with _bridge(supervisor) as bridge:
-        bridge.next_config("t1")
-        assert bridge.next_config("t2") is None
-        bridge.end("t1", _said(Finished(job_id="a")))
-        assert bridge.next_config("t3") == "FINISHED"
-
-
-def test_an_attempt_that_was_lost_has_died_unless_it_was_stopped() -> None:
-    supervisor = Recorder(
-        [Job(id=name, task=tasks.climb) for name in "ab"],
-        lambda event: Verdict.STOP if isinstance(event, Progressed) else None,
-    )
-    asked: list[str] = []
-    stopper = types.SimpleNamespace(ask_to_stop=types.SimpleNamespace(remote=lambda: asked.append("b")))
-    with _bridge(supervisor) as bridge:
-        bridge.next_config("t1")
-        bridge.next_config("t2")
-        trial = types.SimpleNamespace(trial_id="t2", temporary_state=types.SimpleNamespace(ray_actor=stopper))
-        bridge.hear(trial, _said(Progressed(job_id="b")))
-        bridge.lose("t1", "the node is gone")
-        bridge.lose("t2", "the node is gone")
-    assert asked == ["b"]
-    assert isinstance(supervisor.ends()["a"], Failed) and isinstance(supervisor.ends()["b"], Stopped)
-
-
-@pytest.mark.parametrize("broken", ["", "Traceback: the slot broke"])
-def test_after_an_exception_nothing_is_asked_or_told_and_all_must_end(broken: str) -> None:
-    def break_down(event: Event) -> None:
-        raise LookupError("the study is gone")
-
-    supervisor = Recorder([Job(id=name, task=tasks.climb) for name in "abc"], break_down)
-    with _bridge(supervisor) as bridge:
-        bridge.next_config("t1")
-        bridge.next_config("t2")
-        assert not bridge.must_end()
-        bridge.end("t1", _said(Finished(job_id="a"), broken=broken))
-        assert bridge.must_end()
-        assert isinstance(bridge.error, RuntimeError if broken else LookupError)
-        assert bridge.next_config("t3") is None
-        bridge.lose("t2", "")
-        assert bridge.next_config("t4") == "FINISHED"
-    assert len(supervisor.events) == (0 if broken else 1)
-    assert len(supervisor.waiting) == 1
 
 
 # A driver with a Ray of its own

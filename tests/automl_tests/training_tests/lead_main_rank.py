@@ -10,7 +10,7 @@ from typing import Any
 
 from automl.artifacts import StudyFiles
 from automl.training import reporting
-from automl.training.trial import run_trial
+from automl.training.entry_points import run_trial
 from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of
 from tests.runners_tests.processes import children_of
 

@@ -1,8 +1,7 @@
-"""What is taken off a whole timm model to make the body of a network, and how the body's features are read.
+"""Trim a whole timm model to a backbone, and extract its features.
 
 The model is loaded whole and trimmed then, so that pretrained weights are checked to the last. Which of timm's ways
-yields a feature map of a backbone is found out on its skeleton. Not responsible for: what comes after the features
-(automl.training.network.heads).
+yields a feature map of a backbone is found out on its skeleton.
 """
 
 from __future__ import annotations
@@ -17,18 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from automl.errors import UsageError
-from automl.training.network.backbones import REFUSALS, blank_images, own_image_size, skeleton
+from automl.training.network.backbones import REFUSALS, build_skeleton, get_pretrained_size, make_blank_images
 
 N_QUARTERS = 4  # that a backbone whose maps are all of one size is cut into
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How features are read from a body that was trimmed for it.
+class FeatureExtractor:
+    """Extracts features from a backbone that was trimmed for it.
 
     Attributes:
         pooled: by the backbone's own pooling, to (B, n_features); otherwise a feature map (B, n_features, H, W).
-        tap: which of timm's intermediates the map is, the body's last one then; None is what the body itself gives.
+        tap: which of timm's intermediates the map is, the backbone's last one then; None is what the backbone itself
+            gives.
         norm: whether the backbone's last norm acts on the intermediate.
     """
 
@@ -38,45 +38,45 @@ class Reading:
     n_features: int = 0
 
     def trim(self, model: nn.Module) -> nn.Module:
-        """The model itself, without its classifier and what lies behind the tap: those weights are gone."""
+        """Return the model itself, without its classifier and what lies behind the tap: those weights are gone."""
         if self.pooled:
-            _method(model, "reset_classifier")(0)
+            _get_method(model, "reset_classifier")(0)
         elif self.tap is None:
-            _method(model, "reset_classifier")(0, "")
+            _get_method(model, "reset_classifier")(0, "")
         else:
-            _method(model, "prune_intermediate_layers")([self.tap], prune_norm=not self.norm, prune_head=True)
+            _get_method(model, "prune_intermediate_layers")([self.tap], prune_norm=not self.norm, prune_head=True)
         return model
 
-    def __call__(self, body: nn.Module, images: Tensor) -> Tensor:
+    def __call__(self, backbone_model: nn.Module, images: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, n_features) or (B, n_features, H, W)."""
         if self.pooled:
-            return body(images)  # type: ignore[no-any-return]
+            return backbone_model(images)  # type: ignore[no-any-return]
         if self.tap is None:
-            return _as_map(body, body(images))
-        read = _method(body, "forward_intermediates")
-        taps = read(images, indices=[self.tap], norm=self.norm, output_fmt="NCHW", intermediates_only=True)
+            return _to_map(backbone_model, backbone_model(images))
+        extract = _get_method(backbone_model, "forward_intermediates")
+        taps = extract(images, indices=[self.tap], norm=self.norm, output_fmt="NCHW", intermediates_only=True)
         return taps[0]  # type: ignore[no-any-return]
 
 
 @cache
-def pooled_reading(backbone: str) -> Reading:
-    """The whole backbone with its own pooling, and all that it has between that and its classifier.
+def find_pooled_extractor(backbone: str) -> FeatureExtractor:
+    """Find the extractor of the whole backbone with its own pooling, and all that lies before its classifier.
 
     Raises:
         UsageError: the backbone does not pool to one vector.
     """
-    reading = _measured(backbone, Reading(pooled=True))
-    if reading is None:
+    extractor = _try_extractor(backbone, FeatureExtractor(pooled=True))
+    if extractor is None:
         raise UsageError(
             f"'{backbone}' has no pooling of its own that gives one vector",
             hint="name a pooling, or leave this backbone out",
         )
-    return reading[0]
+    return extractor[0]
 
 
 @cache
-def map_reading(backbone: str, cut: int) -> Reading:
-    """The last feature map of the backbone without its last `cut` stages.
+def find_map_extractor(backbone: str, cut: int) -> FeatureExtractor:
+    """Find the extractor of the last feature map of the backbone without its last `cut` stages.
 
     Uncut, it is what timm gives without pooling: with the backbone's last norm, and without what needs pooled features
     (VGG's fully connected layers). Where that is no map, it is the last of timm's intermediates. Earlier stages are
@@ -86,17 +86,17 @@ def map_reading(backbone: str, cut: int) -> Reading:
     Raises:
         UsageError: so many stages cannot be left off, or the backbone has no feature map.
     """
-    ends = stage_ends(backbone)
+    ends = find_stage_ends(backbone)
     if cut > 0 and cut >= len(ends):
         deepest = max(len(ends) - 1, 0)
         raise UsageError(
             f"cut = {cut}, but '{backbone}' has {max(len(ends), 1)} stages",
             hint=f"ask for cut = {deepest} at most with this backbone",
         )
-    whole = _measured(backbone, Reading(pooled=False)) if cut == 0 else None
+    whole = _try_extractor(backbone, FeatureExtractor(pooled=False)) if cut == 0 else None
     # A norm fits the maps that it was made for: those of the last stage, or all where they are alike.
     norm = cut == 0 or _is_isotropic(backbone)
-    tapped = _measured(backbone, Reading(pooled=False, tap=ends[-1 - cut], norm=norm)) if ends else None
+    tapped = _try_extractor(backbone, FeatureExtractor(pooled=False, tap=ends[-1 - cut], norm=norm)) if ends else None
     if cut > 0 and tapped is not None and _keeps_idle_weights(backbone, tapped[0]):
         tapped = None
     if whole is not None and (tapped is None or whole[1] >= tapped[1]):
@@ -110,62 +110,63 @@ def map_reading(backbone: str, cut: int) -> Reading:
 
 
 @cache
-def stage_ends(backbone: str) -> tuple[int, ...]:
-    """The index among timm's intermediates at which each of the backbone's stages ends; empty if it cannot be cut.
+def find_stage_ends(backbone: str) -> tuple[int, ...]:
+    """Return the index among timm's intermediates at which each of the backbone's stages ends.
 
+    Empty if it cannot be cut.
     The stages are timm's. Where those are single blocks, on maps of one size (ViT and its like), a stage is a quarter
     of the blocks. What has no weights (the last pooling of VGG) is no stage.
     """
-    model = skeleton(backbone)
+    model = build_skeleton(backbone)
     if not (hasattr(model, "forward_intermediates") and hasattr(model, "prune_intermediate_layers")):
         return ()
     n_taps = len(model.feature_info)  # type: ignore[arg-type]
     if _is_isotropic(backbone):
         return tuple(math.ceil(n_taps * quarter / N_QUARTERS) - 1 for quarter in range(1, N_QUARTERS + 1))
-    sizes = [_n_parameters(backbone, tap) for tap in range(n_taps)]
+    sizes = [_count_parameters(backbone, tap) for tap in range(n_taps)]
     return tuple(tap for tap in range(n_taps) if tap == n_taps - 1 or sizes[tap] < sizes[tap + 1])
 
 
 @cache
 def _is_isotropic(backbone: str) -> bool:
-    taps = getattr(skeleton(backbone), "feature_info", [])
+    taps = getattr(build_skeleton(backbone), "feature_info", [])
     return len(taps) >= N_QUARTERS and len({tap["reduction"] for tap in taps}) == 1
 
 
-def _n_parameters(backbone: str, tap: int) -> int:
-    model = Reading(pooled=False, tap=tap).trim(skeleton(backbone))
+def _count_parameters(backbone: str, tap: int) -> int:
+    model = FeatureExtractor(pooled=False, tap=tap).trim(build_skeleton(backbone))
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _measured(backbone: str, reading: Reading) -> tuple[Reading, int] | None:
-    """The reading with its n_features, and the side of its map (1 if pooled); None if nothing can be read so."""
+def _try_extractor(backbone: str, extractor: FeatureExtractor) -> tuple[FeatureExtractor, int] | None:
+    """Return the extractor with its n_features, and the side of its map (1 if pooled); None if it gives nothing."""
     try:
-        body = reading.trim(skeleton(backbone))
+        backbone_model = extractor.trim(build_skeleton(backbone))
         with torch.no_grad():
-            features = reading(body, blank_images(own_image_size(body)))
+            features = extractor(backbone_model, make_blank_images(get_pretrained_size(backbone_model)))
     except (*REFUSALS, AttributeError):
         return None
-    if not isinstance(features, Tensor) or features.ndim != (2 if reading.pooled else 4):
+    if not isinstance(features, Tensor) or features.ndim != (2 if extractor.pooled else 4):
         return None
-    return replace(reading, n_features=features.shape[1]), 1 if reading.pooled else features.shape[2]
+    return replace(extractor, n_features=features.shape[1]), 1 if extractor.pooled else features.shape[2]
 
 
-def _keeps_idle_weights(backbone: str, reading: Reading) -> bool:
+def _keeps_idle_weights(backbone: str, extractor: FeatureExtractor) -> bool:
     """Whether weights are left that the map does not depend on: branches of what was cut (HRNet's coarser maps)."""
-    body = reading.trim(skeleton(backbone))
-    reading(body, blank_images(own_image_size(body))).sum().backward()  # type: ignore[no-untyped-call]
-    return any(parameter.grad is None for parameter in body.parameters())
+    backbone_model = extractor.trim(build_skeleton(backbone))
+    extractor(backbone_model, make_blank_images(get_pretrained_size(backbone_model))).sum().backward()  # type: ignore[no-untyped-call]
+    return any(parameter.grad is None for parameter in backbone_model.parameters())
 
 
-def _as_map(body: nn.Module, features: Tensor) -> Tensor:
-    """(B, C, H, W) of what timm gives as such, as (B, H, W, C), or as tokens (B, prefix + H W, C) of square images."""
+def _to_map(backbone_model: nn.Module, features: Tensor) -> Tensor:
+    """Return (B, C, H, W) of a map as it is, of (B, H, W, C), or of tokens (B, prefix + H W, C) of square images."""
     if features.ndim == 4:
-        return features.permute(0, 3, 1, 2) if getattr(body, "output_fmt", "NCHW") == "NHWC" else features
-    patches = features[:, int(getattr(body, "num_prefix_tokens", 0)) :]
+        return features.permute(0, 3, 1, 2) if getattr(backbone_model, "output_fmt", "NCHW") == "NHWC" else features
+    patches = features[:, int(getattr(backbone_model, "num_prefix_tokens", 0)) :]
     side = math.isqrt(patches.shape[1])
     return patches.mT.reshape(len(patches), patches.shape[2], side, side)
 
 
-def _method(model: nn.Module, name: str) -> Callable[..., Any]:
+def _get_method(model: nn.Module, name: str) -> Callable[..., Any]:
     method: Callable[..., Any] = getattr(model, name)
     return method

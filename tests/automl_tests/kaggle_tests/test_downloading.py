@@ -8,38 +8,17 @@ import random
 import shutil
 import stat
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from typer.testing import Result
 
 from automl.kaggle import downloading
-from tests.automl_tests.kaggle_tests.platform import ETAG, SIGNATURE, TOKEN, Platform
+from tests.automl_tests.kaggle_tests.commands import CONTENT, download, zipped
+from tests.automl_tests.kaggle_tests.platform import ETAG, Platform
 from tests.conftest import automl_here
 
-CONTENT = {"train.csv": b"id,label\n" * 999, "train/a b/1.jpg": b"\xff\xd8" * 400, "test.zip": b"PK" * 50}
 HIDDEN = ".automl-download"
-
-
-def zipped(content: Mapping[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, member in content.items():
-            archive.writestr(name, member)
-    return file.getvalue()
-
-
-def download(here: Path, *arguments: str) -> Result:
-    finished = automl_here(here, "download", *arguments)
-    assert "Traceback" not in finished.output
-    assert TOKEN not in finished.output
-    assert SIGNATURE not in finished.output
-    if finished.exit_code != 0:
-        assert len(finished.stderr.splitlines()) == 2, finished.stderr
-        assert finished.exit_code != 1
-    return finished
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -138,7 +117,7 @@ def test_an_interrupted_unpacking_is_done_again_without_another_transfer(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloading._Ticker, "__call__", interrupt)
+        patch.setattr(downloading._UnpackingProgress, "__call__", interrupt)
         assert automl_here(tmp_path, "download", "leaves").exit_code == 130
     assert (tmp_path / "leaves" / HIDDEN / "leaves.zip").exists()
     kaggle.ranges.clear()
@@ -207,7 +186,7 @@ def test_what_would_fill_the_disk_is_refused_beforehand(
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "exit_code", "said"),
+    ("status", "message", "exit_code", "expected"),
     [
         (403, "You must accept this competition's rules before you'll be able to download files.", 7, "leaves/rules"),
         (404, "Not found", 2, "check the name"),
@@ -217,11 +196,11 @@ def test_what_would_fill_the_disk_is_refused_beforehand(
     ],
 )
 def test_a_refusal_is_one_line_and_a_hint_and_leaves_no_folder(
-    kaggle: Platform, tmp_path: Path, status: int, message: str, exit_code: int, said: str
+    kaggle: Platform, tmp_path: Path, status: int, message: str, exit_code: int, expected: str
 ) -> None:
     kaggle.failures["DownloadDataFiles"] = [(status, message)]
     finished = download(tmp_path, "leaves")
-    assert (finished.exit_code, said in finished.stderr) == (exit_code, True), finished.stderr
+    assert (finished.exit_code, expected in finished.stderr) == (exit_code, True), finished.stderr
     assert not (tmp_path / "leaves").exists()
 
 
@@ -243,14 +222,7 @@ def test_no_network_leaves_no_folder(kaggle: Platform, tmp_path: Path, monkeypat
 
 def test_two_downloads_into_one_folder_do_not_mix(kaggle: Platform, tmp_path: Path) -> None:
     kaggle.bundle = zipped(CONTENT)
-    with downloading._claimed(tmp_path / "leaves", "leaves"):
+    with downloading._lock_folder(tmp_path / "leaves", "leaves"):
         finished = download(tmp_path, "leaves")
     assert finished.exit_code == 6
     assert "another process fetches into leaves" in finished.stderr
-
-
-def test_an_address_names_its_competition_and_other_words_do_not(kaggle: Platform, tmp_path: Path) -> None:
-    kaggle.bundle = zipped(CONTENT)
-    assert download(tmp_path, "https://www.kaggle.com/c/leaves/data").exit_code == 0
-    assert (tmp_path / "leaves" / "train.csv").exists()
-    assert download(tmp_path, "../leaves").exit_code == 2

@@ -1,7 +1,6 @@
-"""The process that a runner started for a trial on several devices: it starts one more for each further device.
+"""Rank 0 of a trial on several devices: it starts a process for each further device, and leads it.
 
-It leads them through folds and epochs; they end with it, and it ends with any of them. Not responsible for: what the
-others do (automl.training.distributed.follower), nor for gradients (automl.training.distributed.ranks).
+They end with it, and it ends with any of them.
 """
 
 from __future__ import annotations
@@ -23,27 +22,28 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from automl.training.distributed.ranks import Ranks, open_store
+from automl.training.distributed.ddp_rank import DdpRank, open_store
+from automl.training.trial_job import TrialJob
 
-OUT_OF_MEMORY = 98  # exit code of a follower
-PEER_LOST = 97  # exit code of this process, where a follower is gone and a collective waits for it
-PATIENCE_S = 30.0  # until then a collective that has lost a peer should have failed by itself, as it does with gloo
+OUT_OF_MEMORY = 98  # exit code of another rank
+RANK_LOST = 97  # exit code of this process, where another rank is gone and a collective waits for it
+LOST_RANK_TIMEOUT_S = 30.0  # until then a collective that lost a rank should have failed by itself, as with gloo
 POLL_S = 0.5
-CLOSING_S = 2.0  # between the moment when a follower's connections break and the one when it has ended
+CLOSING_S = 2.0  # between the moment when another rank's connections break and the one when it has ended
 REAP_TIMEOUT_S = 5.0
 
 
-class PeerLostError(RuntimeError):
+class RankLostError(RuntimeError):
     """The process on one of the trial's other devices ended by itself."""
 
 
-class Leader(Ranks):
+class MainRank(DdpRank):
     """Rank 0, with the processes of all others; as a context manager it leaves none of them."""
 
     def __init__(
         self,
         devices: Sequence[str],
-        payload: Mapping[str, Any],
+        job: TrialJob,
         *,
         n_threads: int,
         beat: Callable[[], None],
@@ -52,32 +52,32 @@ class Leader(Ranks):
 
         Args:
             devices: one for each rank.
-            payload: of the trial.
+            job: of the trial.
             n_threads: processor cores for all ranks together.
             beat: called while this process waits for the others.
         """
         super().__init__(0, len(devices), devices[0])
         self._jobs = [
-            {"payload": dict(payload), "device": device, "n_threads": n_threads, "rank": rank, "n_ranks": len(devices)}
+            {"payload": job.to_json(), "device": device, "n_threads": n_threads, "rank": rank, "n_ranks": len(devices)}
             for rank, device in enumerate(devices)
         ][1:]
         self._beat = beat
-        self._followers: list[Follower] = []
+        self._other_ranks: list[OtherRank] = []
         self._store: TCPStore | None = None
         self._in_epoch = False
         self._left = threading.Event()
 
-    def __enter__(self) -> Leader:
+    def __enter__(self) -> MainRank:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        lost = self._explanation(error)
+        lost = self._explain(error)
         if lost is None and self.device.type == "cuda" and dist.is_initialized():
             torch.cuda.synchronize(self.device)  # while the others still take part in what has been asked of the GPU
-        for follower in self._followers:
-            follower.close()
+        for other in self._other_ranks:
+            other.close()
         self.leave()
         self._store = None
         self._left.set()
@@ -86,21 +86,21 @@ class Leader(Ranks):
 
     def begin_fold(self, fold: int) -> None:
         """Have the others build what this process builds at the same time."""
-        if not self._followers:
+        if not self._other_ranks:
             self._store = open_store()
             for job in self._jobs:
-                self._followers.append(Follower({**job, "port": self._store.port}))
-            threading.Thread(target=self._watch, name="watch-peers", daemon=True).start()
-        self._tell({"fold": fold})
+                self._other_ranks.append(OtherRank({**job, "port": self._store.port}))
+            threading.Thread(target=self._watch, name="watch-ranks", daemon=True).start()
+        self._send({"fold": fold})
 
     def begin_epoch(self, model: nn.Module, epoch: int, plateaus: int) -> None:
         """Begin when all are ready: it may take long, and no collective has to wait for it."""
-        for follower in self._followers:
-            while not follower.is_ready(POLL_S):
+        for other in self._other_ranks:
+            while not other.is_ready(POLL_S):
                 self._beat()
-                self._require_all()
-        self._require_all()
-        self._tell({"epoch": epoch, "plateaus": plateaus})
+                self._require_all_ranks()
+        self._require_all_ranks()
+        self._send({"epoch": epoch, "plateaus": plateaus})
         self._in_epoch = True
         if not dist.is_initialized():
             assert self._store is not None
@@ -108,64 +108,64 @@ class Leader(Ranks):
         super().begin_epoch(model, epoch, plateaus)
 
     def begin_batch(self, n_images: int, micro_batch: int) -> None:
-        self._require_all()
+        self._require_all_ranks()
         super().begin_batch(n_images, micro_batch)
 
     def end_epoch(self, model: nn.Module) -> None:
         super().end_epoch(model)
         self._in_epoch = False
 
-    def _tell(self, order: Mapping[str, Any]) -> None:
-        for follower in self._followers:
-            follower.tell(order)
+    def _send(self, order: Mapping[str, Any]) -> None:
+        for other in self._other_ranks:
+            other.send(order)
 
-    def _require_all(self) -> None:
+    def _require_all_ranks(self) -> None:
         """Raises:
-        PeerLostError: a follower has ended.
+        RankLostError: another rank has ended.
         """
-        for follower in self._followers:
-            if follower.end is not None:
-                raise PeerLostError(follower.end)
+        for other in self._other_ranks:
+            if other.end is not None:
+                raise RankLostError(other.end)
 
-    def _explanation(self, error: BaseException | None) -> Exception | None:
-        """What to raise instead of what a collective says of a peer that is gone."""
+    def _explain(self, error: BaseException | None) -> Exception | None:
+        """Return what to raise instead of what a collective raises when a rank is gone."""
         if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
             return None
         deadline = time.monotonic() + CLOSING_S
-        while time.monotonic() < deadline and all(follower.end is None for follower in self._followers):
+        while time.monotonic() < deadline and all(other.end is None for other in self._other_ranks):
             time.sleep(0.01)
-        for follower in self._followers:
-            if follower.end is not None:
-                return torch.OutOfMemoryError(follower.end) if follower.lacks_memory else PeerLostError(follower.end)
+        for other in self._other_ranks:
+            if other.end is not None:
+                return torch.OutOfMemoryError(other.end) if other.lacks_memory else RankLostError(other.end)
         return None
 
     def _watch(self) -> None:
-        """End this process where it trains on without a peer: NCCL waits for the dead, where no exception can reach."""
+        """End this process if another rank is gone: NCCL waits for the dead, where no exception can reach."""
         lost_at: float | None = None
         while not self._left.wait(POLL_S):
-            end = next((follower.end for follower in self._followers if follower.end is not None), None)
+            end = next((other.end for other in self._other_ranks if other.end is not None), None)
             if end is None or not self._in_epoch:
                 continue
             lost_at = lost_at or time.monotonic()
-            if time.monotonic() > lost_at + PATIENCE_S:
+            if time.monotonic() > lost_at + LOST_RANK_TIMEOUT_S:
                 print(end, file=sys.stderr, flush=True)
-                os._exit(PEER_LOST)
+                os._exit(RANK_LOST)
 
 
-class Follower:
-    """A running `automl.training.distributed.follower`, as its leader sees it."""
+class OtherRank:
+    """A running `automl.training.distributed.other_rank`, as rank 0 sees it."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
         self._device = job["device"]
-        self._n_asked = self._n_ready = 0
+        self._n_requested = self._n_ready = 0
         self._process = subprocess.Popen(
             # -P: a module beside the user's images must not hide one of Python's
-            [sys.executable, "-P", "-m", "automl.training.distributed.follower", str(os.getpid())],
+            [sys.executable, "-P", "-m", "automl.training.distributed.other_rank", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},  # noqa: PTH109
         )
-        self.tell(job)
+        self.send(job)
 
     @property
     def end(self) -> str | None:
@@ -180,20 +180,20 @@ class Follower:
     def lacks_memory(self) -> bool:
         return self._process.poll() == OUT_OF_MEMORY
 
-    def tell(self, order: Mapping[str, Any]) -> None:
-        self._n_asked += "fold" in order
+    def send(self, order: Mapping[str, Any]) -> None:
+        self._n_requested += "fold" in order
         with contextlib.suppress(BrokenPipeError):  # it is about to be seen as ended
             self._pipe(self._process.stdin).write(json.dumps(order).encode() + b"\n")
             self._pipe(self._process.stdin).flush()
 
     def is_ready(self, patience_s: float) -> bool:
-        """Whether it has prepared every fold that it was told of; waits for a while."""
-        if self._n_ready < self._n_asked:
+        """Whether it has prepared every fold that it was sent; waits for a while."""
+        if self._n_ready < self._n_requested:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._pipe(self._process.stdout), selectors.EVENT_READ)
                 if selector.select(patience_s):
                     self._n_ready += len(os.read(self._pipe(self._process.stdout).fileno(), 1))
-        return self._n_ready >= self._n_asked
+        return self._n_ready >= self._n_requested
 
     def close(self) -> None:
         """Leave nothing of it."""
