@@ -1,4 +1,4 @@
-"""The README's table of what is recognised, from the miniatures that prove it."""
+"""The documentation's table of what is recognised, from the miniatures that prove it."""
 
 from __future__ import annotations
 
