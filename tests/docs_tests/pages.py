@@ -7,8 +7,6 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from markdown.extensions.toc import slugify
-
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -78,5 +76,6 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as mkdocs makes them."""
-    return {slugify(heading.replace("`", ""), "-") for heading in HEADING.findall(FENCED.sub("", text_of(page)))}
+    """The anchors of a page's headings, as mkdocs and GitHub make them of plain words."""
+    headings = HEADING.findall(FENCED.sub("", text_of(page)))
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}

@@ -30,7 +30,8 @@ def _row(one: Miniature) -> tuple[str, ...]:
         said = f"not read: {KINDS[one.refused]}, to be converted to images"
     else:
         said = ", ".join(_flag(need) for need in one.needs)
-    return one.slug, one.layout, f"{one.task}: {one.submission}", known.metric, said
+    layout = one.layout.replace("<", "&lt;")  # else Markdown takes <image_id> for a tag
+    return one.slug, layout, f"{one.task}: {one.submission}", known.metric, said
 
 
 def _flag(need: str) -> str:
