@@ -1,10 +1,10 @@
 # make demo: a whole search on handwritten digits, in minutes.   make test: what every change must pass.
-# make soak: searches whose processes are killed at random, in a few minutes.
+# make soak: searches whose processes are killed at random, in a few minutes.   make docs: the site in build/site.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo/digits
 
-.PHONY: demo test test-all soak check clean
+.PHONY: demo test test-all soak check docs clean
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -34,6 +34,9 @@ test-all: check
 
 soak: .venv/installed
 	timeout 600 $(BIN)/python -m tests.soak
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:
 	rm -rf .venv demo automl_runs

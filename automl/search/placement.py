@@ -54,7 +54,7 @@ class Placement:
             raise UsageError("--cpu-slots was given together with GPUs", hint="add --gpus 0 to train on the CPU")
         if not gpus and (self.gpus_per_trial or 0) > 0:
             raise UnfitEnvironmentError(
-                f"--gpus-per-trial {self.gpus_per_trial} was given, but no GPU is used",
+                f"--gpus-per-trial {self.gpus_per_trial} was asked, but no GPU is used",
                 hint="leave it out to train on the CPU, or check CUDA_VISIBLE_DEVICES",
             )
         try:
@@ -104,7 +104,7 @@ def _select_gpus(n_gpus: int | None) -> list[str]:
         names = f" ({', '.join(visible)})" if visible else ""
         use = f"use --gpus {len(visible)}" if visible else "leave --gpus out to train on the CPU"
         raise UnfitEnvironmentError(
-            f"--gpus {n_gpus} was given, but {len(visible)} are visible{names}",
+            f"--gpus {n_gpus} was asked, but {len(visible)} are visible{names}",
             hint=f"{use}, or check CUDA_VISIBLE_DEVICES",
         )
     return visible[:n_gpus]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,12 @@ from tests.runners_tests.process_runs import run_to_failure
 from tests.runners_tests.processes import is_gone
 
 PATIENCE_S = 20.0
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @pytest.fixture
 def child() -> Iterator[Child]:
-    started = Child(environment=dict(os.environ), preload=[])
+    started = Child(environment=ENVIRONMENT, preload=[])
     yield started
     started.close()
 
@@ -74,7 +76,7 @@ def test_the_log_of_a_death_is_its_last_lines() -> None:
 
 def test_a_closed_child_leaves_no_process_and_no_descriptor() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    child = Child(environment=dict(os.environ), preload=[])
+    child = Child(environment=ENVIRONMENT, preload=[])
     child.close()
     assert is_gone(child.pid)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,4 +1,4 @@
-"""The README's table of what is recognised, from the miniatures that prove it."""
+"""The documentation's table of what is recognised, from the miniatures that prove it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def _row(one: Miniature) -> tuple[str, ...]:
         remark = f"not read: {KINDS[one.refused]}, to be converted to images"
     else:
         remark = ", ".join(_flag(need) for need in one.needs)
-    return one.slug, one.layout, f"{one.task}: {one.submission}", known.metric, remark
+    layout = one.layout.replace("<", "&lt;")  # else Markdown takes <image_id> for a tag
+    return one.slug, layout, f"{one.task}: {one.submission}", known.metric, remark
 
 
 def _flag(need: str) -> str:

@@ -1,8 +1,19 @@
-"""Tests of image_names."""
+"""Whether a file is an image, and of which part, is told from its path alone."""
 
 from __future__ import annotations
 
-from automl.files.image_names import get_split, get_split_folder, strip_suffix
+import pytest
+
+from automl.files.image_names import (
+    get_folder,
+    get_split,
+    get_split_folder,
+    is_image_name,
+    is_junk,
+    is_test_name,
+    strip_archive,
+    strip_suffix,
+)
 
 
 def test_only_an_image_extension_is_cut_off() -> None:
@@ -19,3 +30,35 @@ def test_a_word_in_the_name_of_a_folder_at_the_top_parts_training_and_test() -> 
     assert [get_split(name) for name in names] == ["train", "test", "train", "test"]
     others = ["latest/1.jpg", "contest/1.jpg", "classes/toy_train/1.jpg", "1_train.jpg"]
     assert {get_split(name) for name in others} == {"other"}
+
+
+def test_an_image_is_known_by_its_extension_in_any_case() -> None:
+    assert [is_image_name(name) for name in ("a/1.JPG", "1.tiff", "1.dcm", "jpg", "1.jpg.txt")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_hidden_names_litter_and_our_own_runs_are_junk() -> None:
+    assert all(map(is_junk, (".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini", "automl_runs")))
+    assert not any(map(is_junk, ("train", "automl_runs.csv", "thumbs")))
+
+
+def test_the_folder_of_a_file_ends_in_its_slash() -> None:
+    assert [get_folder(name) for name in ("train/cat/1.png", "a.zip/1.png", "1.png")] == ["train/cat/", "a.zip/", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("test.csv", True), ("sales_test2.csv", True), ("myTest.csv", True), ("latest.csv", False), ("train.csv", False)],
+)
+def test_a_table_of_the_test_has_that_word_in_its_name(name: str, expected: bool) -> None:
+    assert is_test_name(name) is expected
+
+
+def test_a_member_is_named_by_its_path_inside_its_archive() -> None:
+    names = ("data/Train.ZIP/train/1.png", "train/1.png", "train.zip", "a.zip/b.zip/1.png")
+    assert [strip_archive(name) for name in names] == ["train/1.png", "train/1.png", "train.zip", "b.zip/1.png"]

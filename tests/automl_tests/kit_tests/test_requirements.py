@@ -31,6 +31,7 @@ def test_the_wheel_holds_every_source_file_and_nothing_that_was_compiled(packed:
     with zipfile.ZipFile(packed) as archive:
         held = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
     sources = [path for name in requirements.PACKAGES for path in (ROOT / name).rglob("*.py")]
+    sources += [ROOT / name / "py.typed" for name in requirements.PACKAGES]
     assert {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources} == held
 
 

@@ -1,4 +1,4 @@
-"""Tests of csv_columns."""
+"""The columns of ids and labels are found in a table of labels, or it is said which are unclear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of csv_pixels."""
+"""Labels beside pixels in a CSV file are read, with the rows of the table as images."""
 
 from __future__ import annotations
 

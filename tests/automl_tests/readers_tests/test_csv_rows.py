@@ -1,4 +1,4 @@
-"""Tests of csv_rows."""
+"""Rows become labels of images; what repeats is left out, and what contradicts or names no image is refused."""
 
 from __future__ import annotations
 

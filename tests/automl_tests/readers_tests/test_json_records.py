@@ -9,7 +9,14 @@ import pytest
 
 from automl.errors import DataError
 from automl.readers.labels.coco import read_json_labels
-from automl.readers.labels.json_records import read_document
+from automl.readers.labels.json_records import (
+    is_coco,
+    parse_annotations,
+    parse_categories,
+    parse_images,
+    parse_plain_labels,
+    read_document,
+)
 from tests.automl_tests.readers_tests.annotations import CATS, coco, put_cats, with_annotations
 from tests.automl_tests.readers_tests.sources import source_of
 
@@ -56,3 +63,51 @@ def test_damaged_json_is_refused_where_it_should_hold_labels_and_passed_over_els
 def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf[1.50, 12345678901234567890123, 1e999, NaN]")
     assert read_document(tmp_path / "x.json") == ["1.50", "12345678901234567890123", "1e999", "NaN"]
+
+
+def test_images_are_read_under_any_of_their_usual_keys() -> None:
+    document = {
+        "images": [{"id": "7", "filename": "a.png", "coco_url": "http://x.org/a", "location": "3"}, {"id": "8"}]
+    }
+    images = parse_images(document, "train.json")
+    assert images is not None
+    assert (images.ids, images.file_names, images.urls) == (("7", "8"), ("a.png", ""), ("http://x.org/a", ""))
+    assert images.others == {"location": ("3", "")}
+    listed = parse_images([{"image_id": "7", "file": "a.png"}], "test.json")
+    assert listed is not None and listed.file_names == ("a.png",)
+    assert parse_images({"annotations": []}, "train.json") is None
+    assert parse_images([], "train.json") is None
+
+
+def test_the_same_image_twice_counts_once_and_another_of_its_id_is_refused() -> None:
+    same = {"id": "7", "file_name": "a.png"}
+    images = parse_images({"images": [same, dict(same)]}, "train.json")
+    assert images is not None and images.ids == ("7",)
+    with pytest.raises(DataError, match=r"train.json: images\[1\] has the id 7, as another"):
+        parse_images({"images": [same, {"id": "7", "file_name": "b.png"}]}, "train.json")
+
+
+def test_each_category_of_an_image_counts_once_in_the_order_of_the_file() -> None:
+    entries = [("7", "2"), ("8", ["1", "3"]), ("7", "1"), ("7", "2")]
+    document = {"annotations": [{"image_id": image, "label_id": label} for image, label in entries]}
+    assert is_coco(document)
+    assert not is_coco([document])
+    assert parse_annotations(document, "train.json") == {"7": ("2", "1"), "8": ("1", "3")}
+
+
+def test_categories_without_a_name_are_left_out() -> None:
+    document = {
+        "categories": [{"id": "1", "name": "fern"}, {"id": "2"}, {"category_id": "3", "scientificName": " moss "}]
+    }
+    assert parse_categories(document, "train.json") == {"1": "fern", "3": "moss"}
+    assert parse_categories({}, "train.json") == {}
+
+
+def test_plain_labels_are_a_mapping_or_records_and_nothing_else() -> None:
+    assert parse_plain_labels({" a.jpg ": "cat", "b.jpg": ["x", "y"]}, "x.json") == {
+        "a.jpg": ("cat",),
+        "b.jpg": ("x", "y"),
+    }
+    assert parse_plain_labels([{"id": "a.jpg", "class": "cat"}, {"note": "x"}], "x.json") == {"a.jpg": ("cat",)}
+    for document in ({"a.jpg": None}, {"a.jpg": []}, {}, [], "text"):
+        assert parse_plain_labels(document, "x.json") is None

@@ -1,4 +1,4 @@
-"""Tests of known_competitions."""
+"""What is known of competitions by their names, and how forgiving the names are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of sample_submission."""
+"""The sample submission is found, or it is refused because it is missing, unclear or of another kind."""
 
 from __future__ import annotations
 

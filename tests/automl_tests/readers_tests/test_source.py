@@ -1,4 +1,4 @@
-"""Tests of source."""
+"""Labels are read from folders and file names, where these have them."""
 
 from __future__ import annotations
 

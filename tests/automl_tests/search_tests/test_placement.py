@@ -53,7 +53,7 @@ def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
         (
             {"gpus": 5},
             UnfitEnvironmentError,
-            r"--gpus 5 was given, but 4 are visible \(cuda:0, cuda:1, cuda:2, cuda:3\)",
+            r"--gpus 5 was asked, but 4 are visible \(cuda:0, cuda:1, cuda:2, cuda:3\)",
         ),
         ({"cpu_slots": 2}, UsageError, "--cpu-slots"),
         ({"gpus_per_trial": 3}, UsageError, "--gpus-per-trial 3 does not divide 4 GPUs"),
