@@ -29,7 +29,7 @@ class Nodes:
     """The nodes "left" and "right", with room for one job each."""
 
     def __init__(self, cluster: Any) -> None:
-        from runners.ray_session import OBJECT_STORE_BYTES
+        from runners.ray_tune import OBJECT_STORE_BYTES
 
         self.address = cluster.address
         self._cluster = cluster
@@ -46,7 +46,7 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
-    from runners.ray_session import OBJECT_STORE_BYTES, mute_ray
+    from runners.ray_tune import OBJECT_STORE_BYTES, mute_ray
 
     with mute_ray():
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}

@@ -278,7 +278,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     ),
     # ports that Ray opens
     "X09": (
-        NOT_HERE + "Ray opens its own ports; all that we give it, in runners/ray_session.py, is local and no dashboard",
+        NOT_HERE + "Ray opens its own ports; all that we give it, in runners/ray_tune.py, is local and no dashboard",
     ),
     # secrets in files and lines
     "X10": ("test_secrets_of_the_environment_are_in_no_file_and_no_line",),

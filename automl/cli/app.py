@@ -11,17 +11,16 @@ from typing import Annotated
 import typer
 
 from automl import __version__
-from automl.cli.download import download
 from automl.cli.ensemble import ensemble
 from automl.cli.find_lr import find_lr
 from automl.cli.inspect import check, inspect
+from automl.cli.kaggle import download, submit
 from automl.cli.kit import kit
 from automl.cli.predict import predict
 from automl.cli.refit import refit
 from automl.cli.search import search
 from automl.cli.spaces import spaces
 from automl.cli.status import dashboard, report, status
-from automl.cli.submit import submit
 
 app = typer.Typer(
     name="automl",

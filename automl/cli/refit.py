@@ -99,8 +99,7 @@ def refit(
 
 
 def _refit(request: RefitRequest, build_runner: Callable[[], Runner], *, quiet: bool) -> RefitResult:
-    from automl.refit.refit_progress import RefitMonitor
-    from automl.refit.run_refit import FoldExecution, run_refit
+    from automl.refit.run_refit import FoldExecution, RefitMonitor, run_refit
     from automl.training.entry_points import run_fold
 
     interrupted = "interrupted; running folds keep their last epoch, the same command goes on with them"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.metrics.pointwise import FLOOR
+from automl.metrics.formulas import FLOOR
 from automl.resampling import sample_rows
 from automl.tasks import Task
 

@@ -18,6 +18,19 @@ import numpy as np
 
 from automl.errors import UsageError, join_names
 from automl.metrics.custom import UserScore, is_user_metric, load_user_score
+from automl.metrics.formulas import (
+    log_loss,
+    mae,
+    mean_average_precision,
+    partial_auc,
+    pf1,
+    r2,
+    rmse,
+    roc_auc,
+    weighted_auc,
+    weighted_log_loss,
+    weighted_r2,
+)
 from automl.metrics.labels import (
     accuracy,
     balanced_accuracy,
@@ -29,8 +42,6 @@ from automl.metrics.labels import (
     top1_error,
 )
 from automl.metrics.metric import Average, Metric, Needs, ScoreFunction
-from automl.metrics.pointwise import log_loss, mae, pf1, r2, rmse, weighted_log_loss, weighted_r2
-from automl.metrics.rankings import mean_average_precision, partial_auc, roc_auc, weighted_auc
 from automl.tasks import BINARY_TASKS, CLASS_TASKS, MULTILABEL_TASKS, REGRESSION_TASKS, SINGLE_CLASS_TASKS, Task
 
 

@@ -6,6 +6,7 @@ folds are trained once more on soft targets. The caller brings the runners that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from automl.artifacts import StudyFiles, remove_leftovers
 from automl.data.cache import PixelCache
 from automl.data.folds import N_FOLDS
-from automl.deadline import Deadline
+from automl.deadline import Deadline, format_duration
 from automl.distillation.soft_labels import (
     build_distillation_targets,
     build_pseudo_labels,
@@ -38,10 +39,11 @@ from automl.refit.plan import (
 )
 from automl.refit.refit_loop import REFIT, FoldJob, LostFold, RefitLoop, train_folds
 from automl.refit.refit_result import RefitResult, compute_refit_score
+from automl.search.progress import Display, ProgressMonitor
 from automl.study.lock import lock_study
 from automl.study.study import read_study
 from automl.training.loss.soft_targets import TARGET_KINDS
-from runners.base import Runner, Supervisor, Task
+from runners.base import Event, Failed, Job, Runner, Supervisor, Task
 
 MonitorFactory = Callable[[RefitLoop], Supervisor]
 
@@ -237,3 +239,35 @@ def _describe_folds(refit_kind: str, n_trials: int, n_missing: int) -> str:
     folds = f"{n_trials * N_FOLDS} folds of {n_trials} trials" if n_trials > 1 else f"{N_FOLDS} folds of 1 trial"
     how = "" if refit_kind == REFIT else f" on soft targets '{refit_kind}'"
     return f"all {folds} are trained{how}" if n_missing == 0 else f"{n_missing} of {folds} are to be trained{how}"
+
+
+class RefitMonitor(ProgressMonitor):
+    """Displays the folds of a refit."""
+
+    def __init__(self, loop: RefitLoop, display: Display, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(loop, display, clock)
+        self._refit = loop
+        self._folds = {fold.name: fold for fold in loop.waiting}
+        self._summary = self._summarise()
+
+    def _name_job(self, job: Job) -> str:
+        return self._folds[job.id].name
+
+    def _describe_ending(self, event: Event) -> str:
+        fold = self._folds[event.job_id]
+        if fold in self._refit.trained:
+            return f"is trained with {self._refit.trained[fold]:.4f}"
+        if fold in self._refit.lost:
+            is_dead = isinstance(event, Failed)
+            return f"{'failed' if is_dead else 'is a dead end'}: {self._refit.lost[fold].reason}"
+        return f"is tried again: {event.reason}" if isinstance(event, Failed) else "is interrupted"
+
+    def _summarise(self) -> str:
+        n_trained, n_lost = len(self._refit.trained), len(self._refit.lost)
+        parts = [f"{n_trained} of {len(self._folds)} folds trained"]
+        if n_lost:
+            parts.append(f"{n_lost} lost")
+        n_left = len(self._folds) - n_trained - n_lost
+        if n_trained > 0 and n_left > 0:
+            parts.append(f"about {format_duration((self._clock() - self._begun_s) / n_trained * n_left)} left")
+        return ", ".join(parts)

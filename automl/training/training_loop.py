@@ -24,8 +24,7 @@ from automl.training.feature_cache import FeatureCache, cache_features
 from automl.training.inference import predict_probs
 from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients
 from automl.training.optim.freezing import is_backbone_frozen, set_trainable
-from automl.training.optim.optimizers import set_lr
-from automl.training.optim.schedules import get_lr
+from automl.training.optim.optimizers import get_lr, set_lr
 from automl.training.optim.step import take_step
 from automl.training.resizing import (
     count_batches,

@@ -14,8 +14,7 @@ from runners.base import Runner
 @pytest.fixture(scope="module")
 def make_ray_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Runner]]:
     """Makes runners: (n_slots, **what else they take)."""
-    from runners.ray_session import OBJECT_STORE_BYTES, mute_ray
-    from runners.ray_tune import RayTuneRunner
+    from runners.ray_tune import OBJECT_STORE_BYTES, RayTuneRunner, mute_ray
 
     def make(n_slots: int, **others: Any) -> Runner:
         storage = tmp_path_factory.mktemp("tune")

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from runners.base import Failed, Finished, Stopped, Verdict
 from runners.child import Child
-from runners.slots import Attempt, Slot
+from runners.process import Attempt, Slot
 
 
 class SilentChild:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from automl.training.loss.losses import build_loss
 from automl.training.network.create import build_model, require_sizes_fit
 from automl.training.network.input_sizes import fit_sizes
 from automl.training.optim.optimizers import build_optimizer
+from tests.search_spaces_tests.random_trial import RandomTrial
 
 GOLDEN = Path(__file__).parent / "golden"
 ANSWERS: dict[str, Callable[[TrialConfig], Any]] = {
@@ -72,28 +72,6 @@ ANSWERS: dict[str, Callable[[TrialConfig], Any]] = {
 }
 FROM_SCRATCH = {"alexnet", "lenet5"}  # nobody offers weights of theirs that timm could load
 every_space = pytest.mark.parametrize("name", list_spaces())
-
-
-class RandomTrial:
-    """Answers at random, and at the bounds of a range as often as inside."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-        self.params: dict[str, Any] = {}
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self.params[name] = self._random.choice([low, high, self._random.uniform(low, high)])
-        return float(self.params[name])
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self.params[name] = self._random.randrange(low, high + 1, step)
-        return int(self.params[name])
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self.params[name] = self._random.choice(choices)
-        return self.params[name]
 
 
 def answers(name: str, n: int = 300) -> list[tuple[dict[str, Any], TrialConfig]]:

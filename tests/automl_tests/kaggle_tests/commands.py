@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 from typer.testing import Result
 
 from automl.artifacts import StudyFiles
@@ -51,3 +52,9 @@ def download(here: Path, *arguments: str) -> Result:
         assert len(finished.stderr.splitlines()) == 2, finished.stderr
         assert finished.exit_code != 1
     return finished
+
+
+def attribute_of(files: StudyFiles) -> Any:
+    """What the study itself says of its submissions."""
+    study = optuna.load_study(study_name=files.root.name, storage=f"sqlite:///{files.study_db}")
+    return study.user_attrs.get("submissions")

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 import pytest
 
 from automl.artifacts import StudyFiles
@@ -57,8 +56,8 @@ def signed_out(client_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(client_module.KaggleApi, "config", str(tmp_path / "home" / "kaggle.json"))
         monkeypatch.setattr(client_module, "time", patient)
         monkeypatch.setattr(client_module, "Retry", lambda **_: False)  # an upload is tried once
-        monkeypatch.setattr("automl.cli.submit.FILE_TIMEOUT", "5s")
-        monkeypatch.setattr("automl.cli.submit.NOTEBOOK_TIMEOUT", "5s")
+        monkeypatch.setattr("automl.cli.kaggle.FILE_TIMEOUT", "5s")
+        monkeypatch.setattr("automl.cli.kaggle.NOTEBOOK_TIMEOUT", "5s")
         monkeypatch.setattr(submitting, "FIRST_PAUSE_S", 0.01)
         monkeypatch.setattr(submitting, "MAX_PAUSE_S", 0.02)
         yield platform
@@ -92,12 +91,6 @@ def here(study_of_leaves: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def files(here: Path) -> StudyFiles:
     return StudyFiles(here / "automl_runs" / "leaves")
-
-
-def attribute_of(files: StudyFiles) -> Any:
-    """What the study itself says of its submissions."""
-    study = optuna.load_study(study_name=files.root.name, storage=f"sqlite:///{files.study_db}")
-    return study.user_attrs.get("submissions")
 
 
 def _without_credentials(patch: pytest.MonkeyPatch, home: Path) -> None:

@@ -13,8 +13,7 @@ from automl.artifacts import StudyFiles, write_json
 from automl.errors import StorageError
 from automl.kaggle.records import SubmissionRecord, delete_record, lock_submissions, read_records, save_record
 from automl.study.lock import lock_study
-from tests.automl_tests.kaggle_tests.commands import records, submit
-from tests.automl_tests.kaggle_tests.conftest import attribute_of
+from tests.automl_tests.kaggle_tests.commands import attribute_of, records, submit
 from tests.automl_tests.kaggle_tests.platform import Platform
 
 

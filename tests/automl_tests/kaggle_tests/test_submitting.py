@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from automl.artifacts import StudyFiles
-from tests.automl_tests.kaggle_tests.commands import records, submit
-from tests.automl_tests.kaggle_tests.conftest import attribute_of
+from tests.automl_tests.kaggle_tests.commands import attribute_of, records, submit
 from tests.automl_tests.kaggle_tests.platform import TOKEN, Platform
 
 PENDING = {"status": "PENDING"}

@@ -380,8 +380,7 @@ def test_images_of_a_file_for_each_colour_are_put_together(tmp_path: Path) -> No
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new/notes.txt").touch()
+    put_empty(tmp_path, ["new/notes.txt"])
     for path in (tmp_path / "new", tmp_path / "gone", tmp_path / "new/notes.txt", Path("a\0b")):
         with pytest.raises(DataError):
             read_image_folder(path, known)

@@ -11,7 +11,7 @@ import pytest
 
 from automl.errors import NoUsableModelError, UnfitEnvironmentError
 from automl.refit.refit_loop import FoldJob, RefitLoop, require_none_lost, train_folds
-from automl.refit.refit_progress import RefitMonitor
+from automl.refit.run_refit import RefitMonitor
 from automl.training.trial_job import TrialJob
 from runners.base import Failed, Finished, Job, Progressed, Reported, Runner, Started, Stopped, Supervisor, Verdict
 from runners.context import JobContext

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR, OneCycleLR
 
 from automl.config import SCHEDULES, OptimConfig
-from automl.training.optim.schedules import get_lr
+from automl.training.optim.optimizers import get_lr
 from automl.training.resizing import get_image_size
 
 

@@ -1,7 +1,8 @@
-"""`automl submit`: check a submission, submit it to Kaggle, wait for its score, and keep that with the study."""
+"""`automl submit` and `automl download`: Kaggle's side of a competition, by its own client."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -217,3 +218,22 @@ def _explain_interruption(record: SubmissionRecord) -> Iterator[None]:
     except KeyboardInterrupt:
         print_line(f"submission {record.ref} goes on being scored; automl submit --wait-for {record.ref} asks again")
         raise
+
+
+@report_errors
+def download(
+    competition: Annotated[str, typer.Argument(metavar="SLUG", help="Kaggle's name of the competition.")],
+    into: Annotated[Path | None, typer.Option(help="The folder to make.", show_default="SLUG, here")] = None,
+) -> None:
+    """Fetch a competition's files from Kaggle and unpack them; the same command again goes on where it stopped.
+
+    Needs Kaggle's own client: pip install 'automl[kaggle]'.
+    """
+    from automl.kaggle.client import sign_in
+    from automl.kaggle.downloading import download_competition
+    from automl.kaggle.slugs import parse_slug
+
+    slug = parse_slug(competition)
+    folder = into or Path(slug)
+    download_competition(slug, folder, lambda: sign_in(slug), notify=print_line)
+    print_line(f"next: cd {shlex.quote(str(folder))}; automl inspect")
