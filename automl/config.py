@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from automl.errors import UsageError
+from automl.shared_settings import SharedSetting, declare_shared, find_shared_settings
 
 POOLINGS = ("own", "avg", "max", "avgmax", "catavgmax", "gem", "flatten", "attention")
 ATTENTIONS = ("none", "se", "cbam", "eca")
@@ -38,45 +39,6 @@ OPTIMIZERS = (
 SCHEDULES = ("cosine", "cosine_restarts", "one_cycle", "step", "plateau", "constant")
 AUGMENT_POLICIES = ("none", "light", "medium", "heavy", "dihedral", "rand", "photometric")
 EPOCH_CHOICES = ("last", "best")
-SHARED = "shared"  # key of a field's metadata
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedSetting:
-    """A flag that sets a field of TrialConfig or of its groups for every trial of a study, over the space's own answer.
-
-    The flag of `automl search` and `automl find-lr`, the override of `automl.space.Space` and its part in the space's
-    fingerprint all follow from this declaration, which stands beside the field's default.
-
-    Attributes:
-        help: of the flag.
-        in_fingerprint: whether a study refuses to go on with another value.
-        affects_steps: whether single training steps depend on it; find-lr has no flag for, and ignores, what does not.
-        minimum: of a number.
-        choices: of a text.
-        name, group, value_type, default: of the field and of the group that it is in, "" for TrialConfig itself;
-            found by `list_shared_settings`.
-    """
-
-    help: str
-    in_fingerprint: bool
-    affects_steps: bool
-    minimum: int | None = None
-    choices: tuple[str, ...] = ()
-    name: str = ""
-    group: str = ""
-    value_type: type = str
-    default: Any = None
-
-    @property
-    def flag(self) -> str:
-        """Its name on the command line."""
-        return f"--{self.name.replace('_', '-')}"
-
-
-def _shared(default: Any, **traits: Any) -> Any:
-    """Declare a field that a flag sets for every trial, see SharedSetting."""
-    return field(default=default, metadata={SHARED: SharedSetting(**traits)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +56,9 @@ class ModelConfig:
     """
 
     backbone: str
-    pretrained: bool = _shared(True, help="Start from pretrained weights.", in_fingerprint=True, affects_steps=True)
+    pretrained: bool = declare_shared(
+        True, help="Start from pretrained weights.", in_fingerprint=True, affects_steps=True
+    )
     cut: int = 0
     attention: str = "none"
     pooling: str = "own"
@@ -306,7 +270,7 @@ class TrialConfig:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     class_sampling: str = "natural"
     batch_size: int = 32
-    epochs: int = _shared(
+    epochs: int = declare_shared(
         10,
         help="Epochs of each trial, instead of the space's.",
         in_fingerprint=True,
@@ -314,21 +278,21 @@ class TrialConfig:
         minimum=1,
     )
     ema_horizon: float = 0.0
-    epoch_choice: str = _shared(
+    epoch_choice: str = declare_shared(
         "last",
         help="Whose weights predict: last, or best by the validation score, which flatters that score.",
         in_fingerprint=True,
         affects_steps=False,
         choices=EPOCH_CHOICES,
     )
-    patience: int | None = _shared(
+    patience: int | None = declare_shared(
         None,
         help="Epochs without a better score after which a trial ends.",
         in_fingerprint=True,
         affects_steps=False,
         minimum=1,
     )
-    compile: bool = _shared(
+    compile: bool = declare_shared(
         False,
         help="Compile each network first, which takes minutes.",
         in_fingerprint=True,
@@ -380,20 +344,7 @@ class TrialConfig:
 @functools.cache
 def list_shared_settings() -> tuple[SharedSetting, ...]:
     """Return every setting that a flag may set for all trials, those of TrialConfig's groups first."""
-    groups = {name: hint for name, hint in get_type_hints(TrialConfig).items() if dataclasses.is_dataclass(hint)}
-    return tuple(
-        _complete(declared, group, get_type_hints(owner)[declared.name])
-        for group, owner in (*groups.items(), ("", TrialConfig))
-        for declared in dataclasses.fields(owner)
-        if SHARED in declared.metadata
-    )
-
-
-def _complete(declared: dataclasses.Field[Any], group: str, hint: Any) -> SharedSetting:
-    value_type = next((part for part in get_args(hint) if part is not type(None)), hint)
-    found = {"name": declared.name, "group": group, "value_type": value_type, "default": declared.default}
-    setting: SharedSetting = dataclasses.replace(declared.metadata[SHARED], **found)
-    return setting
+    return find_shared_settings(TrialConfig)
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.target_kinds import find_rarest_labels
+
 Rows = NDArray[np.int64]
 
 N_SPLITS = 5
@@ -73,7 +75,4 @@ def _stratify(targets: NDArray[Any]) -> NDArray[Any]:
     if np.issubdtype(targets.dtype, np.floating):
         sums: NDArray[Any] = targets.sum(axis=1)
         return sums
-    counts = (targets > 0).sum(axis=0)
-    rarity = np.where(targets > 0, counts, len(targets) + 1)
-    strata: NDArray[Any] = np.where((targets > 0).any(axis=1), rarity.argmin(axis=1), targets.shape[1])
-    return strata
+    return find_rarest_labels(targets)

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for package in ("automl", "runners", "search_spaces") for path in (ROOT / package).rglob("*.py")]
-HEAVY = ("torch", "timm", "ray", "optuna", "pandas", "plotly", "albumentations", "sklearn", "PIL", "cv2")
+HEAVY = ("numpy", "torch", "timm", "ray", "optuna", "pandas", "plotly", "albumentations", "sklearn", "PIL", "cv2")
 
 
 def test_imports_keep_to_the_layers() -> None:

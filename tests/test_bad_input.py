@@ -95,7 +95,7 @@ def test_the_hint_about_missing_images_is_the_way_out(folder: Path) -> None:
     assert "is complete with" in finished.stdout
 
 
-def test_a_class_with_one_image_is_trained_on_and_said_so(folder: Path) -> None:
+def test_a_class_with_one_image_is_trained_on_and_named(folder: Path) -> None:
     path = folder / "train.csv"
     path.write_text(path.read_text().replace("0000,", "0000,1", 1))  # the only image of class 10 and more
     finished = search(folder, "--no-flips", "--epochs", "2", "--no-ensemble", "--runner", "inline")

@@ -213,13 +213,13 @@ FAULTS: dict[str, tuple[str, ...]] = {
     ),
     # killed while it asked
     "E04": (
-        "test_a_trial_cut_short_while_it_asked_is_completed_with_the_same_answers",
+        "test_a_trial_cut_short_between_suggestions_is_completed_with_the_same_values",
         "test_a_driver_killed_at_any_call_that_stores_something_goes_on_as_if_nothing_had_been",
     ),
     # killed between a trial's end and its being told
     "E05": (
-        "test_a_trial_that_ended_without_being_told_so_is_told_and_not_trained_again",
-        "test_a_trial_whose_driver_died_before_telling_that_it_is_pruned_is_told_so_and_not_run",
+        "test_a_trial_that_ended_unrecorded_is_recorded_and_not_trained_again",
+        "test_a_trial_whose_driver_died_before_recording_that_it_is_pruned_is_recorded_so_and_not_run",
     ),
     # killed between the telling and the tidying
     "E06": ("test_only_the_best_trials_keep_weights_and_no_ended_one_its_training_state",),
@@ -244,7 +244,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     # every trial fails
     "E11": ("test_five_failures_in_a_row_end_the_search_with_4_and_the_cause",),
     # ten thousand trials
-    "E12": ("test_a_study_of_ten_thousand_trials_is_opened_and_asked_as_quickly_as_a_person_waits",),
+    "E12": ("test_a_study_of_ten_thousand_trials_is_opened_and_suggests_as_quickly_as_a_person_waits",),
     # code in weights or checkpoints
     "X01": (
         "test_a_pickle_is_refused_without_being_opened",

@@ -22,11 +22,11 @@ MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesu
 VERBS_TEXT = """
 accumulate add adjust allow append apply ask assign attach augment average await balance batch beat begin blend
 bootstrap build cache calibrate cancel center check choose claim clean clear clip close collect combine compare
-compile compute connect convert copy count create cross cut deal decide decode delete derive describe detect distill
-download drain draw drop encode end ensure enter escape estimate evaluate exclude expand explain extract feed fill
-find finish fit flatten flush follow forget format forward freeze gather get group guard handle hash hide hold ignore
-include index infer init initialize insert inspect interpolate invert iterate join judge keep kill label launch leave
-limit link list load locate lock log look loop make map mark match measure merge mix move mute name narrow next
+compile compute connect convert copy count create cross cut deal decide declare decode delete derive describe detect
+distill download drain draw drop encode end ensure enter escape estimate evaluate exclude expand explain extract feed
+fill find finish fit flatten flush follow forget format forward freeze gather get group guard handle hash hide hold
+ignore include index infer init initialize insert inspect interpolate invert iterate join judge keep kill label launch
+leave limit link list load locate lock log look loop make map mark match measure merge mix move mute name narrow next
 normalize note notify number observe offer open order pack pad parse partition pass pick place plan pool postprocess
 predict prepare preprocess print propose prune put query raise rank read receive recommend record redraw reduce refit
 refuse register reject release remove rename render repeat replace replay report request require rescale reset resize

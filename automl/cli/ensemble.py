@@ -10,8 +10,8 @@ import typer
 
 from automl.cli.console import open_console, print_line, report_errors
 from automl.cli.options import DEFAULT_WORKDIR, TTA, Device, StudyName, Top, Workdir, choose_device
-from automl.deadline import format_duration
 from automl.errors import Notify
+from automl.study.deadline import format_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,8 +48,8 @@ def ensemble(
 
     The same command again asks no model twice.
     """
+    from automl.cli.workdir import find_study
     from automl.errors import UsageError
-    from automl.workdir import find_study
 
     if max_minutes == 0.0:
         raise UsageError("--max-minutes 0 leaves no time to predict in", hint="give the minutes that there are")
@@ -76,9 +76,9 @@ def write_ensemble(files: StudyFiles, *, out: Path | None, notify: Notify = prin
     Raises:
         AutomlError: the study, its files or its trials do not suffice.
     """
+    from automl.cli.workdir import format_path
     from automl.ensemble.ensemble_result import EnsembleRequest
     from automl.search.run_search import run_ensemble
-    from automl.workdir import format_path
     from runners.devices import count_cpus
 
     request = EnsembleRequest(out=out or files.submission, n_threads=count_cpus(), **options)

@@ -62,9 +62,9 @@ def find_lr(
     What is tested is the configuration that a search with the same flags would try first. Nothing that is trained is
     kept, and the study is not begun: a search may follow with any settings, --center-lr auto among them.
     """
+    from automl.cli.workdir import format_path, get_study_files
     from automl.lr_finder.lr_finder import LrRequest
     from automl.lr_finder.lr_finder import find_lr as find
-    from automl.workdir import format_path, get_study_files
     from runners.devices import count_cpus
     from runners.inline import InlineRunner
 

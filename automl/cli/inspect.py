@@ -30,8 +30,8 @@ def inspect(
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Show what a competition's folder was understood to be, from what, and what follows for a search."""
+    from automl.cli.workdir import get_study_files
     from automl.readers.read import read_competition
-    from automl.workdir import get_study_files
 
     if names_only:
         for line in read_competition(folder, settings).evidence:
@@ -41,13 +41,13 @@ def inspect(
 
 
 def _look(folder: Path, settings: CompetitionSettings, files: StudyFiles, *, html: bool) -> None:
+    from automl.cli.workdir import format_path
     from automl.data.cleaning import clean_competition
     from automl.data.duplicates import find_duplicates
     from automl.inspection.inspection import describe_inspection, inspect_competition
     from automl.inspection.prepare import survey_competition
     from automl.inspection.recommendations import recommend
     from automl.reports.inspection_page import write_inspection
-    from automl.workdir import format_path
     from runners.devices import count_cpus
 
     competition, survey = survey_competition(

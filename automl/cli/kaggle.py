@@ -51,12 +51,12 @@ def submit(
     Needs Kaggle's own client: pip install 'automl[kaggle]'. The same file is not submitted twice: the same command
     again asks for its score.
     """
+    from automl.cli.workdir import find_study
     from automl.data.competition import load_competition
-    from automl.deadline import parse_duration
     from automl.kaggle.client import sign_in
     from automl.kaggle.records import lock_submissions
+    from automl.study.deadline import parse_duration
     from automl.study.study import read_study
-    from automl.workdir import find_study
 
     _require_notebook_version(kernel, version)
     timeout_s = parse_duration(timeout or (NOTEBOOK_TIMEOUT if kernel else FILE_TIMEOUT))

@@ -30,7 +30,7 @@ def kit(
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Write the ensemble as a folder for a Kaggle notebook without internet: weights, code, script and notebook."""
-    from automl.workdir import find_study
+    from automl.cli.workdir import find_study
 
     files = find_study(workdir, study)
     _build(files, out or files.kit, half=half, wheels=wheels, slug=slug, device=device)
@@ -38,9 +38,9 @@ def kit(
 
 def _build(files: StudyFiles, out: Path, *, half: bool, wheels: bool, slug: str | None, device: str | None) -> None:
     from automl.artifacts import count_bytes_below, require_plain_name
+    from automl.cli.workdir import format_path
     from automl.data.competition import load_competition
     from automl.kit.building import KitRequest, build_kit
-    from automl.workdir import format_path
 
     folder = load_competition(files.competition).root
     name = _slug_of(folder.name) if slug is None else require_plain_name(slug, "competition")

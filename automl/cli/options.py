@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from automl.config import SharedSetting, list_shared_settings
+from automl.config import list_shared_settings
 from automl.errors import UnfitEnvironmentError, UsageError
 from automl.readers.settings import CompetitionSettings, load_settings
+from automl.shared_settings import SharedSetting
 from automl.tasks import Task
 
 if TYPE_CHECKING:
-    from automl.deadline import Deadline
     from automl.search.placement import Placement
     from automl.space import Space
+    from automl.study.deadline import Deadline
 
 R = TypeVar("R")
 
@@ -289,8 +290,8 @@ def build_placement(resources: Mapping[str, Any], workers: Mapping[str, Any], *,
     Raises:
         UsageError: --trial-timeout is no duration.
     """
-    from automl.deadline import parse_duration
     from automl.search.placement import Placement
+    from automl.study.deadline import parse_duration
 
     devices = {name: value for name, value in resources.items() if name not in ("timeout", "trial_timeout")}
     silence_s = parse_duration(resources["trial_timeout"])
@@ -303,7 +304,7 @@ def build_deadline(resources: Mapping[str, Any]) -> Deadline:
     Raises:
         UsageError: it is no duration.
     """
-    from automl.deadline import Deadline, parse_duration
+    from automl.study.deadline import Deadline, parse_duration
 
     timeout = resources["timeout"]
     return Deadline.from_timeout(parse_duration(timeout)) if timeout else Deadline()

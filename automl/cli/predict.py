@@ -42,8 +42,8 @@ def predict(
     started = time.monotonic()
     if tta not in (ALL_VIEWS, NO_VIEWS):
         raise UsageError(f"--tta {tta} is not {ALL_VIEWS} or {NO_VIEWS}", hint="the ensemble has chosen its views")
+    from automl.cli.workdir import format_path
     from automl.ensemble.predict_images import PredictRequest, predict_images
-    from automl.workdir import format_path
 
     ensemble = _ensemble(kit, study, workdir)
     request = PredictRequest(
@@ -60,9 +60,9 @@ def predict(
 
 
 def _ensemble(kit: Path | None, study: str | None, workdir: Path) -> TrainedEnsemble:
+    from automl.cli.workdir import find_study
     from automl.ensemble.predict_images import load_ensemble
     from automl.kit.running import load_kit_ensemble
-    from automl.workdir import find_study
 
     if kit is None:
         return load_ensemble(find_study(workdir, study))

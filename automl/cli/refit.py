@@ -66,10 +66,10 @@ def refit(
 
     The same command again goes on where the last one ended. Folds come out as the search would have trained them.
     """
+    from automl.cli.workdir import find_study, format_path
     from automl.refit.plan import RefitSelection
     from automl.refit.run_refit import RefitRequest
     from automl.search.placement import describe_devices
-    from automl.workdir import find_study, format_path
     from runners.devices import count_cpus
 
     deadline = build_deadline(resources)

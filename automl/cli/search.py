@@ -91,9 +91,9 @@ def search(
     The same command again goes on where the last one ended, up to the number of trials.
     """
     from automl.artifacts import count_bytes_below
+    from automl.cli.workdir import format_path, get_study_files
     from automl.search.placement import describe_devices
     from automl.search.run_search import SearchRequest
-    from automl.workdir import format_path, get_study_files
     from runners.devices import count_cpus
 
     deadline = build_deadline(resources)
@@ -158,8 +158,8 @@ def _center_space(request: SearchRequest, center: str, placement: Placement, not
 
 def _find_suggested_lr(request: SearchRequest, placement: Placement, notify: Notify) -> float:
     """Return the suggestion that is kept in the study's folder, or that of a test made now, where the trials run."""
+    from automl.cli.workdir import format_path
     from automl.lr_finder.lr_finder import LrRequest, find_lr, read_finding
-    from automl.workdir import format_path
 
     wanted = LrRequest(
         folder=request.folder,

@@ -18,10 +18,10 @@ def status(
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials to show.")] = 10,
 ) -> None:
     """Show a study: its best trials, their states, the time they took, and what is running."""
+    from automl.cli.workdir import find_study
     from automl.reports.study_status import render_status
     from automl.study.lock import find_driver
     from automl.study.study import read_study
-    from automl.workdir import find_study
 
     files = find_study(workdir, study)
     console = open_console()
@@ -36,9 +36,9 @@ def dashboard(
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Show a study in the Optuna dashboard, on this machine only and without changing it."""
+    from automl.cli.workdir import find_study
     from automl.reports.dashboard import serve_dashboard
     from automl.study.study import read_study
-    from automl.workdir import find_study
 
     files = find_study(workdir, study)
     read_study(files)
@@ -51,9 +51,9 @@ def dashboard(
 @report_errors
 def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
     """Write a study as one HTML page that needs no network: scores, learning curves, parameters, the ensemble."""
+    from automl.cli.workdir import find_study, format_path
     from automl.reports.study_page import write_report
     from automl.study.study import read_study
-    from automl.workdir import find_study, format_path
 
     files = find_study(workdir, study)
     write_report(read_study(files), files.report, ensemble=files.ensemble)

@@ -39,7 +39,7 @@ def make_folds(competition: Competition, *, n_folds: int = N_FOLDS, seed: int = 
             hint="add images, or leave out rare classes",
         )
     folds = np.full(len(competition.targets), TRAINING_ONLY, dtype=np.int64)
-    if competition.groups is None and competition.task.one_class_each:
+    if competition.groups is None and competition.task.target_kind.is_single_class:
         # Here, because the process of every trial imports this module, and needs none of scikit-learn.
         from sklearn.model_selection import StratifiedKFold
 
@@ -107,7 +107,7 @@ def _find_splittable(competition: Competition, n_folds: int) -> NDArray[np.bool_
     """Return (n,) whether an image's class can be in every fold, and that of every image in its group."""
     targets = competition.targets
     splittable = np.ones(len(targets), dtype=bool)
-    if not competition.task.one_class_each:
+    if not competition.task.target_kind.is_single_class:
         return splittable
     groups = np.arange(len(targets)) if competition.groups is None else competition.groups
     while True:

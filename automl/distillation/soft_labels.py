@@ -197,7 +197,7 @@ def require_confidence(confidence: float, competition: Competition) -> None:
     UsageError: it is none, or the competition's values have none.
     """
     _require_within(confidence, "--pseudo-labels", highest=1.0)
-    if competition.task is Task.REGRESSION:
+    if not competition.task.target_kind.has_classes:
         raise UsageError(
             "pseudo-labels need to know how sure a prediction is, and predicted values do not say so",
             hint="leave --pseudo-labels out, or soften the labels with --distill 0.3",
@@ -217,13 +217,9 @@ def compute_confidence(probs: NDArray[Any], competition: Competition) -> Floats:
     The probability of the likeliest class. With MULTILABEL that of the least sure label, as an image is known only
     once each of its labels is; and nothing, where no label is likely though every training image has one.
     """
-    if competition.task is not Task.MULTILABEL:
-        likeliest: Floats = probs.max(axis=1)
-        return likeliest
-    least = np.maximum(probs, 1.0 - probs).min(axis=1)
-    always_labelled = bool((competition.targets.sum(axis=1) > 0).all())
-    known: Floats = np.where(always_labelled & (probs < 0.5).all(axis=1), 0.0, least)
-    return known
+    target_kind = competition.task.target_kind
+    always_labelled = target_kind.is_always_labelled(competition.targets)
+    return target_kind.compute_confidence(probs, always_labelled=always_labelled)
 
 
 def _require_within(value: float, flag: str, *, highest: float) -> None:
@@ -240,7 +236,7 @@ def _require_enough(sure: Floats, n_images: int, fold: int, competition: Competi
         )
     labels = np.unique(_choose_labels(sure, competition), axis=0)
     if len(labels) == 1:
-        name = _format_label(labels[0], competition)
+        name = competition.task.target_kind.format_label(labels[0], competition.classes)
         raise UsageError(
             f"all {len(sure)} test images that are predicted with a confidence of {confidence:g} in fold {fold} are "
             f"'{name}': students would learn to predict that alone",
@@ -250,13 +246,7 @@ def _require_enough(sure: Floats, n_images: int, fold: int, competition: Competi
 
 def _choose_labels(probs: NDArray[Any], competition: Competition) -> NDArray[Any]:
     """Return (n,) the likeliest class, or (n, n_classes) whether each label is likely."""
-    return probs >= 0.5 if competition.task is Task.MULTILABEL else probs.argmax(axis=1)
-
-
-def _format_label(label: Any, competition: Competition) -> str:
-    if competition.task is Task.MULTILABEL:
-        return " ".join(competition.classes[index] for index in np.flatnonzero(label)) or "without a label"
-    return competition.classes[int(label)]
+    return competition.task.target_kind.convert_soft_targets(probs, scales=competition.scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +291,7 @@ def _describe_pseudo_labels(
     n_sure, n_rows = sum(check.n_sure for check in checks), sum(check.n_rows for check in checks)
     if n_sure:
         right = sum(check.n_right for check in checks) / n_sure
-        what = "of the labels " if competition.task is Task.MULTILABEL else ""
+        what = "of the labels " if competition.task.target_kind.is_multi_label else ""
         yield (
             f"pseudo-labels to be trusted: {100 * right:.1f} % {what}are right of training images that are as sure, "
             f"from {n_sure} of {n_rows} out of fold"
@@ -310,7 +300,7 @@ def _describe_pseudo_labels(
 
 def _format_class_counts(soft_targets: SoftTargets, competition: Competition, n_folds: int) -> str:
     hard = _choose_labels(soft_targets.targets, competition)
-    counts = hard.sum(axis=0) if hard.ndim == 2 else np.bincount(hard, minlength=competition.n_classes)
+    counts = competition.task.target_kind.count_images(hard, n_classes=competition.n_classes)
     order = np.argsort(-counts, kind="stable")
     found = [f"{competition.classes[index]} {counts[index] / n_folds:.0f}" for index in order if counts[index]]
     missing = [competition.classes[index] for index in order if not counts[index]]

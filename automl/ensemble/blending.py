@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer
-from automl.decisions.rules import DecisionContext
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.calibration import calibrate_blend, fit_member_temperatures, needs_calibration
@@ -162,7 +161,9 @@ class BlendFitter:
         n_classes = self.probs.shape[2]
         sample = _subsample(rows, MAX_CELLS // n_classes)
         targets = self.targets[sample]
-        constant = np.tile(average_shares(targets, n_classes, self.scorer.context), (len(sample), 1))
+        context = self.scorer.context
+        mean = context.task.target_kind.compute_mean_probs(targets, n_classes=n_classes, scales=context.scales)
+        constant = np.tile(mean, (len(sample), 1))
         members = self._iterate_members(sample, temperatures)
         scores = np.array([self.scorer(targets, probs) for probs in (constant, *members)])
         gains: Floats = scores[1:] - scores[0]
@@ -271,18 +272,6 @@ def rank_diverse_first(gains: Floats, traits: Sequence[Traits]) -> Rows:
         order.append(near[n_shared.index(min(n_shared))])
         remaining.remove(order[-1])
     return np.array(order + remaining, dtype=np.int64)
-
-
-def average_shares(targets: NDArray[Any], n_classes: int, facts: DecisionContext) -> Floats:
-    """Compute (n_classes,) the mean over the rows of what a perfect model would predict for their targets."""
-    if facts.task.one_class_each:
-        counts: NDArray[np.int64] = np.bincount(targets, minlength=n_classes)
-        return counts / len(targets)
-    mean: Floats = targets.mean(axis=0, dtype=np.float64)
-    if facts.task is Task.REGRESSION and facts.scales is not None:
-        low, high = np.asarray(facts.scales, dtype=np.float64).T
-        mean = (mean - low) / np.where(high > low, high - low, 1.0)
-    return mean
 
 
 def _subsample(rows: Rows, n: int) -> Rows:

@@ -326,11 +326,6 @@ def _restrict_to_common_rows(members: list[Member], notify: Notify) -> list[Memb
     return [member.select_rows(rows) for member in kept]
 
 
-def _rate_choice(choice: tuple[NDArray[np.int64], list[Member]]) -> tuple[int, int]:
-    rows, members = choice
-    return len(rows) * min(len(members), MAX_COUNTED_MEMBERS), len(members)
-
-
 def _join_left_out(names: list[str]) -> str:
     return f"trials {', '.join(names[:-1])} and {names[-1]} are left out: they have"
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer, is_fitted
 from automl.decisions.fit import LOG_LOSSES
-from automl.tasks import Task
 
 Floats = NDArray[np.float64]
 Scores = Callable[[Floats], Floats]  # (m, ...) means of members -> (m,) scores, greater is better
@@ -62,24 +61,24 @@ def get_objective(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
     The log loss also stands in where thresholds or weights of classes would be fitted anew for each of thousands of
     means, at up to 30 ms each.
     """
-    task, needs = scorer.context.task, scorer.needs
-    if task is Task.REGRESSION:
+    target_kind, needs = scorer.context.task.target_kind, scorer.needs
+    if not target_kind.has_classes:
         return use_metric(scorer)
-    if task is Task.MULTILABEL and needs == "order":
+    if target_kind.is_multi_label and needs == "order":
         return score_rank_correlation
     log_likelihood = get_log_likelihood(scorer)
-    if scorer.name == "log_loss" or (task is Task.MULTILABEL and scorer.name in LOG_LOSSES):
+    if scorer.name == "log_loss" or (target_kind.is_multi_label and scorer.name in LOG_LOSSES):
         return log_likelihood
     is_discrete = needs in ("label", "labels", "ranking") or is_fitted(scorer.metric, scorer.context)
     overfits = is_discrete and n_rows < MIN_ROWS_FOR_LABELS
     slow = n_classes > (2 if needs == "order" else MAX_CLASSES_FOR_LABELS)
-    fitted_anew = scorer.metric.average == "macro" or (task is Task.MULTILABEL and needs == "labels")
+    fitted_anew = scorer.metric.average == "macro" or (target_kind.is_multi_label and needs == "labels")
     return log_likelihood if overfits or slow or fitted_anew else use_metric(scorer)
 
 
 def get_log_likelihood(scorer: Scorer) -> Objective:
     """Return the negative log loss in the form of the scorer's task."""
-    if scorer.context.task is Task.MULTILABEL:
+    if scorer.context.task.target_kind.is_multi_label:
         return partial(score_label_log_likelihood, column_weights=scorer.metric.weights)
     return score_class_log_likelihood
 

@@ -11,17 +11,17 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.artifacts import StudyFiles, write_table
+from automl.artifacts import StudyFiles, write_bytes
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.decisions.rules import ClipRule, Rule, parse_rule
@@ -39,7 +39,9 @@ from automl.files.tables import read_header
 from automl.readers.new_images import find_broken_test_images, read_image_folder
 from automl.submission.decide import get_deciding_metric
 from automl.submission.write import NUMBER_FORMAT
-from automl.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas
 
 IMAGE, LABEL, LABELS = "image", "label", "labels"
 N_NAMED = 10  # broken images in lines of their own
@@ -86,14 +88,6 @@ class PredictRequest:
     max_minutes: float | None = None
     overwrite: bool = False
     started: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionTable:
-    """What is written: a header and a row for each image."""
-
-    header: tuple[str, ...]
-    rows: Iterable[Sequence[str]]
 
 
 def load_ensemble(files: StudyFiles) -> TrainedEnsemble:
@@ -145,14 +139,14 @@ def build_header(competition: Competition) -> tuple[str, ...]:
     Values have no label. Where a class is called as one of the other columns, that one gets a _ behind its name.
     """
     columns = (_make_unique(IMAGE, competition), *competition.classes)
-    if competition.task is Task.REGRESSION:
+    if not competition.task.target_kind.has_classes:
         return columns
     return (*columns, _make_unique(LABELS if _has_several(competition) else LABEL, competition))
 
 
 def build_prediction_table(
     competition: Competition, image_ids: Sequence[str], probs: NDArray[np.float64], rule: Rule
-) -> PredictionTable:
+) -> pandas.DataFrame:
     """Build the table for probabilities (n, n_classes): with REGRESSION of values on their scales.
 
     Several labels have a blank between them, or "; " where a name holds blanks; of ranked ones the first is the best.
@@ -161,20 +155,26 @@ def build_prediction_table(
         rule: the ensemble's, fitted on rows out of fold. Where it decides no labels, the most probable class is the
             label, and labels are those from one half on.
     """
-    decided = rule(probs)
-    if competition.task is Task.REGRESSION:
-        return PredictionTable(build_header(competition), _iterate_rows(image_ids, decided, None))
+    import pandas as pd  # here, because a kit imports this module and has no pandas
+
+    columns, decided = build_header(competition), rule(probs)
+    if not competition.task.target_kind.has_classes:
+        table = pd.DataFrame(decided, columns=columns[1:])
+        table.insert(0, columns[0], pd.Series(image_ids, dtype=object))
+        return table
     values = decided if isinstance(rule, ClipRule) else probs
-    if competition.task.one_class_each:
+    if competition.task.target_kind.is_single_class:
         values = values / values.sum(axis=1, keepdims=True)
-    return PredictionTable(
-        build_header(competition), _iterate_rows(image_ids, values, _name_labels(competition, decided))
-    )
+    table = pd.DataFrame(values, columns=columns[1:-1])
+    table.insert(0, columns[0], pd.Series(image_ids, dtype=object))
+    table[columns[-1]] = pd.Series(_name_labels(competition, decided), dtype=object)
+    return table
 
 
-def write_predictions(path: Path, table: PredictionTable) -> None:
-    """Write the table at path, atomically: UTF-8, LF, numbers of nine digits."""
-    write_table(path, table.header, table.rows)
+def write_predictions(path: Path, table: pandas.DataFrame) -> None:
+    """Write the table as CSV at path, atomically: UTF-8, LF, numbers of nine digits."""
+    text: str = table.to_csv(index=False, lineterminator="\n", float_format=NUMBER_FORMAT, na_rep="nan")
+    write_bytes(path, text.encode())
 
 
 def require_replaceable(path: Path, header: Sequence[str]) -> None:
@@ -267,15 +267,7 @@ def _make_unique(name: str, competition: Competition) -> str:
 
 
 def _has_several(competition: Competition) -> bool:
-    return competition.task is Task.MULTILABEL or get_deciding_metric(competition).needs == "ranking"
-
-
-def _iterate_rows(
-    image_ids: Sequence[str], values: NDArray[Any], labels: Sequence[str] | None
-) -> Iterable[Sequence[str]]:
-    for row, image_id in enumerate(image_ids):
-        numbers = [NUMBER_FORMAT % value for value in values[row].tolist()]
-        yield [image_id, *numbers] if labels is None else [image_id, *numbers, labels[row]]
+    return competition.task.target_kind.is_multi_label or get_deciding_metric(competition).needs == "ranking"
 
 
 def _name_labels(competition: Competition, decided: NDArray[Any]) -> list[str]:
@@ -286,6 +278,6 @@ def _name_labels(competition: Competition, decided: NDArray[Any]) -> list[str]:
     separator = "; " if any(" " in name for name in classes) else " "
     if needs == "ranking":
         return [separator.join(classes[index] for index in row) for row in decided]
-    if competition.task.one_class_each:
-        return [classes[index] for index in decided.argmax(axis=1)]
-    return [separator.join(classes[index] for index in np.flatnonzero(row >= 0.5)) for row in decided]
+    target_kind = competition.task.target_kind
+    targets = target_kind.convert_soft_targets(decided, scales=competition.scales)
+    return [separator.join(target_kind.list_labels(target, classes)) for target in targets]

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition
-from automl.deadline import format_duration
 from automl.ensemble.blending import compute_ranks, fit_blend
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.candidates import Member, predict_oof, require_members
@@ -33,6 +32,7 @@ from automl.ensemble.tta_selection import (
     use_views,
 )
 from automl.errors import Notify, StorageError, join_names
+from automl.study.deadline import format_duration
 from automl.submission.decide import Estimate, is_blended_by_rank
 
 NONE = "none"

@@ -96,8 +96,8 @@ class InspectedImage:
     digest: str
 
 
-def load_rgb(path: Path, *, min_side: int | None = None) -> NDArray[np.uint8]:
-    """Load an image as an array of (H, W, 3) pixels.
+def decode_image(path: Path, *, min_side: int | None = None) -> Image.Image:
+    """Decode an image to upright RGB.
 
     Args:
         path: its address; see automl.files.addresses.
@@ -106,11 +106,6 @@ def load_rgb(path: Path, *, min_side: int | None = None) -> NDArray[np.uint8]:
     Raises:
         DataError: the file cannot be read, decoded to its end, or is larger than MAX_PIXELS.
     """
-    return np.array(decode_image(path, min_side=min_side))
-
-
-def decode_image(path: Path, *, min_side: int | None = None) -> Image.Image:
-    """Decode an image to upright RGB; see `load_rgb`."""
     with _name_in_errors(path):
         location = resolve_address(path)
         if isinstance(location, PixelRow):
@@ -140,7 +135,7 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def inspect_image(path: Path, *, min_side: int | None = None) -> InspectedImage:
-    """Decode an image and describe its file, reading it once; see `load_rgb`."""
+    """Decode an image and describe its file, reading it once; see `decode_image`."""
     with _name_in_errors(path):
         location = resolve_address(path)
         if isinstance(location, PixelRow):

@@ -18,7 +18,6 @@ from automl.inspection.adversarial_validation import Separability, measure_separ
 
 MAX_IMAGES = 2_000  # images of each set in a comparison
 BLOCK_SIDE = 8
-FILE_FACTS = ("width", "height", "aspect ratio", "bytes for each pixel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,7 +113,7 @@ def _average_blocks(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[np.fl
 
 
 def _extract_file_facts(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return logarithms of FILE_FACTS (len(rows), 4)."""
+    """Return logarithms of width, height, aspect ratio and bytes for each pixel (len(rows), 4)."""
     widths, heights = facts.widths[rows].astype(np.float64), facts.heights[rows].astype(np.float64)
     per_pixel = np.maximum(facts.n_bytes[rows], 1) / (widths * heights)
     return np.log(np.stack([widths, heights, widths / heights, per_pixel], axis=1))

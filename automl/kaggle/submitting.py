@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from automl.artifacts import StudyFiles
-from automl.deadline import format_duration
 from automl.errors import AutomlError, DataError, Notify, UnfitEnvironmentError
 from automl.kaggle.client import ERROR, PENDING, Kaggle, Submission
 from automl.kaggle.records import SubmissionRecord, delete_record, read_records, save_in_study, save_record
 from automl.kaggle.refusals import NotFoundError, TransientError, UnclearError
 from automl.kaggle.slugs import build_page_url
+from automl.study.deadline import format_duration
 
 # Source: kaggle 2.2.5 asks after 5 s first and once a minute at most; less than 5 s it does not allow.
 FIRST_PAUSE_S, MAX_PAUSE_S, GROWTH = 5.0, 60.0, 1.5

@@ -18,7 +18,6 @@ from automl.errors import escape_control_characters, join_names
 from automl.kit.manifest import Manifest
 from automl.kit.requirements import Requirement
 from automl.metrics.custom import is_user_metric
-from automl.tasks import Task
 
 N_NAMED = 20  # classes
 
@@ -120,7 +119,7 @@ def _format_data(competition: Competition) -> Iterator[str]:
     yield f"- training images: {len(competition.image_ids)}"
     if groups is not None:
         yield f"- groups: {len(np.unique(groups))}, by {competition.grouped_by}; images of a group share a fold"
-    names = "targets" if competition.task is Task.REGRESSION else "classes"
+    names = "classes" if competition.task.target_kind.has_classes else "targets"
     yield f"- {names}: {competition.n_classes}: {_format_shares(competition)}"
     yield f"- folds: {N_FOLDS}, the same for all members"
     yield f"- test images at hand when this was made: {len(competition.test_ids)}"
@@ -131,9 +130,9 @@ def _format_data(competition: Competition) -> Iterator[str]:
 def _format_shares(competition: Competition) -> str:
     """The first classes, with their shares of the training images."""
     named = list(zip(competition.classes, competition.prior.tolist(), strict=True))
-    regression = competition.task is Task.REGRESSION
+    has_classes = competition.task.target_kind.has_classes
     return join_names(
-        [name if regression else f"{name} ({100 * share:.1f} %)" for name, share in named], at_most=N_NAMED
+        [f"{name} ({100 * share:.1f} %)" if has_classes else name for name, share in named], at_most=N_NAMED
     )
 
 
@@ -192,12 +191,12 @@ def _format_members(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _format_soft_targets(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield what members were trained on beside the labels."""
-    kinds = {member["kind"] for member in document["members"]}
-    if "pseudo" in kinds:
+    refit_kinds = {member["kind"] for member in document["members"]}
+    if "pseudo" in refit_kinds:
         yield ""
         yield "The members called pseudo were also trained on test images of the competition, with labels that models"
         yield "gave them; not every competition allows that."
-    if "distilled" in kinds:
+    if "distilled" in refit_kinds:
         yield ""
         yield "The members called distilled were trained on labels that were moved towards predictions."
 
@@ -236,7 +235,7 @@ def _is_pretrained(member: Any) -> bool:
 def _format_limits(competition: Competition, manifest: Manifest) -> Iterator[str]:
     yield f"- Made for the submission to {manifest.slug}, and for images that are taken as its training images are."
     yield "- Each image gets one of the classes above, or shares of them, even where it shows something else."
-    if competition.task is not Task.REGRESSION and not manifest.recipe.by_rank:
+    if competition.task.target_kind.has_classes and not manifest.recipe.by_rank:
         yield "- Probabilities are those of the training images' frequencies. Where classes are rarer or more frequent,"
         yield "  they are off."
     yield "- The expected score holds for images like those out of fold; a hidden test set may be harder."

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from automl.artifacts import compute_digest
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
-from automl.deadline import format_duration
 from automl.decisions.rules import parse_rule
 from automl.ensemble.apply import predict_ensemble, predict_ensemble_within
 from automl.ensemble.ensemble_recipe import Recipe
@@ -34,6 +33,7 @@ from automl.kit.find_data import find_competition
 from automl.kit.manifest import KitFiles, Manifest, is_kit, read_manifest
 from automl.kit.requirements import collect_versions
 from automl.readers.new_images import find_broken_test_images, read_test_images
+from automl.study.deadline import format_duration
 from automl.submission.decide import get_deciding_metric
 from automl.submission.write import write_submission
 

@@ -287,7 +287,7 @@ def _require_settings_met(settings: CompetitionSettings, task: Task, targets: Ta
             f"--task binary was asked, but there are {len(targets.classes)} classes: {join_names(targets.classes)}",
             hint="leave --task out, or name the class that is 0 with --negative",
         )
-    if settings.negative is not None and not task.one_class_each:
+    if settings.negative is not None and not task.target_kind.is_single_class:
         raise UsageError(
             f"--negative {settings.negative} was asked, but with a {task} task there is no such class",
             hint="leave --negative out, or name another task with --task",
@@ -298,7 +298,7 @@ def _describe_task(labels: Labels, task: Task, classes: tuple[str, ...], metric:
     in_order = task is Task.ORDINAL or metric.name in ORDINAL_METRICS
     if in_order and not all(is_number(label) for label in classes):
         return [f"task: the classes in the order {join_names(classes, at_most=10)}, from their names"]
-    if in_order or not task.one_class_each:
+    if in_order or not task.target_kind.is_single_class:
         return []
     grades = describe_grades(labels)
     lists = split_separated_labels(labels.texts) if len(labels.columns) == 1 else None

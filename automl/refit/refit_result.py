@@ -62,7 +62,7 @@ class RefitResult:
         return {
             "results": [asdict(score) for score in self.scores],
             "lost": [_convert_lost_fold(fold, loss) for fold, loss in self.lost.items()],
-            "gains": {kind: [gain.to_json() for gain in gains] for kind, gains in self.soft_target_gains.items()},
+            "gains": {name: [gain.to_json() for gain in gains] for name, gains in self.soft_target_gains.items()},
             "lines": list(self.lines),
         }
 

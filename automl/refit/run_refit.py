@@ -15,7 +15,6 @@ from pathlib import Path
 from automl.artifacts import StudyFiles, remove_leftovers
 from automl.data.cache import PixelCache
 from automl.data.folds import N_FOLDS
-from automl.deadline import Deadline, format_duration
 from automl.distillation.soft_labels import (
     build_distillation_targets,
     build_pseudo_labels,
@@ -40,6 +39,7 @@ from automl.refit.plan import (
 from automl.refit.refit_loop import REFIT, FoldJob, LostFold, RefitLoop, train_folds
 from automl.refit.refit_result import RefitResult, compute_refit_score
 from automl.search.progress import Display, ProgressMonitor
+from automl.study.deadline import Deadline, format_duration
 from automl.study.lock import lock_study
 from automl.study.study import read_study
 from automl.training.loss.soft_targets import TARGET_KINDS

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +23,7 @@ from automl.reports.page_shell import (
     render_table,
     write_page,
 )
-from automl.study.study import read_terms, select_best_trials
+from automl.study.study import PARAMS, build_trials_table, read_terms, select_best_trials
 
 CHOSEN_WITHOUT = "each with choices made without it"
 CELL_PX = 70  # of a correlation's square
@@ -57,7 +58,7 @@ def write_report(study: optuna.Study, path: Path, *, ensemble: Path | None = Non
         render_paragraph(_summarise(study, trials, metric)),
         Markup("") if ensemble is None or not ensemble.exists() else render_ensemble_section(ensemble),
         render_section("Trials", *map(render_figure, figures)),
-        render_section("Best trials", _render_best_table(select_best_trials(study, 15))),
+        render_section("Best trials", _render_best_table(build_trials_table(select_best_trials(study, 15)))),
     ]
     write_page(path, f"Study {study.study_name}", sections)
 
@@ -128,13 +129,17 @@ def _plot_slices(trials: Sequence[FrozenTrial], metric: str) -> Iterable[go.Figu
         )
 
 
-def _render_best_table(best: Sequence[FrozenTrial]) -> Markup:
-    names = list(dict.fromkeys(name for trial in best for name in trial.params))
-    rows = [[trial.number, trial.value, *[trial.params.get(name, "") for name in names]] for trial in best]
-    return render_table(("trial", "score", *names), [[_format_cell(cell) for cell in row] for row in rows])
+def _render_best_table(best: pd.DataFrame) -> Markup:
+    shown = best.filter(regex=f"^(number|score|{PARAMS}.*)$")
+    names = shown.columns[2:].str.removeprefix(PARAMS)
+    return render_table(
+        ("trial", "score", *names), [list(map(_format_cell, row)) for row in shown.itertuples(index=False)]
+    )
 
 
 def _format_cell(value: object) -> str:
+    if value is pd.NA:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

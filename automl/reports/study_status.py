@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 
 import optuna
+import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from automl.artifacts import StudyFiles, read_json
 from automl.data.folds import N_FOLDS
-from automl.deadline import format_duration
 from automl.errors import StorageError, escape_control_characters
+from automl.study.deadline import format_duration
 from automl.study.pruners import IMAGE_SIZES
-from automl.study.study import Terms, read_terms, select_best_trials
+from automl.study.study import PARAMS, Terms, build_trials_table, read_terms, select_best_trials
+
+NO_VALUE = "-"
 
 
 def render_status(study: optuna.Study, files: StudyFiles, *, driver: str | None, top: int) -> Iterator[str | Table]:
@@ -27,12 +29,13 @@ def render_status(study: optuna.Study, files: StudyFiles, *, driver: str | None,
     trials = study.get_trials(deepcopy=False)
     terms = read_terms(study)
     yield f"study '{study.study_name}': {terms.metric} ({terms.direction}), space {terms.space}, {terms.epochs} epochs"
-    counts = [f"{sum(t.state == state for t in trials)} {state.name.lower()}" for state in TrialState]
-    trained = format_duration(_sum_durations(trials).total_seconds())
+    table = build_trials_table(trials)
+    counts = [f"{(table['state'] == state.name.lower()).sum()} {state.name.lower()}" for state in TrialState]
+    trained = format_duration(float(table["seconds"].sum()))
     yield f"{len(trials)} trials: {', '.join(counts)}; {trained} of training"
     yield f"{driver} works on it" if driver else "it is idle"
     if best := select_best_trials(study, top):
-        yield _build_table(best)
+        yield _build_table(build_trials_table(best))
     for trial in trials:
         if trial.state == TrialState.RUNNING:
             yield _format_running(trial, terms.epochs, is_driven=driver is not None)
@@ -64,13 +67,15 @@ def _format_refit(files: StudyFiles, terms: Terms) -> Iterator[str]:
             yield f"{trials}, {refit_kind}: {n_trained} of {N_FOLDS * len(numbers)} folds trained"
 
 
-def _build_table(best: list[FrozenTrial]) -> Table:
-    names = [name for name in best[0].params if any(t.params.get(name) != best[-1].params.get(name) for t in best)]
+def _build_table(best: pd.DataFrame) -> Table:
+    """Build the table of the best trials, with those of the first one's parameters in which they differ."""
+    params = best.filter(regex=f"^{PARAMS}").fillna(NO_VALUE)
+    params = params[[name for name in params if best[name].iloc[0] is not pd.NA and params[name].nunique() > 1]]
+    names = params.columns.str.removeprefix(PARAMS)
     table = Table("trial", "score", "time", *names, box=None, header_style="bold", pad_edge=False)
-    for trial in best:
-        cells = [_format_cell(trial.params.get(name)) for name in names]
+    for trial, cells in zip(best.itertuples(), params.itertuples(index=False), strict=True):
         table.add_row(
-            str(trial.number), f"{trial.value:.4f}", format_duration(_get_duration(trial).total_seconds()), *cells
+            str(trial.number), f"{trial.score:.4f}", format_duration(trial.seconds), *map(_format_cell, cells)
         )
     return table
 
@@ -83,18 +88,8 @@ def _format_running(trial: FrozenTrial, epochs: int, *, is_driven: bool) -> str:
     return f"trial {trial.number} {state}: {n_epochs} of {epochs} epochs{at_size}"
 
 
-def _sum_durations(trials: list[FrozenTrial]) -> timedelta:
-    return sum((_get_duration(trial) for trial in trials), timedelta())
-
-
-def _get_duration(trial: FrozenTrial) -> timedelta:
-    if "seconds" in trial.user_attrs:
-        return timedelta(seconds=float(trial.user_attrs["seconds"]))
-    return (trial.datetime_complete or datetime.now()) - (trial.datetime_start or datetime.now())
-
-
 def _format_cell(value: object) -> str:
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _indent(text: str) -> list[str]:

@@ -19,9 +19,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from automl.deadline import format_duration
 from automl.errors import escape_control_characters
 from automl.search.search_loop import SearchLoop
+from automl.study.deadline import format_duration
 from automl.study.study import ENDED, SearchStudy, select_best_trials
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
 

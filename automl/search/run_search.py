@@ -20,13 +20,13 @@ from automl.data.cache import PixelCache
 from automl.data.changed import describe_change, record_file_sizes
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.data.folds import N_FOLDS, find_rare_classes, load_folds, make_folds, save_folds
-from automl.deadline import Deadline, format_duration
 from automl.errors import AutomlError, Notify, NoUsableModelError, StorageError, UsageError, join_names
 from automl.inspection.prepare import prepare_competition
 from automl.readers.settings import CompetitionSettings
 from automl.search.search_loop import SearchLoop, search
 from automl.search.upkeep import StudyKeeper, Upkeep
 from automl.space import Space, describe
+from automl.study.deadline import Deadline, format_duration
 from automl.study.study import ENDED, SearchStudy, Terms, open_study, read_study, select_best_trials
 from automl.training.loss.by_task import require_losses_fit
 from automl.training.trial_job import TrialJob

@@ -10,9 +10,10 @@ import json
 import sqlite3
 import statistics
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import sqlalchemy.exc
@@ -26,8 +27,12 @@ from automl.study.pruners import build_pruner
 from automl.study.samplers import SeededQuestions, build_sampler
 from automl.suggest import Suggest
 
+if TYPE_CHECKING:
+    import pandas
+
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 TERMS = "terms"  # user attribute of the study
+PARAMS = "params_"  # what columns of parameters begin with, as in optuna.Study.trials_dataframe
 SQLITE_TIMEOUT_S = 60.0  # how long a write waits for somebody else's lock on the file
 
 
@@ -186,6 +191,38 @@ def select_best_trials(optuna_study: optuna.Study, k: int | None = None) -> list
     sign = -1.0 if optuna_study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
     return ranked[:k]
+
+
+def build_trials_table(trials: Sequence[FrozenTrial]) -> pandas.DataFrame:
+    """Return a table with a row for each trial and a column `params_<name>` for each parameter of any of them.
+
+    Beside these: number, state, score (NaN before a trial is complete), epochs, seconds and device. A parameter that
+    a trial does not have is pandas.NA; values are as they were suggested, in columns of objects.
+    """
+    import pandas as pd  # here, because the driver of a search does without
+
+    names = dict.fromkeys(name for trial in trials for name in trial.params)
+    columns = {
+        "number": pd.Series([trial.number for trial in trials], dtype="int64"),
+        "state": pd.Series([trial.state.name.lower() for trial in trials], dtype=object),
+        "score": pd.Series([trial.value for trial in trials], dtype="float64"),
+        "epochs": pd.Series([len(trial.intermediate_values) for trial in trials], dtype="int64"),
+        "seconds": pd.Series([_measure_seconds(trial) for trial in trials], dtype="float64"),
+        "device": pd.Series([trial.user_attrs.get("device") for trial in trials], dtype=object),
+    }
+    params = {
+        f"{PARAMS}{name}": pd.Series([trial.params.get(name, pd.NA) for trial in trials], dtype=object)
+        for name in names
+    }
+    return pd.DataFrame(columns | params)
+
+
+def _measure_seconds(trial: FrozenTrial) -> float:
+    """Return how long a trial has trained; where it is not recorded, since it was begun."""
+    if "seconds" in trial.user_attrs:
+        return float(trial.user_attrs["seconds"])
+    duration = (trial.datetime_complete or datetime.now()) - (trial.datetime_start or datetime.now())
+    return duration.total_seconds()
 
 
 @contextlib.contextmanager

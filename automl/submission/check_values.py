@@ -69,7 +69,7 @@ def _requires_sums(competition: Competition) -> bool:
     A metric that was merely proposed may be another one in truth, so there they must.
     """
     submission_kind = competition.submission.submission_kind
-    if submission_kind is not SubmissionKind.PROBABILITIES or not competition.task.one_class_each:
+    if submission_kind is not SubmissionKind.PROBABILITIES or not competition.task.target_kind.is_single_class:
         return False
     return not (competition.metric_given and competition.metric.needs == "order")
 

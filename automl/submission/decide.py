@@ -76,9 +76,9 @@ def is_blended_by_rank(competition: Competition) -> bool:
     are submitted, as ranks cannot be decided.
     """
     ranking = competition.metric.needs == "order" and competition.metric_given
-    two_classes = competition.task.one_class_each and competition.n_classes == 2
+    two_classes = competition.task.target_kind.is_single_class and competition.n_classes == 2
     probabilities = competition.submission.submission_kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES)
-    return ranking and probabilities and (two_classes or competition.task is Task.MULTILABEL)
+    return ranking and probabilities and (two_classes or competition.task.target_kind.is_multi_label)
 
 
 def is_decided_by_fitted_rule(competition: Competition) -> bool:
@@ -96,7 +96,7 @@ def get_deciding_metric(competition: Competition) -> Metric:
         return metric if metric.needs in ("probabilities", "order") else get_metric("log_loss")
     if submission_kind is SubmissionKind.VALUES:
         return metric if metric.needs == "values" else get_metric("rmse")
-    one_class_each = competition.task.one_class_each
+    one_class_each = competition.task.target_kind.is_single_class
     if submission_kind is SubmissionKind.RANKING:
         fits = metric.needs == "ranking" or (one_class_each and metric.needs_labels)
         return metric if fits else get_metric(f"map@{competition.submission.n_ranked}")
@@ -123,14 +123,18 @@ def _describe(metric: Metric, task: Task, source: str, *, by_rank: bool) -> str:
     subject = _name_parameters(metric, task)
     if source == "searched":
         return f"decided by {subject} searched on rows out of fold, as they win on rows that they were not searched on"
-    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and task.one_class_each)):
+    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and task.target_kind.is_single_class)):
         return f"decided by {subject} that promise the best score, going by the probabilities themselves"
     if source == "matched":
         return f"decided by {subject} matched to the training frequencies"
-    return "decided by the most probable class" if task.one_class_each else "decided by one half for each label"
+    return (
+        "decided by the most probable class"
+        if task.target_kind.is_single_class
+        else "decided by one half for each label"
+    )
 
 
 def _name_parameters(metric: Metric, task: Task) -> str:
     if task is Task.ORDINAL:
         return "cut points"
-    return "thresholds" if task is Task.MULTILABEL or metric.name in ("f1", "pf1") else "weights of the classes"
+    return "thresholds" if task.target_kind.is_multi_label or metric.name in ("f1", "pf1") else "weights of the classes"

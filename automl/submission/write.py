@@ -21,7 +21,6 @@ from automl.errors import DataError
 from automl.metrics.metric import apply_plain_rule
 from automl.submission.decide import get_deciding_metric
 from automl.submission.validate import find_problems
-from automl.tasks import Task
 
 OVERSHOOT = 1e-6  # a mean of probabilities may leave [0, 1] by rounding alone
 MIDDLE_RANK = 0.5
@@ -124,7 +123,7 @@ def _normalize_probs(competition: Competition, probs: NDArray[np.float64], rule:
     template = competition.submission
     if template.submission_kind is SubmissionKind.PROBABILITY and template.cells is None:
         return submitted[:, 1:2]
-    if not competition.task.one_class_each:
+    if not competition.task.target_kind.is_single_class:
         return submitted
     totals = submitted.sum(axis=1, keepdims=True)
     _require(bool((totals > 0).all()), "it has rows of probabilities without a positive sum")
@@ -155,7 +154,7 @@ def _decide_indicators(competition: Competition, probs: NDArray[np.float64], rul
         one_hot: NDArray[np.int64] = np.eye(competition.n_classes, dtype=np.int64)[predictions]
         return one_hot
     chosen = predictions.astype(np.int64)
-    if competition.task is Task.MULTILABEL and rule is None and competition.scorer.context.always_labelled:
+    if competition.task.target_kind.is_multi_label and rule is None and competition.scorer.context.always_labelled:
         empty = np.flatnonzero(~chosen.any(axis=1))
         chosen[empty, probs[empty].argmax(axis=1)] = 1
     return chosen

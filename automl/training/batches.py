@@ -71,7 +71,7 @@ class FoldTask:
     @property
     def prior(self) -> NDArray[np.float64] | None:
         """(n_classes,) the mean of the soft targets that are trained on; None where an image has one class."""
-        if self.competition.task.one_class_each:
+        if self.competition.task.target_kind.is_single_class:
             return None
         soft_targets = self.competition.soft_targets if self.fold_targets is None else self.fold_targets.targets
         mean: NDArray[np.float64] = soft_targets[self.train_rows].mean(axis=0, dtype=np.float64)

@@ -37,7 +37,7 @@ def test_groups_stay_whole() -> None:
     assert set(groups[chosen].tolist()).isdisjoint(np.delete(groups, chosen).tolist())
 
 
-def test_a_group_larger_than_asked_is_still_drawn() -> None:
+def test_a_group_larger_than_the_sample_is_still_drawn() -> None:
     assert len(sample_rows(10, np.zeros(10), n_rows=3, seed=0)) == 10
     np.testing.assert_array_equal(sample_rows(4, None, n_rows=9, seed=0), np.arange(4))
 

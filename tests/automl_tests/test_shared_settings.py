@@ -54,7 +54,7 @@ print(json.dumps({
 }))
 """
 DECLARATION = """\
-    rewinds: int | None = _shared(
+    rewinds: int | None = declare_shared(
         None,
         help="Rewind the tape so often.",
         in_fingerprint={in_fingerprint},

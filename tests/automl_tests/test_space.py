@@ -1,9 +1,7 @@
-"""Spaces as values: found, narrowed, described, replayed."""
+"""Spaces as values: found, narrowed, described, centred, and bound to what trials begin with."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +18,9 @@ from automl.config import (
     TrialConfig,
     parse_hidden,
 )
-from automl.dimensions import find_dimensions
 from automl.errors import UsageError
 from automl.space import Space, center_learning_rate, describe, list_spaces, load_space, narrow_space, warm_start_space
-from automl.suggest import NarrowedTrial, Narrowing, Replay, Suggest
+from automl.suggest import Suggest
 
 OWN = '''"""My own space."""
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
@@ -91,7 +88,7 @@ def test_a_file_that_is_no_space_says_why(tmp_path: Path, text: str, words: str)
         load_space(str(tmp_path / "other.py"))
 
 
-def test_describe_finds_every_question_and_when_it_is_asked() -> None:
+def test_describe_finds_every_parameter_and_when_it_is_suggested() -> None:
     shown = {dimension.name: (dimension.domain, dimension.condition) for dimension in describe(SPACE)}
     assert shown == {
         "backbone": ("resnet18, resnet50, densenet121", ""),
@@ -103,7 +100,7 @@ def test_describe_finds_every_question_and_when_it_is_asked() -> None:
     }
 
 
-def test_a_pinned_parameter_is_asked_with_its_only_value_and_shows_in_the_study() -> None:
+def test_a_pinned_parameter_is_suggested_with_its_only_value_and_shows_in_the_study() -> None:
     study = optuna.create_study()
     trial = study.ask()
     config = narrow_space(SPACE, fix=["lr=3e-5", "loss=focal", "batch_size=20"])(trial)
@@ -177,71 +174,7 @@ def test_epochs_and_pretraining_are_set_over_the_spaces_answer() -> None:
     assert (config.epochs, config.model.pretrained) == (3, False)
 
 
-# ---- Questions that depend on others --------------------------------------------------------------------------------
-
-
-def conditions(suggest: Callable[[Suggest], object]) -> dict[str, str]:
-    return {dimension.name: dimension.condition for dimension in find_dimensions(suggest) if dimension.condition}
-
-
-def test_a_question_that_needs_two_particular_answers_at_once_is_found() -> None:
-    def suggest(trial: Suggest) -> None:
-        loss = trial.suggest_categorical("loss", ["a", "b", "c"])
-        weights = trial.suggest_categorical("weights", ["none", "balanced", "effective"])
-        if loss == "c" and weights == "effective":
-            kind = trial.suggest_categorical("kind", ["x", "y"])
-            if kind == "y":
-                trial.suggest_float("beta", 0.0, 1.0)
-
-    assert conditions(suggest) == {"kind": "loss = c and weights = effective", "beta": "kind = y"}
-
-
-def test_a_question_for_which_either_of_two_answers_suffices_says_so() -> None:
-    def suggest(trial: Suggest) -> None:
-        mixup = trial.suggest_float("mixup_alpha", 0.0, 1.0)
-        cutmix = trial.suggest_categorical("cutmix_alpha", [0.0, 0.5, 1.0])
-        if mixup > 0 or cutmix > 0:
-            trial.suggest_float("mix_probability", 0.1, 1.0)
-
-    assert conditions(suggest) == {"mix_probability": "mixup_alpha > 0, or cutmix_alpha = 0.5 or 1.0"}
-
-
-def test_one_answer_and_either_of_two_others_are_told_apart() -> None:
-    def suggest(trial: Suggest) -> None:
-        policy = trial.suggest_categorical("augment", ["none", "light", "rand"])
-        mixes = trial.suggest_categorical("mixup", [False, True]), trial.suggest_categorical("cutmix", [False, True])
-        if policy == "rand" and any(mixes):
-            trial.suggest_int("strength", 0, 9)
-
-    assert conditions(suggest) == {"strength": "augment = rand, and (mixup = True or cutmix = True)"}
-
-
-def test_a_question_that_one_answer_to_a_later_one_takes_away_says_when_it_is_left() -> None:
-    def suggest(trial: Suggest) -> None:
-        if trial.suggest_categorical("loss", ["a", "b", "c"]) != "b" or trial.suggest_categorical("kind", "xy") == "y":
-            trial.suggest_float("smoothing", 0.0, 0.2)
-
-    assert conditions(suggest) == {"kind": "loss = b", "smoothing": "loss = a or c, or kind = y"}
-
-
-def test_a_condition_with_few_exceptions_names_the_exceptions() -> None:
-    def suggest(trial: Suggest) -> None:
-        pooling = trial.suggest_categorical("pooling", ["own", "avg", "max", "gem"])
-        if pooling != "own":
-            trial.suggest_categorical("attention", ["none", "se"])
-        if pooling not in ("avg", "max"):
-            trial.suggest_categorical("cut", [0, 1])
-        if trial.suggest_int("freeze_epochs", 0, 3) == 2:
-            trial.suggest_categorical("cache", [None, True])
-
-    assert conditions(suggest) == {
-        "attention": "pooling is not own",
-        "cut": "pooling = own or gem",
-        "cache": "freeze_epochs = 2",
-    }
-
-
-def test_a_question_stands_behind_the_one_that_was_asked_before_it() -> None:
+def test_a_parameter_stands_behind_the_one_that_was_suggested_before_it() -> None:
     assert [dimension.name for dimension in describe(SPACE)] == [
         "backbone",
         "loss",
@@ -250,33 +183,6 @@ def test_a_question_stands_behind_the_one_that_was_asked_before_it() -> None:
         "lr",
         "batch_size",
     ]
-
-
-def test_any_two_options_of_any_two_questions_are_tried_together() -> None:
-    sizes = [7, 2, 3, 1, 4, 5, 2, 2, 2]
-    asked: list[tuple[int, ...]] = []
-
-    def suggest(trial: Suggest) -> None:
-        asked.append(tuple(trial.suggest_categorical(f"q{n}", range(size)) for n, size in enumerate(sizes)))
-
-    find_dimensions(suggest)
-    for first, second in itertools.combinations(range(len(sizes)), 2):
-        seen = {(answers[first], answers[second]) for answers in asked}
-        assert len(seen) == sizes[first] * sizes[second]
-
-
-def test_a_large_space_is_described_with_less_than_two_thousand_calls() -> None:
-    n_calls = 0
-
-    def suggest(trial: Suggest) -> None:
-        nonlocal n_calls
-        n_calls += 1
-        trial.suggest_categorical("backbone", [f"net{n}" for n in range(25)])
-        for n in range(29):
-            trial.suggest_categorical(f"q{n}", ["a", "b", "c", "d"])
-
-    assert len(find_dimensions(suggest)) == 30
-    assert n_calls < 2000
 
 
 def test_two_answers_that_make_no_valid_configuration_are_noticed_before_a_search() -> None:
@@ -289,66 +195,6 @@ def test_two_answers_that_make_no_valid_configuration_are_noticed_before_a_searc
 
     with pytest.raises(UsageError, match="pooling = 'own'"):
         describe(Space(name="test", suggest=suggest))
-
-
-# ---- Choices that are no text ---------------------------------------------------------------------------------------
-
-
-def odd(trial: Suggest) -> TrialConfig:
-    clip_norm = trial.suggest_categorical("clip_norm", [1.0, 0.1, None])
-    scale_batch = trial.suggest_categorical("scale_batch", [False, True])
-    head = trial.suggest_categorical("head", ["linear", "256", "512-256"])
-    return TrialConfig(
-        model=ModelConfig(backbone="resnet18", hidden=parse_hidden(head)),
-        resize=ResizeConfig.parse("16-32", scale_batch=scale_batch),
-        optim=OptimConfig(clip_norm=clip_norm),
-    )
-
-
-ODD = Space(name="odd", suggest=odd)
-
-
-@pytest.mark.parametrize(
-    ("fix", "expected"),
-    [
-        ("clip_norm=none", None),
-        ("clip_norm=None", None),
-        ("clip_norm=1e-1", 0.1),
-        ("clip_norm=1", 1.0),
-        ("scale_batch=True", True),
-        ("scale_batch=true", True),
-        ("scale_batch=False", False),
-        ("head=512-256", (512, 256)),
-        ("head=1024", (1024,)),
-        ("head=linear", ()),
-    ],
-)
-def test_a_choice_that_is_no_text_is_named_by_its_word(fix: str, expected: object) -> None:
-    config = narrow_space(ODD, fix=[fix]).build_first_config()
-    found = {
-        "clip_norm": config.optim.clip_norm,
-        "scale_batch": config.resize.scale_batch,
-        "head": config.model.hidden,
-    }
-    assert found[fix.partition("=")[0]] is expected or found[fix.partition("=")[0]] == expected
-
-
-@pytest.mark.parametrize(("fix", "words"), [("clip_norm=2", "clip_norm cannot be '2'"), ("head=big", "'big' is not")])
-def test_what_is_none_of_the_choices_is_refused_with_their_words(fix: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as error:
-        narrow_space(ODD, fix=[fix])
-    if fix.startswith("clip"):
-        assert error.value.hint == "use one of 1.0, 0.1, none"
-
-
-def test_the_text_of_a_head_is_checked_before_a_space_sees_it() -> None:
-    narrowed_trial = NarrowedTrial(Replay({}), Narrowing(fixed={"head": "big"}))
-    with pytest.raises(UsageError, match="'big' is not a head"):
-        narrowed_trial.suggest_categorical("head", ["linear"])
-
-
-def test_the_description_writes_none_as_it_is_to_be_typed() -> None:
-    assert describe(ODD)[0].domain == "1.0, 0.1, none"
 
 
 # ---- What is the same for every trial -------------------------------------------------------------------------------
@@ -404,7 +250,7 @@ def lr_domain(space: Space) -> str:
         (1e-7, "1e-08 .. 1e-06 (log)"),  # outside of the space's own range, which says nothing then
     ],
 )
-def test_lr_is_asked_within_a_decade_of_the_center(center: float, domain: str) -> None:
+def test_lr_is_suggested_within_a_decade_of_the_center(center: float, domain: str) -> None:
     assert lr_domain(center_learning_rate(SPACE, center)) == domain
 
 
@@ -432,7 +278,7 @@ def choosing(trial: Suggest) -> TrialConfig:
 
 def test_a_center_without_a_range_to_centre_is_refused() -> None:
     with pytest.raises(UsageError, match="no parameter 'lr'"):
-        center_learning_rate(ODD, 1e-3)
+        center_learning_rate(Space(name="heads", suggest=heads), 1e-3)
     with pytest.raises(UsageError, match="--fix lr=1e-4 and --center-lr were both given"):
         center_learning_rate(narrow_space(SPACE, fix=["lr=1e-4"]), 1e-3)
     chosen = Space(name="chosen", suggest=choosing)

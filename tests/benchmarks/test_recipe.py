@@ -16,7 +16,7 @@ import torch
 
 from automl.config import TrialConfig
 from automl.data.competition import load_competition
-from tests.automl_tests.training_tests.worlds import write_study
+from tests.automl_tests.training_tests.trial_builders import write_study
 from tests.benchmarks.recipe import PLANS, SOURCE, Plan, begun, chosen, config_of, source_of, trainings_of
 from tests.benchmarks.recipe_runs import Silence, Training, Workshop, first_images, keep_body, train
 from tests.benchmarks.recipe_table import Result, Table, paired_differences, pooled_spread

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import runners.process
-from automl.cli.app import app as cli
+from automl.cli.app import main
 from automl.training import entry_points
 from tests.faults_tests.quick_trial import quick_trial
 
@@ -20,4 +20,4 @@ class WithoutPreload(runners.process.ProcessRunner):
 if __name__ == "__main__":
     entry_points.run_trial = quick_trial
     runners.process.ProcessRunner = WithoutPreload  # type: ignore[misc]
-    cli.main()
+    main()

@@ -98,15 +98,15 @@ def test_of_two_drivers_at_the_same_moment_exactly_one_works(tmp_path: Path) -> 
         )
         for _ in range(2)
     ]
-    tell(contenders, "")
+    send(contenders, "")
     for number in range(20):
-        assert sorted(tell(contenders, f"{tmp_path / str(number)}\n")) == ["lost with 6", "won"]
-        tell(contenders, "\n", answered=False)
+        assert sorted(send(contenders, f"{tmp_path / str(number)}\n")) == ["lost with 6", "won"]
+        send(contenders, "\n", answered=False)
     for contender in contenders:
         contender.communicate()
 
 
-def tell(contenders: list[subprocess.Popen[str]], line: str, *, answered: bool = True) -> list[str]:
+def send(contenders: list[subprocess.Popen[str]], line: str, *, answered: bool = True) -> list[str]:
     for contender in contenders:
         assert contender.stdin is not None
         contender.stdin.write(line)
@@ -136,7 +136,7 @@ def test_a_trial_waits_for_an_orphan_that_still_holds_its_lock(files: StudyFiles
     assert read_journal(files).n_lost_attempts == 0
 
 
-def test_a_trial_that_ended_without_being_told_so_is_told_and_not_trained_again(files: StudyFiles) -> None:
+def test_a_trial_that_ended_unrecorded_is_recorded_and_not_trained_again(files: StudyFiles) -> None:
     with open_study(files, TERMS, sampler="random") as study:
         trial = study.ask(SPACE)
         config = SPACE(trial)
@@ -184,7 +184,7 @@ def loop_of(study: SearchStudy, files: StudyFiles, *, n_trials: int) -> SearchLo
 
 
 @pytest.mark.slow
-def test_a_study_of_ten_thousand_trials_is_opened_and_asked_as_quickly_as_a_person_waits(files: StudyFiles) -> None:
+def test_a_study_of_ten_thousand_trials_is_opened_and_suggests_as_quickly_as_a_person_waits(files: StudyFiles) -> None:
     with open_study(files, TERMS) as study:
         trials = [
             optuna.trial.create_trial(

@@ -17,7 +17,7 @@ from automl.training.network.input_sizes import fit_sizes
 from automl.training.network.outputs import build_output_layer
 from automl.training.seeding import seed_everything
 from automl.training.training_loop import train_epoch
-from tests.automl_tests.training_tests.worlds import CLASSES, state_of, task_of, write_study
+from tests.automl_tests.training_tests.trial_builders import CLASSES, state_of, task_of, write_study
 from tests.search_spaces_tests.random_trial import RandomTrial
 
 N_CONFIGS = 200

@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition
-from automl.tasks import Task
 
 # Parts of a scale, of equal width. Source: Yang et al. 2021, Delving into Deep Imbalanced Regression, section 3, which
 # weighs by the frequency of bins of equal width; their number is ours, for competitions of a thousand images.
-N_TENTHS = 10
 
 # A class's chance is its count to this power. Source: Kang et al. 2020, Decoupling, section 3, equation 1.
 EXPONENTS = {"natural": 1.0, "sqrt": 0.5, "balanced": 0.0}
@@ -52,26 +50,14 @@ def get_sampling_strata(competition: Competition) -> NDArray[np.int64]:
 
     Not `competition.strata`, with values: those are equally frequent already.
     """
-    return assign_tenths(competition.soft_targets) if competition.task is Task.REGRESSION else competition.strata
+    return competition.task.target_kind.compute_sampling_strata(competition.targets, scales=competition.scales)
 
 
 def count_for_weights(competition: Competition, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count how many of the rows have each class (n_classes,), each label (n_classes,), or lie in each tenth (10,)."""
-    if competition.task is Task.REGRESSION:
-        return count_classes(assign_tenths(competition.soft_targets[rows]), N_TENTHS)
-    return count_classes(competition.targets[rows], competition.n_classes)
-
-
-def assign_tenths(scaled_targets: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return (n,) from 0 to 9: the tenth of the scale of the mean of an image's scaled targets (n, n_targets)."""
-    tenths: NDArray[np.int64] = (scaled_targets.mean(axis=1) * N_TENTHS).astype(np.int64).clip(0, N_TENTHS - 1)
-    return tenths
-
-
-def count_classes(targets: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """Count (n_classes,) how many images have each class, by (n,) class indices or (n, n_classes) of 0 and 1."""
-    counts: NDArray[np.int64] = np.bincount(targets, minlength=n_classes) if targets.ndim == 1 else targets.sum(axis=0)
-    return counts
+    return competition.task.target_kind.count_for_weights(
+        competition.targets[rows], n_classes=competition.n_classes, scales=competition.scales
+    )
 
 
 def compute_class_weights(weighting: str, counts: NDArray[np.int64]) -> NDArray[np.float64]:

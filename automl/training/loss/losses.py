@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.config import LossConfig
+from automl.target_kinds import N_TENTHS
 from automl.tasks import Task
 from automl.training.loss.by_task import Objective, get_objective
-from automl.training.loss.class_balance import N_TENTHS, compute_class_weights
+from automl.training.loss.class_balance import compute_class_weights
 from automl.training.loss.mixup import to_soft_targets
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -66,9 +67,9 @@ def build_loss(loss: LossConfig, *, task: Task, n_classes: int, class_counts: ND
     if objective == "cross_entropy" and loss.class_weights == "none":
         return lambda outputs, targets: F.cross_entropy(outputs.float(), targets, label_smoothing=loss.label_smoothing)
     image_loss = _get_image_loss(loss, objective)
-    n_choices = n_classes if task.one_class_each else 2
+    n_choices = n_classes if task.target_kind.is_single_class else 2
     weights = _build_weights(loss, class_counts, task)
-    compute_weights = _weights_by_tenth if task is Task.REGRESSION else _weights_by_class
+    compute_weights = _weights_by_class if task.target_kind.has_classes else _weights_by_tenth
 
     def mean_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         soft_targets = to_soft_targets(targets, n_classes)
@@ -192,7 +193,7 @@ def _build_weights(loss: LossConfig, class_counts: NDArray[np.int64] | None, tas
     if class_counts is None:
         raise ValueError(f"class_weights = {loss.class_weights!r} needs the classes' counts")
     weights = compute_class_weights(loss.class_weights, class_counts)
-    if task is Task.REGRESSION:
+    if not task.target_kind.has_classes:
         weights = np.where(class_counts > 0, weights, 1.0)
     return torch.from_numpy(weights).float()
 

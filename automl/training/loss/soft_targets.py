@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from automl.artifacts import Arrays, StudyFiles, compute_digest, read_arrays, write_arrays
 from automl.data.competition import Competition
 from automl.errors import StorageError, UsageError
-from automl.tasks import Task
 
 TARGET_KINDS = ("pseudo", "distilled")
 EVERY_FOLD = -1
-SUM_TOLERANCE = 1e-3  # of probabilities in float32
 VERSION = "1"
 
 
@@ -85,7 +83,7 @@ def append_test_images(competition: Competition, soft_targets: NDArray[np.float3
         competition,
         image_ids=(*competition.image_ids, *competition.test_ids),
         image_paths=(*competition.image_paths, *competition.test_paths),
-        targets=_pick_likeliest(competition, soft_targets),
+        targets=competition.task.target_kind.convert_soft_targets(soft_targets, scales=competition.scales),
         groups=None,
     )
 
@@ -132,18 +130,6 @@ def load_soft_targets(path: Path, competition: Competition, folds: NDArray[np.in
     )
 
 
-def _pick_likeliest(competition: Competition, soft_targets: NDArray[np.float32]) -> NDArray[Any]:
-    """Targets in the competition's form: the first of the likeliest classes, labels from one half on, or values."""
-    if competition.task.one_class_each:
-        classes: NDArray[np.int64] = soft_targets.argmax(axis=1)
-        return classes
-    if competition.task is Task.MULTILABEL:
-        return (soft_targets >= 0.5).astype(np.int8)
-    low, high = np.asarray(competition.scales, dtype=np.float64).T
-    values: NDArray[np.float64] = low + soft_targets * (high - low)
-    return values
-
-
 def _compute_fingerprint(competition: Competition, folds: NDArray[np.int64]) -> str:
     split = hashlib.blake2b(np.ascontiguousarray(folds, dtype=np.int64).data, digest_size=16).hexdigest()
     return compute_digest([VERSION, competition.fingerprint, *competition.classes, split])
@@ -168,4 +154,4 @@ def _is_valid(arrays: Arrays, competition: Competition, folds: NDArray[np.int64]
 def _are_soft_targets(targets: NDArray[Any], competition: Competition) -> bool:
     if targets.dtype != np.float32 or not np.isfinite(targets).all() or targets.min() < 0 or targets.max() > 1:
         return False
-    return not competition.task.one_class_each or bool((abs(targets.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
+    return competition.task.target_kind.has_valid_sums(targets)

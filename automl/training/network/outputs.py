@@ -65,8 +65,8 @@ def build_output_layer(
     """
     objective = get_objective(loss.name, task)
     rest_bias = -math.log(max(n_classes - 1, 1))
-    if not task.one_class_each:
-        of_values = task is Task.REGRESSION
+    if not task.target_kind.is_single_class:
+        of_values = not task.target_kind.has_classes
         unknown = 0.0 if of_values else rest_bias
         bias = unknown if prior is None else _compute_logits(prior)
         return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=VALUE_STD if of_values else None)

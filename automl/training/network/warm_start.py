@@ -20,7 +20,6 @@ from automl.config import ModelConfig, TrialConfig
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
 from automl.errors import StorageError, UsageError
-from automl.tasks import Task
 from automl.training.network.network import Network
 from automl.training.network.outputs import OutputLayer, build_output_layer
 
@@ -129,19 +128,11 @@ def _share_images(ours: Competition, theirs: Competition) -> bool:
     return smaller <= larger
 
 
-def _list_labelled_images(competition: Competition) -> set[tuple[str, str]]:
+def _list_labelled_images(competition: Competition) -> set[tuple[str, tuple[str, ...]]]:
     names = (path.relative_to(competition.root).as_posix() for path in competition.image_paths)
-    return set(zip(names, _format_labels(competition), strict=True))
-
-
-def _format_labels(competition: Competition) -> list[str]:
-    """Return each image's label in words: its class, its labels, or its values."""
-    targets, classes = competition.targets.tolist(), competition.classes
-    if competition.task.one_class_each:
-        return [classes[target] for target in targets]
-    if competition.task is Task.MULTILABEL:
-        return [str(sorted(name for name, is_there in zip(classes, row, strict=True) if is_there)) for row in targets]
-    return [str(dict(sorted(zip(classes, row, strict=True)))) for row in targets]
+    list_labels = competition.task.target_kind.list_labels
+    labels = (sorted(list_labels(target, competition.classes)) for target in competition.targets)
+    return {(name, tuple(own)) for name, own in zip(names, labels, strict=True)}
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ def fit_and_predict(competition: Competition, folds: NDArray[np.int64], folder: 
         fitted = folds != fold
         oof[~fitted] = _ridge(train[fitted], shares[fitted], train[~fitted])
     rows = np.flatnonzero(folds >= 0)
-    one_each = competition.task.one_class_each
+    one_each = competition.task.target_kind.is_single_class
     return Probs(_probs(oof[rows], one_each), rows, _probs(_ridge(train, shares, test), one_each))
 
 

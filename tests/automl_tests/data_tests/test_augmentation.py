@@ -53,7 +53,7 @@ def flattened(steps: list[Step]) -> Iterator[A.BasicTransform]:
 
 
 def geometry_of(policy: str, *, image_size: int, flips: bool, erases: bool = False) -> Transform:
-    """The policy's transform with all its draws, but values of pixels are left alone, those of patches if asked."""
+    """The policy's transform with all its draws, but values of pixels are left alone, those of patches if requested."""
     steps = build_augmentation_steps(augment_of(policy), image_size=image_size, flips=flips)
     for step in flattened(steps):
         if isinstance(step, A.ImageOnlyTransform) or (isinstance(step, A.CoarseDropout) and not erases):

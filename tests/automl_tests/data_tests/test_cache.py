@@ -17,7 +17,7 @@ from PIL import Image
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
 from automl.errors import DataError, StorageError
-from automl.files.decoding import load_rgb
+from automl.files.decoding import decode_image
 from automl.readers.read import read_competition
 from tests.automl_tests.small_competitions import competition_of, put_csv, put_zip
 
@@ -301,4 +301,4 @@ def test_the_cache_holds_what_the_one_loader_loads(real_data: Path, tmp_path: Pa
     pixels = PixelCache(competition, tmp_path).load_pixels("test", 32, n_threads=os.cpu_count() or 1)
     assert pixels.shape == (1000, 32, 32, 3)
     for row in (0, 500, 999):
-        assert np.array_equal(pixels[row], load_rgb(competition.test_paths[row]))
+        assert np.array_equal(pixels[row], np.asarray(decode_image(competition.test_paths[row])))

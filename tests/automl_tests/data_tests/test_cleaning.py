@@ -46,21 +46,21 @@ def put(root: Path, train: Sequence[bytes], test: Sequence[bytes] = (), **change
     return competition_of(root, names, test_names, **changes)
 
 
-def looked_at(leaf: Competition, *, skip_broken: bool = False) -> Competition:
+def clean(leaf: Competition, *, skip_broken: bool = False) -> Competition:
     survey = survey_images(leaf, leaf.root / "cache")
     return clean_competition(leaf, survey, skip_broken=skip_broken)
 
 
 def test_clean_data_stays_as_it_is(tmp_path: Path) -> None:
     leaf = put(tmp_path, [png(seed) for seed in range(12)], [png(99)])
-    assert looked_at(leaf) is leaf
+    assert clean(leaf) is leaf
 
 
 def test_one_report_names_every_broken_image_of_training_and_test_with_its_reason(tmp_path: Path) -> None:
     page = b"<html>404</html>"
     leaf = put(tmp_path, [png(0), png(1)[:80], b"", png(3), page], [png(5), b""])
     with pytest.raises(DataError) as caught:
-        looked_at(leaf)
+        clean(leaf)
     problem = caught.value.problem
     assert problem.startswith("3 of 5 training images and 1 of 2 test images cannot be decoded: train/1.png")
     assert all(name in problem for name in ("train/1.png", "train/2.png", "train/4.png", "test/1.png"))
@@ -71,10 +71,10 @@ def test_one_report_names_every_broken_image_of_training_and_test_with_its_reaso
 def test_of_many_broken_images_the_first_are_named_and_all_are_counted(tmp_path: Path) -> None:
     leaf = put(tmp_path, [png(0), png(1), *[b""] * 13], [png(5)])
     with pytest.raises(DataError, match=r"^13 of 15 training images cannot be decoded: .*train/11\.png.*; 3 more$"):
-        looked_at(leaf)
+        clean(leaf)
 
 
-def test_broken_images_are_left_out_where_asked_and_broken_test_images_get_the_prior(tmp_path: Path) -> None:
+def test_broken_images_are_left_out_where_requested_and_broken_test_images_get_the_prior(tmp_path: Path) -> None:
     leaf = put(
         tmp_path,
         [png(0), b"", png(2), png(3), b"x", png(5)],
@@ -83,7 +83,7 @@ def test_broken_images_are_left_out_where_asked_and_broken_test_images_get_the_p
         grouped_by="patient",
         unreadable_test=(2,),
     )
-    whole = looked_at(leaf, skip_broken=True)
+    whole = clean(leaf, skip_broken=True)
     assert whole.image_ids == tuple(f"train/{row}.png" for row in (0, 2, 3, 5))
     assert whole.image_paths == tuple(leaf.image_paths[row] for row in (0, 2, 3, 5))
     assert whole.targets.tolist() == [0, 0, 1, 1]
@@ -95,27 +95,27 @@ def test_broken_images_are_left_out_where_asked_and_broken_test_images_get_the_p
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "problem"),
     [
         ({}, "all images of dog are broken"),
         ({"task": Task.MULTILABEL, "targets": np.array([[1, 0], [1, 1], [0, 0]])}, "all images of dog are broken"),
     ],
 )
-def test_a_class_whose_images_are_all_broken_is_told(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        looked_at(put(tmp_path, [png(0), b"", png(2)], **changes), skip_broken=True)
+def test_a_class_whose_images_are_all_broken_is_named(tmp_path: Path, changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        clean(put(tmp_path, [png(0), b"", png(2)], **changes), skip_broken=True)
 
 
 def test_a_class_that_never_had_an_image_is_not_missed(tmp_path: Path) -> None:
     leaf = put(tmp_path, [png(0), png(1), b"", png(3)], classes=("cat", "dog", "other"))
-    assert looked_at(leaf, skip_broken=True).image_ids == ("train/0.png", "train/1.png", "train/3.png")
+    assert clean(leaf, skip_broken=True).image_ids == ("train/0.png", "train/1.png", "train/3.png")
 
 
 def test_copies_become_groups_that_no_fold_parts(tmp_path: Path) -> None:
     originals = [png(seed) for seed in range(30)]
     copies = [originals[0], jpeg(1), png(2, side=96), png(2, side=40)]  # rows 30 to 33
     targets = np.array([0, 1] * 15 + [0, 1, 0, 1])
-    leaf = looked_at(put(tmp_path, [*originals, *copies], [jpeg(5), png(99)], targets=targets))
+    leaf = clean(put(tmp_path, [*originals, *copies], [jpeg(5), png(99)], targets=targets))
     assert leaf.grouped_by == "duplicates" and leaf.groups is not None
     groups = leaf.groups.tolist()
     assert groups[0] == groups[30] and groups[1] == groups[31] and groups[2] == groups[32] == groups[33]
@@ -134,7 +134,7 @@ def test_copies_become_groups_that_no_fold_parts(tmp_path: Path) -> None:
 def test_groups_that_share_copies_are_joined_and_named(tmp_path: Path) -> None:
     leaf = put(tmp_path, [*[png(seed) for seed in range(28)], png(0), png(4)], grouped_by="patient")
     patients = np.array([*np.repeat(np.arange(14), 2), 9, 2])
-    joined = looked_at(replace(leaf, groups=patients))
+    joined = clean(replace(leaf, groups=patients))
     assert joined.groups is not None
     assert joined.groups[[0, 1, 18, 19, 28]].tolist() == [joined.groups[0]] * 5
     assert len(set(joined.groups.tolist())) == 13
@@ -144,7 +144,7 @@ def test_groups_that_share_copies_are_joined_and_named(tmp_path: Path) -> None:
 def test_copies_within_a_group_change_no_group(tmp_path: Path) -> None:
     leaf = put(tmp_path, [png(0), png(0), *[png(seed) for seed in range(2, 8)]], grouped_by="patient")
     patients = np.array([5, 5, 2, 2, 3, 3, 4, 4])
-    same = looked_at(replace(leaf, groups=patients))
+    same = clean(replace(leaf, groups=patients))
     assert same.groups is patients
     assert same.grouped_by == "patient"
     assert same.evidence[0].startswith("duplicates: 1 repeated training image (1 exact)")
@@ -153,7 +153,7 @@ def test_copies_within_a_group_change_no_group(tmp_path: Path) -> None:
 def test_a_picture_that_all_patients_share_does_not_join_them_into_one_group(tmp_path: Path) -> None:
     leaf = put(tmp_path, [png(seed if seed % 2 else 0) for seed in range(20)], grouped_by="patient")
     patients = np.repeat(np.arange(10), 2)
-    apart = looked_at(replace(leaf, groups=patients))
+    apart = clean(replace(leaf, groups=patients))
     assert apart.groups is patients
     assert "duplicates: 10 of these would fill more than a fold with their groups, and are not held together" in (
         apart.evidence
@@ -161,7 +161,7 @@ def test_a_picture_that_all_patients_share_does_not_join_them_into_one_group(tmp
 
 
 def test_a_broken_image_and_a_pair_of_copies_do_not_get_into_each_others_way(tmp_path: Path) -> None:
-    leaf = looked_at(put(tmp_path, [b"", *[png(seed) for seed in range(12)], png(11)], [png(20)]), skip_broken=True)
+    leaf = clean(put(tmp_path, [b"", *[png(seed) for seed in range(12)], png(11)], [png(20)]), skip_broken=True)
     assert leaf.groups is not None and len(leaf.groups) == 13
     assert leaf.groups[11] == leaf.groups[12]
     assert len(set(leaf.groups.tolist())) == 12

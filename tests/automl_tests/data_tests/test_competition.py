@@ -67,7 +67,7 @@ def test_the_long_form_comes_back_from_its_file(tmp_path: Path) -> None:
     assert load_competition(tmp_path / "competition.json").submission == template
 
 
-def test_a_share_is_what_a_perfect_model_would_say() -> None:
+def test_a_share_is_what_a_perfect_model_would_predict() -> None:
     assert of_task(Task.ORDINAL).soft_targets.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0]]
     assert of_task(Task.MULTILABEL).soft_targets.tolist() == LABELS.tolist()
     assert of_task(Task.REGRESSION).soft_targets.tolist() == [[0.0], [1.0], [0.25], [0.0]]

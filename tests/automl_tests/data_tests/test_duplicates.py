@@ -1,4 +1,4 @@
-"""Copies of an image are found in whatever form they come, and look-alikes are left alone."""
+"""Copies of an image are found in whatever form they come, in training and test."""
 
 from __future__ import annotations
 
@@ -9,46 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
-from automl.data import perceptual_hash
 from automl.data.duplicates import Duplicates, find_duplicates
-from automl.data.perceptual_hash import find_similar_pairs
-from automl.data.survey import ImageFacts, Survey, survey_images
+from automl.data.survey import Survey, survey_images
 from automl.readers.read import read_competition
+from tests.automl_tests.data_tests.photos import encoded, facts, photo
 from tests.automl_tests.small_competitions import competition_of
 
 Encoded = tuple[str, bytes]  # suffix and content
 
 
-def photo(seed: int, width: int = 160, height: int = 120) -> Image.Image:
-    """A picture of its own for each seed, smooth as photos are, with some grain."""
-    rng = np.random.default_rng(seed)
-    smooth = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((width, height), 3)
-    grain = rng.normal(0, 6, (height, width, 1))
-    return Image.fromarray(np.clip(np.asarray(smooth) + grain, 0, 255).astype(np.uint8))
-
-
-def encoded(image: Image.Image, kind: str = "JPEG", quality: int = 90) -> bytes:
-    content = io.BytesIO()
-    image.save(content, kind, quality=quality)
-    return content.getvalue()
-
-
-def facts(thumbnails: np.ndarray, content: Sequence[str] | None = None) -> ImageFacts:
-    n = len(thumbnails)
-    return ImageFacts(
-        widths=np.full(n, 32, dtype=np.int32),
-        heights=np.full(n, 32, dtype=np.int32),
-        n_bytes=np.full(n, 9, dtype=np.int64),
-        thumbnails=thumbnails,
-        content=tuple(content if content is not None else [f"{id(thumbnails)}-{row}" for row in range(n)]),
-        problems={},
-        formats={},
-    )
-
-
-def found(root: Path, train: Sequence[bytes], test: Sequence[bytes] = ()) -> Duplicates:
+def find_copies(root: Path, train: Sequence[bytes], test: Sequence[bytes] = ()) -> Duplicates:
     """The duplicates among files of these contents."""
     names: dict[str, list[str]] = {"train": [], "test": []}
     for split, contents in (("train", train), ("test", test)):
@@ -75,7 +46,7 @@ def test_a_copy_is_found_in_training_and_in_test(tmp_path: Path, form: str) -> N
     photos = [photo(seed) for seed in range(20)]
     train = [encoded(image, quality=95) for image in photos]
     copies = [COPIES[form](photos[row]) for row in (3, 11)]
-    duplicates = found(tmp_path, [*train, copies[0]], [encoded(photo(99)), copies[1]])
+    duplicates = find_copies(tmp_path, [*train, copies[0]], [encoded(photo(99)), copies[1]])
     assert duplicates.clusters == ((3, 20),)
     assert duplicates.shared == ((11, 1),)
     assert (duplicates.n_copies, duplicates.n_chained) == (1, 0)
@@ -86,40 +57,14 @@ def test_the_same_pixels_in_another_file_are_an_exact_copy(tmp_path: Path) -> No
     pixels = photo(0)
     again = io.BytesIO()
     pixels.save(again, "PNG", compress_level=1)
-    duplicates = found(tmp_path, [encoded(photo(1), "PNG"), encoded(pixels, "PNG"), again.getvalue()])
+    duplicates = find_copies(tmp_path, [encoded(photo(1), "PNG"), encoded(pixels, "PNG"), again.getvalue()])
     assert (duplicates.clusters, duplicates.n_exact) == (((1, 2),), 1)
 
 
 def test_copies_of_copies_are_one_cluster(tmp_path: Path) -> None:
     forms = [COPIES[form](photo(0)) for form in list(COPIES)[:5]]
     others = [encoded(photo(seed)) for seed in range(1, 12)]
-    assert found(tmp_path, [*others, *forms]).clusters == ((11, 12, 13, 14, 15),)
-
-
-def test_no_two_digits_are_taken_for_copies() -> None:
-    pixels = (load_digits().images * 15.9).astype(np.uint8)
-    squares = [Image.fromarray(digit).convert("RGB").resize((32, 32), Image.Resampling.BILINEAR) for digit in pixels]
-    digits = np.stack([np.asarray(square) for square in squares])
-    duplicates = find_duplicates(Survey(train=facts(digits[:1500]), test=facts(digits[1500:])))
-    assert duplicates == Duplicates(clusters=(), n_exact=0, shared=(), n_exact_shared=0, n_chained=0)
-
-
-def test_re_encoded_digits_are_found_among_the_digits() -> None:
-    pixels = (load_digits().images * 15.9).astype(np.uint8)
-    large = [Image.fromarray(digit).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB") for digit in pixels]
-    again = [Image.open(io.BytesIO(encoded(image, quality=75))) for image in large[:100]]
-    pairs = find_similar_pairs(np.stack([np.asarray(image) for image in [*large, *again]]))
-    right = {(row, 1797 + row) for row in range(100)}
-    assert len(right & set(map(tuple, pairs.tolist()))) >= 97
-    assert len(pairs) <= 100
-
-
-def test_scans_of_one_machine_are_not_copies_of_each_other() -> None:
-    rng = np.random.default_rng(0)
-    scene = np.asarray(photo(0, 32, 32)).astype(float)
-    lesions = [np.asarray(photo(seed, 32, 32)).astype(float) - 128 for seed in range(1, 301)]
-    scans = [np.clip(scene + 0.15 * lesion + rng.normal(0, 2, scene.shape), 0, 255) for lesion in lesions]
-    assert len(find_similar_pairs(np.stack(scans).astype(np.uint8))) == 0
+    assert find_copies(tmp_path, [*others, *forms]).clusters == ((11, 12, 13, 14, 15),)
 
 
 def test_flat_images_are_copies_only_where_their_bytes_are() -> None:
@@ -136,7 +81,7 @@ def test_images_that_cannot_be_decoded_are_copies_of_nothing() -> None:
     assert find_duplicates(survey).clusters == find_duplicates(survey).shared == ()
 
 
-def test_a_chain_of_look_alikes_that_swallows_the_data_is_cut_down_to_exact_copies() -> None:
+def test_a_chain_of_similar_images_that_swallows_the_data_is_cut_down_to_exact_copies() -> None:
     # A slow film: each frame is the one before it but for a hair, the last is another picture than the first.
     start, end = (np.asarray(photo(seed, 32, 32)).astype(float) for seed in (0, 1))
     end = start + 0.4 * (end - start)
@@ -165,33 +110,11 @@ def test_a_test_image_in_a_chain_is_no_copy_unless_it_is_an_exact_one() -> None:
     assert [test_row for _, test_row in short.shared] == [0, 1]
 
 
-def test_the_same_pattern_in_another_light_is_another_image() -> None:
-    dark = np.stack([np.asarray(photo(seed, 32, 32)) // 3 for seed in range(30)])
-    assert find_similar_pairs(np.concatenate([dark, dark[:1] + 10])).tolist() == [[0, 30]]
-    assert find_similar_pairs(np.concatenate([dark, dark[:1] + 100])).tolist() == []
-
-
-def test_copies_with_other_labels_are_told_whatever_the_task() -> None:
+def test_copies_with_other_labels_are_found_whatever_the_task() -> None:
     duplicates = Duplicates(clusters=((0, 2), (1, 3, 4)), n_exact=0, shared=(), n_exact_shared=0, n_chained=0)
     assert duplicates.find_label_conflicts(np.array([0, 1, 0, 1, 2])) == (1, 3, 4)
     assert duplicates.find_label_conflicts(np.array([[0, 1], [1, 1], [0, 0], [1, 1], [1, 1]])) == (0, 2)
     assert duplicates.find_label_conflicts(np.array([[0.5], [1.0], [0.5], [1.0], [1.0]])) == ()
-
-
-def test_a_crowd_under_one_hash_costs_pairs_in_proportion_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[int] = []
-    distances = perceptual_hash._compute_distances
-
-    def counted(coarse: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        compared.append(len(pairs))
-        return distances(coarse, pairs)
-
-    monkeypatch.setattr(perceptual_hash, "_compute_distances", counted)
-    scene = np.asarray(photo(0, 32, 32)).astype(int)
-    rng = np.random.default_rng(0)
-    crowd = np.clip(scene + rng.integers(-3, 4, (800, 32, 32, 3)), 0, 255).astype(np.uint8)
-    find_similar_pairs(crowd)
-    assert 800 < sum(compared) < 800 * 799 / 4
 
 
 @pytest.mark.slow

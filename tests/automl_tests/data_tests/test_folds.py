@@ -215,7 +215,7 @@ def test_too_few_images_or_groups_are_refused_whatever_the_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "groups", "said"),
+    ("targets", "groups", "problem"),
     [
         ([0, 1, 0, 1], None, "there are 4 images for 5 folds"),
         ([0, 1] * 5, [0, 1, 2, 3, 3] * 2, "there are 4 groups for 5 folds"),
@@ -223,8 +223,8 @@ def test_too_few_images_or_groups_are_refused_whatever_the_task() -> None:
         ([0, 1] * 4, list(range(8)), "no class has 5 groups, one for each fold"),
     ],
 )
-def test_too_few_images_are_refused(targets: list[int], groups: list[int] | None, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_too_few_images_are_refused(targets: list[int], groups: list[int] | None, problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
         make_folds(competition(targets, groups))
 
 

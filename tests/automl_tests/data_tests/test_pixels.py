@@ -13,11 +13,11 @@ SECOND = RNG.integers(0, 255, (3, 4, 4, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("rows", [[7, 0, 5, 4, 0], [1, 2], [6, 5], []])
-def test_rows_of_both_come_in_the_order_asked_for(rows: list[int]) -> None:
-    joined, asked = ConcatenatedPixels(FIRST, SECOND), np.array(rows, dtype=np.int64)
+def test_rows_of_both_come_in_the_requested_order(rows: list[int]) -> None:
+    joined, positions = ConcatenatedPixels(FIRST, SECOND), np.array(rows, dtype=np.int64)
     assert len(joined) == 8
-    assert joined[asked].dtype == np.uint8
-    assert np.array_equal(joined[asked], np.concatenate([FIRST, SECOND])[asked])
+    assert joined[positions].dtype == np.uint8
+    assert np.array_equal(joined[positions], np.concatenate([FIRST, SECOND])[positions])
 
 
 def test_what_is_given_is_a_copy() -> None:

@@ -1,4 +1,4 @@
-"""One look at every image: what it is, whether it can be decoded, and kept for the next time."""
+"""Every image is surveyed once: its facts, whether it can be decoded, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_photo_in_two_sizes_has_one_thumbnail(tmp_path: Path) -> None:
     assert np.abs(thumbnails[1:] - thumbnails[0]).mean() < 1.5
 
 
-def test_a_second_look_reads_the_file_and_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_survey_reads_the_file_and_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leaf = put(tmp_path / "c", a__png=photo(), b__jpg=b"broken")
     seen: list[tuple[int, int]] = []
     first = survey_images(leaf, tmp_path / "cache", on_progress=lambda *done: seen.append(done))
@@ -135,7 +135,7 @@ def test_a_second_look_reads_the_file_and_opens_no_image(tmp_path: Path, monkeyp
     assert same(first, again)
 
 
-def test_a_changed_image_is_looked_at_again(tmp_path: Path) -> None:
+def test_a_changed_image_is_surveyed_again(tmp_path: Path) -> None:
     leaf = put(tmp_path / "c", a__png=photo(), b__png=photo(20, 20))
     survey_images(leaf, tmp_path / "cache")
     photo(50, 60).save(leaf.image_paths[1])
@@ -144,7 +144,7 @@ def test_a_changed_image_is_looked_at_again(tmp_path: Path) -> None:
     assert list(survey_images(leaf, tmp_path / "cache").train.problems) == [0]
 
 
-def test_an_image_changed_to_one_of_as_many_bytes_is_looked_at_again(tmp_path: Path) -> None:
+def test_an_image_changed_to_one_of_as_many_bytes_is_surveyed_again(tmp_path: Path) -> None:
     leaf = put(tmp_path / "c", a__bmp=photo(40, 30))
     path = leaf.image_paths[0]
     before, n_bytes, changed = survey_images(leaf, tmp_path / "cache"), path.stat().st_size, path.stat().st_mtime_ns

@@ -38,7 +38,7 @@ def leans_left(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("policy", AUGMENT_POLICIES)
 @pytest.mark.parametrize("image_size", [32, 40, 64])
-def test_a_transform_gives_whole_pixels_of_the_asked_size_and_leaves_its_input_alone(
+def test_a_transform_gives_whole_pixels_of_the_requested_size_and_leaves_its_input_alone(
     policy: str, image_size: int
 ) -> None:
     images = NOISE.copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.automl_tests.ensemble_tests.worlds import TrainedStudy, train_study
+from tests.automl_tests.ensemble_tests.small_studies import TrainedStudy, train_study
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""A world of correlated members, for which it is known what a blend scores on rows that nobody has seen."""
+"""A simulated pool of correlated members, for which it is known what a blend scores on other rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIDENCE = (0.7, 2.5)  # from too modest to far too sure
 
 
 @dataclass(frozen=True)
-class FamilyWorld:
+class SimulatedPool:
     """Members (n_models, n, n_classes) on rows out of fold, the same on many others, and their families."""
 
     targets: NDArray[np.int64]
@@ -38,9 +38,9 @@ class FamilyWorld:
         return own, scorer(self.other_targets, blend_probs(self.other, weights))
 
 
-def family_world(
+def simulate_pool(
     seed: int, *, n: int = 300, n_other: int = 4_000, n_models: int = 12, n_classes: int = 4
-) -> FamilyWorld:
+) -> SimulatedPool:
     """Members whose noise is shared by all, by their family, and their own, in three equal parts; unequally confident.
 
     What they share they cannot average away, so that a member of another family is worth more than a better one.
@@ -55,7 +55,7 @@ def family_world(
         _member(targets, common + of_families[family] + rng.normal(size=shape), rng) for family in families.tolist()
     ]
     probs = np.stack(members)
-    return FamilyWorld(targets[:n], probs[:, :n], targets[n:], probs[:, n:], families)
+    return SimulatedPool(targets[:n], probs[:, :n], targets[n:], probs[:, n:], families)
 
 
 def _member(targets: NDArray[Any], noise: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Members whose models say what a test wants them to say, and who count how often they were asked."""
+"""Members whose predictions a test scripts, and a predictor that counts the requests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from automl.config import AugmentConfig, ModelConfig, ResizeConfig, TrialConfig
 from automl.data.competition import Competition, SubmissionKind
 from automl.ensemble.candidates import Member
 from automl.ensemble.predictor import TrainedFold
-from automl.ensemble.tta import View
+from automl.ensemble.selection import EnsembleSelection, select_ensemble
+from automl.ensemble.tta import AUTO, View
 from automl.errors import StorageError
 from automl.metrics.registry import get_metric
-from tests.automl_tests.ensemble_tests.worlds import competition_of
+from tests.automl_tests.ensemble_tests.small_studies import competition_of
+
+N = 200
+TARGETS = (np.arange(N) % 2).astype(np.int64)
+MANY_RIGHT = np.random.default_rng(0).random(N) < 0.8
 
 SIDE = 16
 
@@ -76,7 +81,7 @@ class ScriptedPredictor:
     competition: Competition
     script: Mapping[tuple[int, str], NDArray[Any]] = field(default_factory=dict)
     damaged: frozenset[int] = frozenset()
-    asked: list[tuple[int, str]] = field(default_factory=list)
+    requests: list[tuple[int, str]] = field(default_factory=list)
 
     def predict_views(
         self, trained: TrainedFold, views: Sequence[View], split: str, rows: NDArray[np.int64]
@@ -84,7 +89,29 @@ class ScriptedPredictor:
         number = int(trained.weights.parent.name)
         if number in self.damaged:
             raise StorageError(f"the weights {trained.weights} cannot be loaded: cut", hint="run automl refit")
-        self.asked += [(number, view.name) for view in views]
+        self.requests += [(number, view.name) for view in views]
         targets = self.competition.targets
         wrong = sure(targets, np.zeros(len(targets), dtype=bool), by=0.95)
         return np.stack([self.script.get((number, view.name), wrong)[rows] for view in views]).astype(np.float32)
+
+
+def select(
+    pool: list[Member], predictor: Any, *, tta: str = AUTO, max_members: int = 5, notes: list[str] | None = None
+) -> EnsembleSelection:
+    lines: list[str] = [] if notes is None else notes
+    return select_ensemble(
+        pool,
+        competition=predictor.competition,
+        predictor=predictor,
+        tta=tta,
+        max_members=max_members,
+        notify=lines.append,
+    )
+
+
+def score_of(selection: EnsembleSelection) -> float:
+    return selection.oof.score(selection.oof.cross_predict(selection.fit))
+
+
+def one_member(competition: Competition, *, policy: str = "light") -> list[Member]:
+    return [member_of(competition, 0, sure(TARGETS, MANY_RIGHT), policy=policy)]

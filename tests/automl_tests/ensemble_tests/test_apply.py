@@ -22,7 +22,7 @@ from automl.ensemble.tta import View
 from automl.errors import StorageError
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.recipes import member_of, recipe_of
-from tests.automl_tests.ensemble_tests.worlds import competition_of
+from tests.automl_tests.ensemble_tests.small_studies import competition_of
 
 N, CLASSES = 10, ("a", "b", "c")
 DECODING_S = 7.0
@@ -134,7 +134,7 @@ def test_some_rows_are_predicted_as_they_are_among_all() -> None:
     assert np.array_equal(blended(TWO, predictor, rows=rows), blended(TWO, predictor)[rows])
 
 
-def test_one_network_after_the_other_is_asked_with_all_its_views_at_once() -> None:
+def test_one_network_after_the_other_predicts_all_its_views_at_once() -> None:
     predictor = create_predictor()
     blended(TWO, predictor)
     assert [own[:2] for own in predictor.predictions] == [("1", "0")] * 3 + [("1", "2")] * 3 + [("2", "1")] * 2
@@ -150,7 +150,7 @@ def test_a_view_of_another_version_is_a_storage_error() -> None:
             predict()
 
 
-def test_nobody_is_asked_where_no_image_can_be_seen() -> None:
+def test_nothing_is_predicted_where_no_image_can_be_read() -> None:
     predictor = create_predictor(unreadable=range(N))
     assert not blended(TWO, create_predictor(unreadable=range(N))).any()
     assert not in_time(TWO, predictor, 0.0).any()
@@ -181,7 +181,7 @@ def test_as_they_are_the_images_are_seen_first_by_each_member_and_then_through_t
     ]
 
 
-def test_a_slower_machine_leaves_out_views_then_members_and_says_so() -> None:
+def test_a_slower_machine_leaves_out_views_then_members_and_notifies_of_it() -> None:
     predictor, lines = create_predictor(), []
     predictor.seconds = {"1": 2.0, "2": 2.0}  # twice what the recipe says: 160 s in place of 80 s
     probs = in_time(TWO, predictor, (110 + DECODING_S) / 0.9, lines)
@@ -245,7 +245,7 @@ def test_whoever_falls_behind_drops_further_views_and_ends_in_time() -> None:
 
 def test_whoever_falls_far_behind_ends_with_the_folds_and_members_that_had_time() -> None:
     predictor, lines = create_slowing(5.0), []
-    probs = in_time(TWO, predictor, 120.0, lines)  # one look takes 50 s
+    probs = in_time(TWO, predictor, 120.0, lines)  # one view takes 50 s
     assert predictor.now_s == DECODING_S + MEASURED + 100.0
     assert lines[0] == "time: fold 2 left out of member 1, as the time ran short"
     first, second = probs_of("1", 0, "identity").astype(np.float64), probs_of("2", 1, "identity").astype(np.float64)
@@ -257,7 +257,7 @@ def test_whoever_falls_far_behind_ends_with_the_folds_and_members_that_had_time(
     assert np.array_equal(probs, probs_of("1", 0, "identity").astype(np.float64)), "its weight is all there is"
 
 
-def test_without_any_time_the_heaviest_member_that_is_left_still_says_something() -> None:
+def test_without_any_time_the_heaviest_member_that_is_left_still_predicts() -> None:
     predictor = create_predictor()
     probs = in_time(TWO, predictor, 0.0)
     assert predictor.predictions == [("2", "1", "identity")], "the quickest of all"

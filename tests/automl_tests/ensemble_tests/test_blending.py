@@ -1,4 +1,4 @@
-"""Blending and its weights: algebra, honesty, and known worlds."""
+"""Blending and its weights: algebra, honest scores, and simulations with a known answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from automl.ensemble.blending import BlendFitter, blend_probs, compute_ranks, fi
 from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.greedy import get_objective, score_class_log_likelihood, select_greedy_weights, use_metric
 from automl.resampling import assign_stratified_splits
-from tests.automl_tests.ensemble_tests.worlds import (
+from tests.automl_tests.ensemble_tests.small_studies import (
     one_family_probs,
     predict_out_of_fold,
     score_out_of_fold,
@@ -37,15 +37,15 @@ def test_a_blend_averages_probabilities_and_not_logits() -> None:
 
 def test_a_blend_of_one_model_is_that_model() -> None:
     probs = one_family_probs(np.arange(20) % 3, 3, np.random.default_rng(0), n_models=1)
-    chosen = fit_blend(probs, np.arange(20) % 3, ACCURACY)
-    assert chosen.final.weights.tolist() == chosen.final.temperatures.tolist() == [1.0]
-    assert np.array_equal(blend_probs(probs, chosen.final.weights), probs[0])
+    fit = fit_blend(probs, np.arange(20) % 3, ACCURACY)
+    assert fit.final.weights.tolist() == fit.final.temperatures.tolist() == [1.0]
+    assert np.array_equal(blend_probs(probs, fit.final.weights), probs[0])
     targets = np.arange(20) % 3
-    assert score_out_of_fold(chosen, probs, targets, ACCURACY) == ACCURACY(targets, probs[0])
+    assert score_out_of_fold(fit, probs, targets, ACCURACY) == ACCURACY(targets, probs[0])
     assert fit_blend(probs, np.arange(20) % 3, LOG_LOSS).final.temperatures.tolist() == [1.0]  # the rule's is enough
 
 
-def test_a_member_without_weight_is_not_looked_at() -> None:
+def test_a_member_without_weight_is_not_read() -> None:
     probs = np.array([[[0.2, 0.8]], [[np.nan, np.nan]]])
     assert blend_probs(probs, np.array([1.0, 0.0])).tolist() == [[0.2, 0.8]]
 
@@ -85,12 +85,12 @@ def test_weights_are_not_negative_sum_to_one_and_few(
     rng = np.random.default_rng(seed)
     targets = rng.integers(2, size=n_rows)
     probs = rng.dirichlet(np.ones(2), (n_models, n_rows))
-    chosen = fit_blend(probs, targets, metric, max_members=max_members)
-    for weights in (chosen.final.weights, *stack_splits(chosen, "weights")[: 1 if n_rows > 1 else 0]):
+    fit = fit_blend(probs, targets, metric, max_members=max_members)
+    for weights in (fit.final.weights, *stack_splits(fit, "weights")[: 1 if n_rows > 1 else 0]):
         assert (weights >= 0).all()
         assert weights.sum() == pytest.approx(1.0)
         assert np.count_nonzero(weights) <= max_members
-    assert np.isfinite(score_out_of_fold(chosen, probs, targets, metric))
+    assert np.isfinite(score_out_of_fold(fit, probs, targets, metric))
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY, AUC], ids=lambda metric: metric.name)
@@ -100,18 +100,18 @@ def test_a_member_whose_rows_are_shuffled_gets_no_weight(metric: Scorer, n_model
     targets = rng.integers(3, size=600)
     probs = one_family_probs(targets, 3, rng, n_models=n_models, skill=2.0)
     probs[0] = rng.permutation(probs[0])
-    chosen = fit_blend(probs, targets, metric, traits=[("other", 64), *[("resnet", 32)] * (n_models - 1)])
-    assert chosen.final.weights[0] == 0.0
-    assert not stack_splits(chosen, "weights")[:, 0].any()
+    fit = fit_blend(probs, targets, metric, traits=[("other", 64), *[("resnet", 32)] * (n_models - 1)])
+    assert fit.final.weights[0] == 0.0
+    assert not stack_splits(fit, "weights")[:, 0].any()
 
 
 def test_identical_members_count_once() -> None:
     rng = np.random.default_rng(2)
     targets = rng.integers(2, size=300)
     probs = one_family_probs(targets, 2, rng, n_models=3)
-    chosen = fit_blend(np.concatenate([probs, probs]), targets, LOG_LOSS, max_members=3)
-    assert chosen.final.weights[3:].tolist() == [0.0, 0.0, 0.0]
-    assert np.array_equal(chosen.final.weights[:3], fit_blend(probs, targets, LOG_LOSS, max_members=3).final.weights)
+    fit = fit_blend(np.concatenate([probs, probs]), targets, LOG_LOSS, max_members=3)
+    assert fit.final.weights[3:].tolist() == [0.0, 0.0, 0.0]
+    assert np.array_equal(fit.final.weights[:3], fit_blend(probs, targets, LOG_LOSS, max_members=3).final.weights)
 
 
 def test_the_plain_mean_is_mostly_kept_among_equally_good_members() -> None:
@@ -119,10 +119,10 @@ def test_the_plain_mean_is_mostly_kept_among_equally_good_members() -> None:
     for seed in range(12):
         rng = np.random.default_rng(seed)
         targets = rng.integers(3, size=200)
-        chosen = fit_blend(one_family_probs(targets, 3, rng, n_models=5), targets, ACCURACY)
-        methods.append(chosen.final.method)
-        if chosen.final.method == "mean":
-            assert chosen.final.weights.tolist() == [0.2] * 5
+        fit = fit_blend(one_family_probs(targets, 3, rng, n_models=5), targets, ACCURACY)
+        methods.append(fit.final.method)
+        if fit.final.method == "mean":
+            assert fit.final.weights.tolist() == [0.2] * 5
     assert methods.count("mean") >= 8
 
 
@@ -134,9 +134,9 @@ def test_a_member_that_learned_next_to_nothing_is_no_part_of_the_mean() -> None:
         targets = rng.permutation(np.arange(40) % 2)
         probs = one_family_probs(targets, 2, rng, n_models=4, skill=2.5)
         probs[1] = rng.permutation(probs[1])
-        chosen = fit_blend(probs, targets, ACCURACY)
-        kept.append(chosen.final.method)
-        assert chosen.final.weights[1] == 0.0
+        fit = fit_blend(probs, targets, ACCURACY)
+        kept.append(fit.final.method)
+        assert fit.final.weights[1] == 0.0
     assert "mean" in kept
 
 
@@ -145,9 +145,9 @@ def test_greedy_weights_are_kept_where_they_win_out_of_sample() -> None:
     rng = np.random.default_rng(4)
     targets = rng.integers(3, size=1000)
     families = [one_family_probs(targets, 3, rng, n_models=5, skill=skill) for skill in (1.2, 1.0)]
-    chosen = fit_blend(np.concatenate(families), targets, LOG_LOSS)
-    assert chosen.final.method == "greedy"
-    assert 0.2 < chosen.final.weights[5:].sum() < 0.8
+    fit = fit_blend(np.concatenate(families), targets, LOG_LOSS)
+    assert fit.final.method == "greedy"
+    assert 0.2 < fit.final.weights[5:].sum() < 0.8
 
 
 def test_the_best_members_by_their_own_score_make_the_mean() -> None:
@@ -155,8 +155,8 @@ def test_the_best_members_by_their_own_score_make_the_mean() -> None:
     skills = np.array([0.6, 0.9, 0.55, 0.8, 0.7])
     true_probs = np.where(targets == 1, skills[:, None], 1 - skills[:, None])
     probs = np.stack([1 - true_probs, true_probs], axis=2)
-    chosen = fit_blend(probs, targets, ACCURACY, max_members=2)  # all are right everywhere: the first two
-    assert chosen.final.weights.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
+    fit = fit_blend(probs, targets, ACCURACY, max_members=2)  # all are right everywhere: the first two
+    assert fit.final.weights.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY, AUC], ids=lambda metric: metric.name)
@@ -183,9 +183,9 @@ def test_every_row_is_blended_with_what_never_saw_it(metric: Scorer) -> None:
 def test_groups_stay_in_one_split_whatever_is_blended() -> None:
     rng = np.random.default_rng(0)
     targets, groups = np.arange(300) % 3, rng.integers(70, size=300)
-    chosen = fit_blend(one_family_probs(targets, 3, rng, n_models=4), targets, LOG_LOSS, groups=groups)
-    assert all(len(np.unique(chosen.splits[groups == group])) == 1 for group in np.unique(groups))
-    assert len(np.unique(chosen.splits)) == 5
+    fit = fit_blend(one_family_probs(targets, 3, rng, n_models=4), targets, LOG_LOSS, groups=groups)
+    assert all(len(np.unique(fit.splits[groups == group])) == 1 for group in np.unique(groups))
+    assert len(np.unique(fit.splits)) == 5
 
 
 def test_members_of_another_kind_go_before_as_good_ones_of_the_same() -> None:
@@ -227,18 +227,18 @@ def test_an_overconfident_member_is_tempered_and_a_true_one_is_not() -> None:
     """Probabilities that are true, and the same skill three times as sure as it is right."""
     rng = np.random.default_rng(0)
     targets = rng.integers(3, size=2000)
-    looks = 1.2 * np.eye(3)[targets] + rng.normal(size=(2, 2000, 3))
-    powers = np.exp(1.2 * looks * np.array([1.0, 3.0])[:, None, None])
+    signals = 1.2 * np.eye(3)[targets] + rng.normal(size=(2, 2000, 3))
+    powers = np.exp(1.2 * signals * np.array([1.0, 3.0])[:, None, None])
     probs = powers / powers.sum(axis=2, keepdims=True)
-    chosen = fit_blend(probs, targets, LOG_LOSS)
-    assert chosen.final.temperatures == pytest.approx([1.0, 3.0], rel=0.1)
-    temperatures = stack_splits(chosen, "temperatures")
+    fit = fit_blend(probs, targets, LOG_LOSS)
+    assert fit.final.temperatures == pytest.approx([1.0, 3.0], rel=0.1)
+    temperatures = stack_splits(fit, "temperatures")
     assert temperatures == pytest.approx(np.tile([1.0, 3.0], (5, 1)), rel=0.15)
-    said = [probs[0], apply_temperature(probs[1], temperatures[0, 1], LOG_LOSS.context.task)]
-    rows = chosen.splits == 0
+    tempered = [probs[0], apply_temperature(probs[1], temperatures[0, 1], LOG_LOSS.context.task)]
+    rows = fit.splits == 0
     assert temperatures[0, 0] == 1.0
-    expected = blend_probs(np.stack(said), chosen.per_split[0].weights)[rows]
-    predicted = predict_out_of_fold(chosen, probs, LOG_LOSS.context.task)
+    expected = blend_probs(np.stack(tempered), fit.per_split[0].weights)[rows]
+    predicted = predict_out_of_fold(fit, probs, LOG_LOSS.context.task)
     assert predicted[rows] == pytest.approx(expected)
     assert (fit_blend(probs, targets, ACCURACY).final.temperatures == 1.0).all()
 
@@ -294,10 +294,10 @@ def test_selection_by_labels_goes_by_log_loss_on_few_rows(n_rows: int, objective
     rng = np.random.default_rng(4)
     targets = rng.integers(3, size=n_rows)
     probs = np.concatenate([one_family_probs(targets, 3, rng, n_models=5, skill=skill) for skill in (1.2, 1.0)])
-    chosen = fit_blend(probs, targets, ACCURACY)
-    assert chosen.final.method == "greedy"
+    fit = fit_blend(probs, targets, ACCURACY)
+    assert fit.final.method == "greedy"
     goes_by = score_class_log_likelihood if objective is LOG_LOSS else use_metric(objective)
-    assert np.array_equal(chosen.final.weights, select_greedy_weights(probs, targets, goes_by, max_members=5, seed=0))
+    assert np.array_equal(fit.final.weights, select_greedy_weights(probs, targets, goes_by, max_members=5, seed=0))
 
 
 def test_splits_deal_out_each_class_evenly_and_each_group_whole() -> None:

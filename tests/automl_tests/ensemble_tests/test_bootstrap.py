@@ -1,4 +1,4 @@
-"""What the best of some trials owes to luck, against worlds in which it is known."""
+"""The optimism of the best of some trials, against simulations in which it is known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automl.ensemble.bootstrap import estimate_optimism
-from tests.automl_tests.ensemble_tests.worlds import one_family_probs, scorer_of
+from tests.automl_tests.ensemble_tests.small_studies import one_family_probs, scorer_of
 
 ACCURACY, LOG_LOSS, AUC = (scorer_of(name) for name in ("accuracy", "log_loss", "roc_auc"))
 
@@ -26,18 +26,18 @@ def trials(seed: int, skills: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarra
 @pytest.mark.parametrize("spread", [0.0, 0.15], ids=["alike", "unlike"])
 def test_luck_is_nearly_what_the_best_one_loses_on_other_rows(name: str, spread: float) -> None:
     scorer, sign = scorer_of(name), 1.0 if name != "log_loss" else -1.0
-    told, lost = [], []
+    estimates, lost = [], []
     for seed in range(25):
         skills = 1.2 + spread * np.random.default_rng(seed + 100).normal(size=12)
         targets, probs = trials(seed, skills, 150 + 3000)
         scores = sign * np.array([scorer(targets[:150], own[:150]) for own in probs])
         best = int(scores.argmax())
         lost.append(scores[best] - sign * scorer(targets[150:], probs[best, 150:]))
-        told.append(estimate_optimism(list(probs[:, :150]), targets[:150], scorer))
+        estimates.append(estimate_optimism(list(probs[:, :150]), targets[:150], scorer))
     error = np.std(lost) / np.sqrt(len(lost))
-    assert min(told) >= 0.0
-    assert abs(np.mean(told) - np.mean(lost)) < 2.5 * error
-    assert np.mean(told) > 0.3 * np.mean(lost)
+    assert min(estimates) >= 0.0
+    assert abs(np.mean(estimates) - np.mean(lost)) < 2.5 * error
+    assert np.mean(estimates) > 0.3 * np.mean(lost)
 
 
 def test_one_trial_and_one_that_leads_by_far_owe_nothing_to_luck() -> None:
@@ -62,7 +62,7 @@ def test_groups_that_err_as_a_whole_leave_more_to_luck() -> None:
     assert estimate_optimism(probs, targets, ACCURACY, groups=np.arange(400) // 5) > 1.5 * alone
 
 
-def test_a_part_of_large_tables_tells_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_large_tables_estimates_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     targets = rng.integers(5, size=4000)
     probs = list(one_family_probs(targets, 5, rng, n_models=10))

@@ -18,30 +18,25 @@ from sklearn.metrics import log_loss
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
 from automl.config import AugmentConfig
 from automl.data.changed import record_file_sizes
-from automl.data.competition import Competition, SubmissionKind
+from automl.data.competition import Competition
 from automl.decisions.rules import parse_rule
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble import predictor as predictor_module
 from automl.ensemble.apply import predict_ensemble
-from automl.ensemble.blending import compute_ranks
-from automl.ensemble.candidates import Candidate, read_members
+from automl.ensemble.candidates import Candidate
 from automl.ensemble.ensemble_recipe import parse_recipe
 from automl.ensemble.ensemble_result import EnsembleResult
 from automl.ensemble.predictor import Predictor
-from automl.ensemble.selection import fit_member_blend, select_ensemble
 from automl.errors import DataError, NoUsableModelError, UsageError
 from automl.metrics.registry import METRICS
-from automl.submission.decide import get_deciding_metric, is_blended_by_rank
+from automl.submission.decide import get_deciding_metric
 from automl.submission.write import check_submission, write_submission
 from automl.tasks import Task
-from tests.automl_tests.ensemble_tests.worlds import (
+from tests.automl_tests.ensemble_tests.small_studies import (
     N_TEST,
     N_TRAIN,
     SIDE,
     TrainedStudy,
-    competition_of,
-    one_family_probs,
-    predict_out_of_fold,
 )
 
 
@@ -97,34 +92,34 @@ def untimed(result: EnsembleResult) -> EnsembleResult:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One for each time that a model is asked."""
-    asked: list[int] = []
+def model_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One for each call of a model."""
+    calls: list[int] = []
     really = predictor_module.predict_and_time
 
     def counted(model: Any, views: Any, *rest: Any, **named: Any) -> Any:
-        asked.append(1)
+        calls.append(1)
         return really(model, views, *rest, **named)
 
     monkeypatch.setattr(predictor_module, "predict_and_time", counted)
-    return asked
+    return calls
 
 
-def test_a_second_ensemble_asks_no_model_again(copied: TrainedStudy, tmp_path: Path, looks: list[int]) -> None:
+def test_a_second_ensemble_runs_no_model_again(copied: TrainedStudy, tmp_path: Path, model_calls: list[int]) -> None:
     copied.build(tmp_path / "first.csv", tta="shifts")
-    assert looks
-    looks.clear()
+    assert model_calls
+    model_calls.clear()
     copied.build(tmp_path / "second.csv", tta="shifts")
-    assert not looks
+    assert not model_calls
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
 
 
 def test_an_interrupted_ensemble_goes_on_where_it_stopped(
-    copied: TrainedStudy, tmp_path: Path, looks: list[int], monkeypatch: pytest.MonkeyPatch
+    copied: TrainedStudy, tmp_path: Path, model_calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied.build(tmp_path / "undisturbed.csv", tta="shifts")
-    n_undisturbed = len(looks)
-    looks.clear()
+    n_undisturbed = len(model_calls)
+    model_calls.clear()
     shutil.rmtree(copied.files.predictions)
     really, left = predictor_module.predict_and_time, [n_undisturbed // 2]
 
@@ -138,10 +133,10 @@ def test_an_interrupted_ensemble_goes_on_where_it_stopped(
         patched.setattr(predictor_module, "predict_and_time", interrupted)
         with pytest.raises(KeyboardInterrupt):
             copied.build(tmp_path / "resumed.csv", tta="shifts")
-    n_first = len(looks)
+    n_first = len(model_calls)
     assert 0 < n_first < n_undisturbed
     copied.build(tmp_path / "resumed.csv", tta="shifts")
-    assert len(looks) == n_undisturbed
+    assert len(model_calls) == n_undisturbed
     assert (tmp_path / "resumed.csv").read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
 
 
@@ -180,7 +175,7 @@ def lightly_augmented(study: TrainedStudy) -> TrainedStudy:
 
 
 def test_auto_leaves_views_out_that_do_not_help(study: TrainedStudy, tmp_path: Path) -> None:
-    """The classes are left and right, and yet the competition is said to allow flips."""
+    """The classes are left and right, and yet the competition allows flips."""
     result = lightly_augmented(study).build(tmp_path / "auto.csv", tta="auto")
     study.build(tmp_path / "none.csv", tta="none")
     assert "mirror" not in result.views
@@ -189,7 +184,9 @@ def test_auto_leaves_views_out_that_do_not_help(study: TrainedStudy, tmp_path: P
         assert (tmp_path / "auto.csv").read_bytes() == (tmp_path / "none.csv").read_bytes()
 
 
-def test_auto_tries_no_view_that_training_has_not_shown(study: TrainedStudy, tmp_path: Path, looks: list[int]) -> None:
+def test_auto_tries_no_view_that_training_has_not_shown(
+    study: TrainedStudy, tmp_path: Path, model_calls: list[int]
+) -> None:
     fresh = replace(study, files=StudyFiles(tmp_path / "copy"))
     shutil.copytree(study.files.root, fresh.files.root, ignore=shutil.ignore_patterns("predictions"))
     result = fresh.build(tmp_path / "s.csv", tta="auto")
@@ -197,7 +194,7 @@ def test_auto_tries_no_view_that_training_has_not_shown(study: TrainedStudy, tmp
     assert result.notes == ("views: none, as no member's training has shown it any that could be tried",)
 
 
-def test_views_that_were_asked_for_are_used_though_they_worsen_the_score(study: TrainedStudy, tmp_path: Path) -> None:
+def test_requested_views_are_used_though_they_worsen_the_score(study: TrainedStudy, tmp_path: Path) -> None:
     result = study.build(tmp_path / "s.csv", tta="flips")
     assert result.tta == "flips"
     assert result.score > result.score_without_tta
@@ -214,7 +211,7 @@ def test_no_mirror_is_tried_where_flips_are_forbidden(study: TrainedStudy, tmp_p
         study.build(tmp_path / "s.csv", tta="flips", competition=unflippable)
 
 
-def test_no_more_members_than_asked(study: TrainedStudy, tmp_path: Path) -> None:
+def test_no_more_members_than_requested(study: TrainedStudy, tmp_path: Path) -> None:
     assert len(study.build(tmp_path / "s.csv", top=1).members) == 1
 
 
@@ -279,39 +276,6 @@ def test_a_trial_that_shares_too_few_rows_is_left_out(copied: TrainedStudy, tmp_
     result = copied.build(tmp_path / "s.csv")
     assert (result.n_pool, result.n_rows) == (2, 60)
     assert any(note.startswith(f"trial {odd} is left out") for note in result.notes)
-
-
-def test_ranks_are_averaged_only_where_columns_are_independent_and_the_user_named_a_ranking_metric() -> None:
-    competition = competition_of(SubmissionKind.PROBABILITY)
-    ranking = replace(competition, metric=METRICS["roc_auc"], metric_given=True)
-    assert is_blended_by_rank(ranking)
-    assert not is_blended_by_rank(competition)
-    assert not is_blended_by_rank(replace(ranking, metric_given=False))
-    three = replace(ranking, classes=("a", "b", "c"))
-    assert not is_blended_by_rank(three)
-    assert is_blended_by_rank(replace(three, task=Task.MULTILABEL))
-    assert not is_blended_by_rank(replace(three, task=Task.MULTILABEL, metric=METRICS["log_loss"]))
-    for kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING):
-        decided = replace(ranking, submission=competition_of(kind).submission)
-        assert not is_blended_by_rank(decided)
-        assert not is_blended_by_rank(replace(decided, task=Task.MULTILABEL))
-
-
-def test_a_rank_blend_is_scored_on_ranks(study: TrainedStudy) -> None:
-    """Two made-up members of which one is much more confident than the other."""
-    ranking = replace(study.competition, metric=METRICS["roc_auc"], metric_given=True)
-    real = read_members(study.candidates[:1], study.files, ranking, study.folds, notify=print)[0]
-    targets = ranking.targets[real.rows]
-    probs = one_family_probs(targets, 2, np.random.default_rng(0), n_models=2)
-    probs[0] = probs[0] ** 20 / (probs[0] ** 20).sum(axis=1, keepdims=True)
-    pool = [replace(real, number=number, oof=member) for number, member in enumerate(probs)]
-    predictor = Predictor(ranking, study.cache, device="cpu", cache_folder=None)
-    selection = select_ensemble(pool, competition=ranking, predictor=predictor, tta="none", max_members=2, notify=print)
-    fit = fit_member_blend(pool, ranking, 2)
-    scored = selection.oof.score(selection.oof.cross_predict(selection.fit))
-    ranks, on_probs = (predict_out_of_fold(fit, own, ranking.task) for own in (compute_ranks(probs), probs))
-    assert scored == pytest.approx(ranking.metric(targets, ranks))
-    assert scored != pytest.approx(ranking.metric(targets, on_probs))
 
 
 def test_a_rank_blend_is_submitted_as_ranks(study: TrainedStudy, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What members and views are said to add, how alike members err, and what is given up first."""
+"""The gains of members and views, the correlation of errors, and the order of drops."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TARGETS = (np.arange(N) % 2).astype(np.int64)
 
 
 def equal_selection(
-    metric: str, said: list[np.ndarray], by_view: dict[str, dict[str, np.ndarray]] | None = None
+    metric: str, predictions: list[np.ndarray], by_view: dict[str, dict[str, np.ndarray]] | None = None
 ) -> EnsembleSelection:
     """A mean of members, the same in every split."""
     competition = labelled(TARGETS, metric)
-    pool = [member_of(competition, number, probs) for number, probs in enumerate(said)]
+    pool = [member_of(competition, number, probs) for number, probs in enumerate(predictions)]
     oof = OofPredictions(pool, competition, by_view or {})
-    n_models = len(said)
+    n_models = len(predictions)
     own = Blend(np.full(n_models, 1.0 / n_models), np.ones(n_models), (IDENTITY_ONLY,) * n_models)
     plain = CrossFitted(own, np.arange(N) % 5, (own,) * 5)
     views = tuple(next(iter(by_view.values()))) if by_view else IDENTITY_ONLY
@@ -46,12 +46,12 @@ def three_members() -> list[np.ndarray]:
 
 
 def test_what_a_member_adds_is_the_difference_to_the_mean_of_the_others() -> None:
-    said = three_members()
+    predictions = three_members()
     for metric, score, sign in (("accuracy", _accuracy, 1.0), ("log_loss", _calibrated_log_loss, -1.0)):
-        gains = compute_member_gains(equal_selection(metric, said))
-        full = score(np.mean(said, axis=0))
+        gains = compute_member_gains(equal_selection(metric, predictions))
+        full = score(np.mean(predictions, axis=0))
         for number in range(3):
-            others = [probs for other, probs in enumerate(said) if other != number]
+            others = [probs for other, probs in enumerate(predictions) if other != number]
             assert gains[str(number)] == pytest.approx(sign * (full - score(np.mean(others, axis=0))))
     assert gains["0"] is not None and gains["0"] > 0
     assert gains["2"] is not None and gains["2"] < gains["0"]
@@ -77,11 +77,11 @@ def test_a_split_without_other_members_takes_the_final_weights() -> None:
 
 
 def test_what_a_view_adds_is_the_difference_to_the_other_views() -> None:
-    said, rng = three_members()[:2], np.random.default_rng(1)
+    predictions, rng = three_members()[:2], np.random.default_rng(1)
     good, bad = (sure(TARGETS, rng.random(N) < share) for share in (0.95, 0.3))
-    by_view = {str(number): {"identity": said[number], "mirror": good, "up": bad} for number in range(2)}
-    gains = compute_view_gains(equal_selection("log_loss", said, by_view))
-    mean = np.mean(said, axis=0)
+    by_view = {str(number): {"identity": predictions[number], "mirror": good, "up": bad} for number in range(2)}
+    gains = compute_view_gains(equal_selection("log_loss", predictions, by_view))
+    mean = np.mean(predictions, axis=0)
     full = _calibrated_log_loss((mean + good + bad) / 3.0)
     assert gains == pytest.approx(
         {
@@ -93,7 +93,7 @@ def test_what_a_view_adds_is_the_difference_to_the_other_views() -> None:
 
 
 def test_a_member_that_only_makes_the_blend_more_modest_adds_nothing() -> None:
-    """The rule that decides sharpens what is left, so that doubt alone is worth nothing: both say the same."""
+    """The rule that decides sharpens what is left, so doubt alone is worth nothing: both predict the same."""
     rng = np.random.default_rng(0)
     knows = sure(TARGETS, rng.random(N) < 0.85, by=0.6)  # too modest
     surer = sure(TARGETS, knows.argmax(axis=1) == TARGETS, by=0.75)
@@ -103,10 +103,10 @@ def test_a_member_that_only_makes_the_blend_more_modest_adds_nothing() -> None:
 
 
 def test_error_correlations_are_those_of_the_residuals() -> None:
-    said = three_members()
+    predictions = three_members()
     competition = labelled(TARGETS)
-    members = [member_of(competition, number, probs) for number, probs in enumerate(said)]
-    residuals = [(np.eye(2)[TARGETS] - probs).ravel() for probs in said]
+    members = [member_of(competition, number, probs) for number, probs in enumerate(predictions)]
+    residuals = [(np.eye(2)[TARGETS] - probs).ravel() for probs in predictions]
     assert compute_error_correlations(members, competition) == pytest.approx(np.corrcoef(residuals), abs=1e-6)
 
 
@@ -120,18 +120,18 @@ def test_a_perfect_member_is_correlated_with_nobody() -> None:
 
 
 def test_all_views_are_given_up_before_any_member_and_the_last_member_stays() -> None:
-    said, rng = three_members(), np.random.default_rng(1)
+    predictions, rng = three_members(), np.random.default_rng(1)
     good, bad = (sure(TARGETS, rng.random(N) < share) for share in (0.95, 0.3))
-    by_view = {str(number): {"identity": said[number], "mirror": good, "up": bad} for number in range(3)}
-    drops = order_drops(equal_selection("log_loss", said, by_view), {"0": 1.0, "1": 1.0, "2": 1.0})
+    by_view = {str(number): {"identity": predictions[number], "mirror": good, "up": bad} for number in range(3)}
+    drops = order_drops(equal_selection("log_loss", predictions, by_view), {"0": 1.0, "1": 1.0, "2": 1.0})
     assert drops[:2] == (Drop(view="up"), Drop(view="mirror"))
     assert drops[2] == Drop(member="2")
     assert len(drops) == 4
 
 
 def test_of_equal_adds_the_slower_member_is_given_up_first() -> None:
-    said = three_members()[:1] * 2
-    selection = equal_selection("log_loss", [*said, sure(TARGETS, np.arange(N) % 10 > 0)])
+    predictions = three_members()[:1] * 2
+    selection = equal_selection("log_loss", [*predictions, sure(TARGETS, np.arange(N) % 10 > 0)])
     first = [order_drops(selection, {"0": slow, "1": 3.0 - slow, "2": 0.1})[0] for slow in (2.0, 1.0)]
     assert first == [Drop(member="0"), Drop(member="1")]
 

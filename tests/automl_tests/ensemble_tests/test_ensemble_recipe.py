@@ -30,7 +30,7 @@ def test_a_recipe_is_read_from_an_ensemble_json(tmp_path: Path) -> None:
     assert read_recipe(path) == RECIPE
 
 
-def test_without_an_ensemble_the_user_is_told_to_make_one(tmp_path: Path) -> None:
+def test_without_an_ensemble_the_hint_is_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refusal:
         read_recipe(tmp_path / "ensemble.json")
     assert refusal.value.hint == "make one first: automl ensemble"

@@ -1,7 +1,7 @@
 """The score shown for an ensemble is what other rows give it, and greedy selection's own score is not.
 
-The world is a simulation of correlated members (families.py): 12 members, 300 rows out of fold, 4,000 others. Over 60
-worlds, shown minus true (better is positive), how often the truth lay within two stated errors, and the same of plain
+The pool is a simulation of correlated members (families.py): 12 members, 300 rows out of fold, 4,000 others. Over 60
+pools, shown minus true (better is positive), how often the truth lay within two stated errors, and the same of plain
 greedy selection's own score:
 
 accuracy    shown -0.004 +- 0.003, 97 %    greedy's own +0.026 +- 0.002, 63 %
@@ -21,11 +21,11 @@ import pytest
 from automl.decisions.choose import Scorer, choose_rule
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.blending import blend_probs
-from tests.automl_tests.ensemble_tests.families import FamilyWorld, family_world
-from tests.automl_tests.ensemble_tests.worlds import predict_out_of_fold, scorer_of
+from tests.automl_tests.ensemble_tests.families import SimulatedPool, simulate_pool
+from tests.automl_tests.ensemble_tests.small_studies import predict_out_of_fold, scorer_of
 
 
-class Judged(NamedTuple):
+class Flattery(NamedTuple):
     """By how many stated errors scores were better than the truth, and by how much."""
 
     in_errors: np.ndarray
@@ -40,34 +40,34 @@ class Judged(NamedTuple):
         return float((np.abs(self.greedy_in_errors) < n_errors).mean())
 
 
-def judged(name: str, n_worlds: int, *, n: int, n_models: int = 12) -> Judged:
+def measure_flattery(name: str, n_pools: int, *, n: int, n_models: int = 12) -> Flattery:
     scorer = scorer_of(name, prior=(0.25,) * 4)
     sign = 1.0 if scorer.greater_is_better else -1.0
     shown, greedy, errors = [], [], []
-    for seed in range(n_worlds):
-        world = family_world(seed, n=n, n_models=n_models)
-        score, error, truth = final_figures(world, scorer)
-        own, true = world.plain_greedy(scorer)
+    for seed in range(n_pools):
+        pool = simulate_pool(seed, n=n, n_models=n_models)
+        score, error, truth = compute_final_scores(pool, scorer)
+        own, true = pool.plain_greedy(scorer)
         shown.append(sign * (score - truth))
         greedy.append(sign * (own - true))
         errors.append(error)
     flattered, greedy_flattered = np.array(shown), np.array(greedy)
-    return Judged(flattered / errors, flattered, greedy_flattered / errors, greedy_flattered)
+    return Flattery(flattered / errors, flattered, greedy_flattered / errors, greedy_flattered)
 
 
-def final_figures(world: FamilyWorld, scorer: Scorer) -> tuple[float, float, float]:
+def compute_final_scores(pool: SimulatedPool, scorer: Scorer) -> tuple[float, float, float]:
     """Score and error as they are shown, after the rule has decided, and the score of the same on other rows."""
-    chosen = world.fit(scorer)
-    oof = predict_out_of_fold(chosen, world.oof, scorer.context.task)
-    decision = choose_rule(scorer.metric, scorer.context, world.targets, oof)
-    pairs = zip(world.other, chosen.final.temperatures.tolist(), strict=True)
-    said = np.stack([apply_temperature(own, temperature, scorer.context.task) for own, temperature in pairs])
-    truth = scorer.metric.score(world.other_targets, decision.rule(blend_probs(said, chosen.final.weights)))
+    fit = pool.fit(scorer)
+    oof = predict_out_of_fold(fit, pool.oof, scorer.context.task)
+    decision = choose_rule(scorer.metric, scorer.context, pool.targets, oof)
+    pairs = zip(pool.other, fit.final.temperatures.tolist(), strict=True)
+    tempered = np.stack([apply_temperature(own, temperature, scorer.context.task) for own, temperature in pairs])
+    truth = scorer.metric.score(pool.other_targets, decision.rule(blend_probs(tempered, fit.final.weights)))
     return decision.score, decision.score_error, truth
 
 
 def test_the_score_shown_is_within_its_error_of_the_true_one_and_plain_greedys_own_is_not() -> None:
-    found = judged("accuracy", 12, n=200)
+    found = measure_flattery("accuracy", 12, n=200)
     assert abs(found.flattered.mean()) < 2.5 * found.flattered.std() / np.sqrt(12)
     assert found.within(2) >= 0.75
     assert found.greedy_flattered.mean() > 2.5 * found.greedy_flattered.std() / np.sqrt(12)
@@ -75,7 +75,7 @@ def test_the_score_shown_is_within_its_error_of_the_true_one_and_plain_greedys_o
 
 
 def test_tempered_and_clipped_blends_are_shown_with_what_other_rows_give_them() -> None:
-    found = judged("log_loss", 4, n=300)
+    found = measure_flattery("log_loss", 4, n=300)
     assert abs(found.in_errors.mean()) < 1.5
     assert found.within(3) >= 0.8
 
@@ -83,17 +83,17 @@ def test_tempered_and_clipped_blends_are_shown_with_what_other_rows_give_them() 
 def test_members_at_their_own_temperature_make_the_better_blend() -> None:
     gains = []
     for seed in range(2):
-        world, scorer = family_world(seed, n=400), scorer_of("log_loss", prior=(0.25,) * 4)
-        truth = final_figures(world, scorer)[2]
-        plain = scorer(world.other_targets, world.other.mean(axis=0))
+        pool, scorer = simulate_pool(seed, n=400), scorer_of("log_loss", prior=(0.25,) * 4)
+        truth = compute_final_scores(pool, scorer)[2]
+        plain = scorer(pool.other_targets, pool.other.mean(axis=0))
         gains.append(plain - truth)
     assert min(gains) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["accuracy", "log_loss", "roc_auc"])
-def test_over_many_worlds_two_errors_hold_the_truth_about_as_often_as_they_should(name: str) -> None:
-    found = judged(name, 60, n=300)
+def test_over_many_pools_two_errors_hold_the_truth_about_as_often_as_they_should(name: str) -> None:
+    found = measure_flattery(name, 60, n=300)
     assert found.within(2) >= 0.8
     assert abs(found.in_errors.mean()) < 0.5
     if name == "accuracy":

@@ -17,32 +17,32 @@ from automl.errors import UsageError
 from automl.metrics.registry import get_metric
 from automl.submission.decide import get_deciding_metric
 from automl.tasks import Task
-from tests.automl_tests.ensemble_tests.worlds import competition_of
+from tests.automl_tests.ensemble_tests.small_studies import competition_of
 
 THIRD = 1.0 / 3.0
 PROBS = np.array([[0.5, 0.25, 0.25], [0.1, THIRD, 1 - 0.1 - THIRD]])
 
 
-def competition(kind: SubmissionKind, metric: str, *classes: str, **changes: Any) -> Competition:
+def build_competition(kind: SubmissionKind, metric: str, *classes: str, **changes: Any) -> Competition:
     changes = {"targets": np.array([0, 1, 2]), **changes}
     return replace(competition_of(kind, classes=classes), metric=get_metric(metric), **changes)
 
 
-def plain(asked: Competition) -> Rule:
-    return build_plain_rule(get_deciding_metric(asked), asked.scorer.context)
+def plain(competition: Competition) -> Rule:
+    return build_plain_rule(get_deciding_metric(competition), competition.scorer.context)
 
 
-def written(asked: Competition, rule: Rule, path: Path, probs: Any = PROBS) -> list[list[str]]:
+def written(competition: Competition, rule: Rule, path: Path, probs: Any = PROBS) -> list[list[str]]:
     names = [f"{place}.jpg" for place in ("a/one", "two")][: len(probs)]
-    write_predictions(path, build_prediction_table(asked, names, np.asarray(probs), rule))
+    write_predictions(path, build_prediction_table(competition, names, np.asarray(probs), rule))
     content = path.read_bytes()
     assert content.endswith(b"\n") and b"\r" not in content
     return list(csv.reader(content.decode("utf-8").splitlines()))
 
 
 def test_each_image_has_a_row_with_a_probability_of_each_class_and_the_likeliest_one(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.PROBABILITIES, "log_loss", "cat", "dog", "Käfer, groß")
-    rows = written(asked, plain(asked), tmp_path / "p.csv")
+    competition = build_competition(SubmissionKind.PROBABILITIES, "log_loss", "cat", "dog", "Käfer, groß")
+    rows = written(competition, plain(competition), tmp_path / "p.csv")
     assert rows == [
         ["image", "cat", "dog", "Käfer, groß", "label"],
         ["a/one.jpg", "0.5", "0.25", "0.25", "cat"],
@@ -51,22 +51,22 @@ def test_each_image_has_a_row_with_a_probability_of_each_class_and_the_likeliest
 
 
 def test_probabilities_of_one_class_each_sum_to_one(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.PROBABILITIES, "log_loss", "a", "b", "c")
-    rows = written(asked, plain(asked), tmp_path / "p.csv", PROBS * 1.001)
+    competition = build_competition(SubmissionKind.PROBABILITIES, "log_loss", "a", "b", "c")
+    rows = written(competition, plain(competition), tmp_path / "p.csv", PROBS * 1.001)
     assert rows[1][1:4] == ["0.5", "0.25", "0.25"]
 
 
 def test_the_ensembles_rule_decides_the_label_and_leaves_the_probabilities(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.LABEL, "balanced_accuracy", "a", "b", "c")
-    rows = written(asked, ClassWeightsRule((0.1, 2.0, 1.0)), tmp_path / "p.csv")
+    competition = build_competition(SubmissionKind.LABEL, "balanced_accuracy", "a", "b", "c")
+    rows = written(competition, ClassWeightsRule((0.1, 2.0, 1.0)), tmp_path / "p.csv")
     assert [row[-1] for row in rows] == ["label", "b", "b"]
     assert rows[1][1:4] == ["0.5", "0.25", "0.25"]
 
 
 def test_probabilities_are_clipped_as_in_the_submission(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.PROBABILITIES, "log_loss", "a", "b", "c")
+    competition = build_competition(SubmissionKind.PROBABILITIES, "log_loss", "a", "b", "c")
     rule = ClipRule(1.0, 0.2, Task.MULTICLASS)
-    rows = written(asked, rule, tmp_path / "p.csv")
+    rows = written(competition, rule, tmp_path / "p.csv")
     shown = np.array([[float(cell) for cell in row[1:4]] for row in rows[1:]])
     expected = rule(PROBS)
     np.testing.assert_allclose(shown, expected / expected.sum(axis=1, keepdims=True), atol=1e-8)
@@ -78,29 +78,29 @@ MANY = {"task": Task.MULTILABEL, "targets": np.eye(3, dtype=np.int8)}
 
 
 def test_several_labels_have_a_blank_between_them_and_may_be_none(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.LABELS, "f1_samples", "a", "b", "c", **MANY)
-    rows = written(asked, ThresholdsRule((0.5, 0.25, 0.5), always_labelled=False), tmp_path / "p.csv")
+    competition = build_competition(SubmissionKind.LABELS, "f1_samples", "a", "b", "c", **MANY)
+    rows = written(competition, ThresholdsRule((0.5, 0.25, 0.5), always_labelled=False), tmp_path / "p.csv")
     assert [row[-1] for row in rows] == ["labels", "a b", "b c"]
-    rows = written(asked, ThresholdsRule((2.0, 2.0, 2.0), always_labelled=False), tmp_path / "p.csv")
+    rows = written(competition, ThresholdsRule((2.0, 2.0, 2.0), always_labelled=False), tmp_path / "p.csv")
     assert [row[-1] for row in rows] == ["labels", "", ""]
     assert rows[1][1:4] == ["0.5", "0.25", "0.25"], "several may be true, so that nothing sums to one"
 
 
 def test_labels_whose_names_hold_blanks_stay_apart(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.PROBABILITIES, "roc_auc", "ETT - Abnormal", "b", "c", **MANY)
-    rows = written(asked, plain(asked), tmp_path / "p.csv", [[0.5, 0.4999, 0.9]])
+    competition = build_competition(SubmissionKind.PROBABILITIES, "roc_auc", "ETT - Abnormal", "b", "c", **MANY)
+    rows = written(competition, plain(competition), tmp_path / "p.csv", [[0.5, 0.4999, 0.9]])
     assert rows[1][-1] == "ETT - Abnormal; c"
 
 
 def test_ranked_labels_begin_with_the_best(tmp_path: Path) -> None:
-    asked = competition(SubmissionKind.RANKING, "map@5", "a", "b", "c")
-    asked = replace(asked, submission=replace(asked.submission, n_ranked=5))
-    rows = written(asked, plain(asked), tmp_path / "p.csv")
+    competition = build_competition(SubmissionKind.RANKING, "map@5", "a", "b", "c")
+    competition = replace(competition, submission=replace(competition.submission, n_ranked=5))
+    rows = written(competition, plain(competition), tmp_path / "p.csv")
     assert [row[-1] for row in rows] == ["labels", "a b c", "c b a"]
 
 
 def test_values_stand_on_their_scales_and_have_no_label(tmp_path: Path) -> None:
-    asked = competition(
+    competition = build_competition(
         SubmissionKind.VALUES,
         "rmse",
         "age",
@@ -109,13 +109,13 @@ def test_values_stand_on_their_scales_and_have_no_label(tmp_path: Path) -> None:
         targets=np.array([[1.0, 2.0], [11.0, 102.0]]),
         scales=((1.0, 11.0), (2.0, 102.0)),
     )
-    rows = written(asked, plain(asked), tmp_path / "p.csv", [[0.0, 1.0], [0.5, 0.25]])
+    rows = written(competition, plain(competition), tmp_path / "p.csv", [[0.0, 1.0], [0.5, 0.25]])
     assert rows == [["image", "age", "weight"], ["a/one.jpg", "1", "102"], ["two.jpg", "6", "27"]]
 
 
 def test_classes_keep_their_names_and_the_other_columns_give_way() -> None:
-    asked = competition(SubmissionKind.PROBABILITIES, "log_loss", "image", "label", "label_")
-    assert build_header(asked) == ("image_", "image", "label", "label_", "label__")
+    competition = build_competition(SubmissionKind.PROBABILITIES, "log_loss", "image", "label", "label_")
+    assert build_header(competition) == ("image_", "image", "label", "label_", "label__")
 
 
 def test_no_file_of_another_kind_is_replaced(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Models that look at images through views: the same bits however they are asked, and nothing twice."""
+"""Predictions under views: the same bits whatever is predicted together, cached, or interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from automl.config import LossConfig, ModelConfig, ResizeConfig, TrialConfig
+from automl.config import LossConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
 from automl.data.resize import resize_batch
@@ -32,12 +32,17 @@ from automl.ensemble.predictor import (
 )
 from automl.ensemble.tta import IDENTITY, MIRROR, TTA_GROUPS, VIEWS
 from automl.errors import StorageError, UnfitEnvironmentError
-from automl.training.checkpoints import serialize_model
 from automl.training.inference import predict_probs
-from automl.training.network.create import Normalisation, build_model, load_trained
+from automl.training.network.create import Normalisation, load_trained
+from tests.automl_tests.ensemble_tests.tiny_networks import (
+    N_IMAGES,
+    ROWS,
+    SIZE,
+    SmallMemoryNetwork,
+    config_of,
+    put_model,
+)
 from tests.automl_tests.small_competitions import competition_of
-
-N_IMAGES, SIZE = 70, 32
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +55,6 @@ def competition(tmp_path_factory: pytest.TempPathFactory) -> Competition:
         (root / name).parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(root / name)
     return competition_of(root, names[:N_IMAGES], names[N_IMAGES:])
-
-
-def config_of(backbone: str = "test_byobnet", size: int = SIZE) -> TrialConfig:
-    return TrialConfig(model=ModelConfig(backbone=backbone, pretrained=False), resize=ResizeConfig(image_sizes=(size,)))
-
-
-def put_model(path: Path, config: TrialConfig, seed: int = 0) -> TrainedFold:
-    torch.manual_seed(seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(serialize_model(build_model(config.model, n_classes=2, weights_dir=None)))
-    return TrainedFold(config, path)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +75,8 @@ def create_predictor(competition: Competition, tmp_path: Path) -> Callable[..., 
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """(views, images) of each time that a model was asked."""
+def model_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(views, images) of each call of a model."""
     calls: list[tuple[int, int]] = []
 
     def counted(model: nn.Module, image_views: Any, n_images: int, **rest: Any) -> Any:
@@ -94,7 +88,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return calls
 
 
-ROWS = np.random.default_rng(3).permutation(N_IMAGES)
 EVERY_VIEW = list(VIEWS.values())
 
 
@@ -107,11 +100,11 @@ def test_what_is_seen_is_what_a_plain_loop_over_the_views_sees(
     assert predicted.dtype == np.float32
     model = load_trained(trained.config, trained.weights, competition=competition, device="cpu")
     pixels = predictor.cache.load_pixels("test", SIZE)
-    for view, said in zip(EVERY_VIEW, predicted, strict=True):
+    for view, probs in zip(EVERY_VIEW, predicted, strict=True):
         images = resize_batch(pixels[ROWS], compute_wide_side(SIZE, pixels.shape[1]) if view.wide else SIZE)
         with torch.no_grad():
             logits = model(view.apply(Normalisation.from_model(model)(images, "cpu"), SIZE))
-        assert said == pytest.approx(logits.softmax(dim=1).numpy(), abs=1e-6), view.name
+        assert probs == pytest.approx(logits.softmax(dim=1).numpy(), abs=1e-6), view.name
 
 
 def test_through_the_identity_it_is_what_validation_predicts_to_the_last_bit(
@@ -123,26 +116,26 @@ def test_through_the_identity_it_is_what_validation_predicts_to_the_last_bit(
     assert np.array_equal(predictor.predict_views(trained, [IDENTITY], "train", ROWS)[0], expected)
 
 
-def test_no_bit_depends_on_the_views_that_are_asked_together_or_on_what_was_cached(
-    create_predictor: Callable[..., Predictor], trained: TrainedFold, asked: list[tuple[int, int]]
+def test_no_bit_depends_on_the_views_that_are_predicted_together_or_on_what_was_cached(
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, model_calls: list[tuple[int, int]]
 ) -> None:
     together = create_predictor(cache_folder=None).predict_views(trained, EVERY_VIEW, "test", ROWS)
     alone = create_predictor(cache_folder=None)
-    for view, said in zip(EVERY_VIEW, together, strict=True):
-        assert np.array_equal(alone.predict_views(trained, [view], "test", ROWS)[0], said), view.name
+    for view, probs in zip(EVERY_VIEW, together, strict=True):
+        assert np.array_equal(alone.predict_views(trained, [view], "test", ROWS)[0], probs), view.name
     create_predictor().predict_views(trained, EVERY_VIEW[::3], "test", ROWS)
-    asked.clear()
+    model_calls.clear()
     assert np.array_equal(create_predictor().predict_views(trained, EVERY_VIEW[::-1], "test", ROWS), together[::-1])
-    assert sum(n_views for n_views, _ in asked) == len(VIEWS) - len(EVERY_VIEW[::3])
-    asked.clear()
+    assert sum(n_views for n_views, _ in model_calls) == len(VIEWS) - len(EVERY_VIEW[::3])
+    model_calls.clear()
     assert np.array_equal(create_predictor().predict_views(trained, EVERY_VIEW, "test", ROWS), together)
-    assert asked == []
+    assert model_calls == []
 
 
-def test_an_interrupted_look_goes_on_with_what_is_there(
+def test_an_interrupted_prediction_goes_on_with_what_is_there(
     create_predictor: Callable[..., Predictor],
     trained: TrainedFold,
-    asked: list[tuple[int, int]],
+    model_calls: list[tuple[int, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(predictor_module, "BLOCK", 64)
@@ -157,15 +150,15 @@ def test_an_interrupted_look_goes_on_with_what_is_there(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(predictor_module, "predict_views", interrupted)
         create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS)
-    asked.clear()
+    model_calls.clear()
     assert np.array_equal(create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS), undisturbed)
-    assert asked == [(2, N_IMAGES - 64)]
+    assert model_calls == [(2, N_IMAGES - 64)]
 
 
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-30], lambda content: b"", lambda content: flipped(content)]
 )
-def test_damaged_memories_are_made_anew(
+def test_damaged_cache_files_are_made_anew(
     create_predictor: Callable[..., Predictor], trained: TrainedFold, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     first = create_predictor().predict_views(trained, TTA_GROUPS["flips"], "test", ROWS)
@@ -190,7 +183,7 @@ def test_nothing_is_cached_of_other_weights_images_rows_or_views(
     create_predictor: Callable[..., Predictor],
     trained: TrainedFold,
     competition: Competition,
-    asked: list[tuple[int, int]],
+    model_calls: list[tuple[int, int]],
     tmp_path: Path,
 ) -> None:
     own = put_model(tmp_path / "own.safetensors", trained.config)
@@ -215,19 +208,19 @@ def test_nothing_is_cached_of_other_weights_images_rows_or_views(
         changes["n_threads"] = 2
     else:
         changes["cache"] = PixelCache(competition, tmp_path / "cache", short_side=float(SIZE))
-    asked.clear()
+    model_calls.clear()
     create_predictor(**changes).predict_views(own, views, "test", rows)
-    assert asked == [(1, N_IMAGES)]
+    assert model_calls == [(1, N_IMAGES)]
 
 
 def test_a_copy_of_the_weights_elsewhere_is_cached(
-    create_predictor: Callable[..., Predictor], trained: TrainedFold, asked: list[tuple[int, int]], tmp_path: Path
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, model_calls: list[tuple[int, int]], tmp_path: Path
 ) -> None:
     create_predictor().predict_views(trained, [MIRROR], "test", ROWS)
-    asked.clear()
+    model_calls.clear()
     shutil.copy(trained.weights, tmp_path / "kit.safetensors")
     create_predictor().predict_views(TrainedFold(trained.config, tmp_path / "kit.safetensors"), [MIRROR], "test", ROWS)
-    assert asked == []
+    assert model_calls == []
 
 
 def test_missing_and_damaged_weights_are_named_with_what_makes_them_again(
@@ -275,35 +268,15 @@ def test_one_model_is_in_memory_at_a_time_and_images_are_resized_once_for_all(
     assert sum(n_resized) == N_IMAGES
 
 
-class Cramped(nn.Module):
-    """A network that takes few images at once."""
-
-    def __init__(self, whole: nn.Module, capacity: int) -> None:
-        super().__init__()
-        self.whole, self.capacity, self.taken = whole, capacity, list[int]()
-        self.output_layer, self.pretrained_cfg, self.num_classes = (
-            whole.output_layer,
-            whole.pretrained_cfg,
-            whole.num_classes,
-        )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.taken.append(len(images))
-        if len(images) > self.capacity:
-            raise torch.OutOfMemoryError(f"no room for {len(images)} images")
-        said: torch.Tensor = self.whole(images)
-        return said
-
-
 def test_where_memory_runs_out_batches_are_halved_and_the_answer_is_the_same(
     create_predictor: Callable[..., Predictor], trained: TrainedFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     views = [IDENTITY, *TTA_GROUPS["crops"][1:3]]
     plenty = create_predictor(cache_folder=None).predict_views(trained, views, "test", ROWS)
-    models: list[Cramped] = []
+    models: list[SmallMemoryNetwork] = []
 
-    def load(*given: Any, **named: Any) -> Cramped:
-        models.append(Cramped(load_trained(*given, **named), 20))
+    def load(*given: Any, **named: Any) -> SmallMemoryNetwork:
+        models.append(SmallMemoryNetwork(load_trained(*given, **named), 20))
         return models[-1]
 
     monkeypatch.setattr(predictor_module, "load_trained", load)
@@ -312,34 +285,34 @@ def test_where_memory_runs_out_batches_are_halved_and_the_answer_is_the_same(
     )
     assert models[0].taken[:6] == [64, 32, 16, 16, 16, 16]
     monkeypatch.setattr(
-        predictor_module, "load_trained", lambda *given, **named: Cramped(load_trained(*given, **named), 0)
+        predictor_module, "load_trained", lambda *given, **named: SmallMemoryNetwork(load_trained(*given, **named), 0)
     )
     with pytest.raises(UnfitEnvironmentError, match="memory of cpu"):
         create_predictor(cache_folder=None).predict_views(trained, views, "test", ROWS)
 
 
-def test_the_seconds_of_a_look_are_known_afterwards_and_measured_before(
-    create_predictor: Callable[..., Predictor], trained: TrainedFold, asked: list[tuple[int, int]], tmp_path: Path
+def test_the_seconds_of_a_prediction_are_known_afterwards_and_measured_before(
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, model_calls: list[tuple[int, int]], tmp_path: Path
 ) -> None:
     before = create_predictor()
     assert before.measure_seconds_per_image(trained) > 0
-    assert len(asked) == 1
+    assert len(model_calls) == 1
     assert before.measure_seconds_per_image(trained) == before.measure_seconds_per_image(trained)
-    assert len(asked) == 1
+    assert len(model_calls) == 1
     predictor = create_predictor()
     predictor.predict_views(trained, [MIRROR], "test", ROWS)
     measured = predictor.measure_seconds_per_image(trained)
-    assert len(asked) == 2
+    assert len(model_calls) == 2
     again = create_predictor()
     again.predict_views(trained, [MIRROR], "test", ROWS)
     assert again.measure_seconds_per_image(trained) == measured  # cached with the probabilities
-    assert len(asked) == 2
+    assert len(model_calls) == 2
 
 
 def test_networks_of_one_kind_share_the_best_time_that_one_of_them_was_seen_to_take(
     create_predictor: Callable[..., Predictor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is asked while the machine is busy."""
+    """The first is timed while the machine is busy."""
     paces = iter((0.364, 0.017, 0.020, 0.5))
     monkeypatch.setattr(
         predictor_module,
@@ -394,7 +367,7 @@ def test_it_predicts_with_exactly_as_many_threads_as_it_was_given(
     assert torch.get_num_threads() == before
 
 
-def test_no_rows_are_no_look(create_predictor: Callable[..., Predictor], trained: TrainedFold) -> None:
+def test_no_rows_are_no_prediction(create_predictor: Callable[..., Predictor], trained: TrainedFold) -> None:
     assert create_predictor().predict_views(trained, [IDENTITY, MIRROR], "test", ROWS[:0]).shape == (2, 0, 2)
 
 
@@ -402,7 +375,7 @@ def test_blocks_are_whole_batches() -> None:
     assert BLOCK % predictor_module.BATCH_SIZE == 0
 
 
-def test_a_long_look_is_told_of(
+def test_a_long_prediction_notifies_of_its_progress(
     create_predictor: Callable[..., Predictor], trained: TrainedFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []

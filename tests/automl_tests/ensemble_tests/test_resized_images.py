@@ -1,4 +1,4 @@
-"""Resized images: made once, ahead of who asks, in memory or in a file without a name."""
+"""Resized images: made once, ahead of the requests, in memory or in a file without a name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_squares_are_the_rows_at_that_side_wherever_they_are_kept(
     assert room != "file" or list(folder.glob("*")) == []  # the file has no name
 
 
-def test_each_image_is_resized_once_for_all_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_is_resized_once_for_all_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resized: list[int] = []
     monkeypatch.setattr(resized_images, "resize_into", lambda target, images: resized.append(len(images)))
     store = store_of(tmp_path)
@@ -77,7 +77,7 @@ def test_the_next_batches_are_made_while_nobody_waits_for_them(tmp_path: Path, m
     monkeypatch.setattr(resized_images, "resize_into", resize)
     store_of(tmp_path, n_threads=1).get("x", PIXELS, ROWS, 12).get_batch(0, 8)
     assert third.wait(10)
-    assert len(made) == 3  # one that was asked for, one for each thread and one more
+    assert len(made) == 3  # one that was requested, one for each thread and one more
 
 
 def test_the_oldest_squares_go_where_memory_or_files_are_used_up(

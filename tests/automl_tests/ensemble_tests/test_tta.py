@@ -63,7 +63,7 @@ def test_bundles_part_the_views_and_every_view_is_known_by_its_name() -> None:
 
 
 def test_each_view_shows_something_else_at_the_models_side(images: torch.Tensor) -> None:
-    """The wide images hold the plain ones in their middle, so that only a view's own doing tells them apart."""
+    """The wide images hold the plain ones in their middle, so that only a view's own transform makes them differ."""
     wide = torch.nn.functional.pad(images, (4, 4, 4, 4), mode="reflect")
     seen = {name: view.apply(wide if view.wide else images, SIDE) for name, view in VIEWS.items() if name != "centre"}
     assert all(shown.shape == images.shape for shown in seen.values())

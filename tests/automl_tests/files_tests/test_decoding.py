@@ -11,15 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from automl.errors import DataError
 from automl.files import decoding
-from automl.files.decoding import decode_image, inspect_image, load_rgb, read_size
+from automl.files.decoding import decode_image, inspect_image, read_size
 from tests.automl_tests.small_competitions import put_csv, put_zip
 
 RNG = np.random.default_rng(0)
 PHOTO = np.kron(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((20, 20, 1), dtype=np.uint8))  # (120, 160, 3)
+
+
+def load_rgb(path: Path, **options: int) -> NDArray[np.uint8]:
+    return np.asarray(decode_image(path, **options))
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:

@@ -13,37 +13,12 @@ import safetensors.torch
 import torch
 
 from automl.artifacts import read_json, write_json
-from automl.data.competition import load_competition
 from automl.errors import StorageError, UsageError
 from automl.kit import building
+from automl.kit.building import convert_to_float16
 from automl.kit.manifest import KitFiles, is_kit, read_manifest
 from automl.kit.running import load_kit_competition
 from tests.automl_tests.kit_tests.worlds import World
-from tests.conftest import automl_here
-
-
-def test_each_member_has_its_weights_and_each_file_its_digest(kit: KitFiles, world: World) -> None:
-    manifest = read_manifest(kit)
-    names = {
-        f"weights/{member.name}-fold{fold}.safetensors" for member in world.recipe.members for fold in member.folds
-    }
-    assert names == {path.relative_to(kit.root).as_posix() for path in kit.root.glob("weights/*")}
-    for member in world.recipe.members:
-        for fold in member.folds:
-            source = world.files.get_trial_files(member.number).locate_weights(fold)
-            assert kit.locate_weights(member, fold).read_bytes() == source.read_bytes()
-    assert names | {"competition.json", manifest.wheel} == set(manifest.files)
-    for name, digest in manifest.files.items():
-        assert hashlib.sha256((kit.root / name).read_bytes()).hexdigest() == digest
-
-
-def test_kit_json_says_what_it_repeats(kit: KitFiles, world: World) -> None:
-    manifest = read_manifest(kit)
-    assert manifest.recipe == world.recipe
-    assert manifest.submission == hashlib.sha256(world.files.submission.read_bytes()).hexdigest()
-    assert manifest.versions["torch"] == torch.__version__.partition("+")[0]
-    assert {need["package"] for need in manifest.needs} >= {"torch", "timm", "safetensors", "pillow"}
-    assert not manifest.half
 
 
 def test_the_competition_leaves_without_saying_which_training_image_has_which_label(
@@ -78,9 +53,9 @@ def test_folds_that_were_trained_after_the_search_are_taken_from_where_they_lie(
     copy = world.copied(tmp_path)
     member = copy.recipe.members[0]
     trial = copy.files.get_trial_files(member.number)
-    refit = trial.get_refit_files("refit").locate_weights(1)
+    refit = trial.get_refit_files("refit").get_weights_path(1)
     refit.parent.mkdir()
-    trial.locate_weights(1).rename(refit)
+    trial.get_weights_path(1).rename(refit)
     content = refit.read_bytes()
     assert copy.kit().locate_weights(member, 1).read_bytes() == content
 
@@ -88,7 +63,7 @@ def test_folds_that_were_trained_after_the_search_are_taken_from_where_they_lie(
 def test_weights_that_are_gone_are_named_and_refit_is_the_way_out(world: World, tmp_path: Path) -> None:
     copy = world.copied(tmp_path)
     number = copy.recipe.members[0].number
-    copy.files.get_trial_files(number).locate_weights(1).unlink()
+    copy.files.get_trial_files(number).get_weights_path(1).unlink()
     with pytest.raises(StorageError, match=rf"networks are gone: .*/trials/{number:05d}/fold1\.safetensors$") as raised:
         copy.kit()
     assert "automl refit" in raised.value.hint
@@ -161,78 +136,6 @@ def test_half_stores_float16_and_the_card_says_how_far_that_moves(world: World, 
     assert "moves the probabilities of 14 test images by" in card
 
 
-def test_the_command_says_what_it_wrote_and_how_to_try_it(world: World, tmp_path: Path) -> None:
-    copy = world.copied(tmp_path)
-    result = automl_here(tmp_path, "kit", "--workdir", str(tmp_path), "--study", "study", "--device", "cpu", "--half")
-    assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()
-    assert lines[0].endswith("members, float16")
-    assert lines[1].startswith("float16: moves the probabilities of 14 test images by")
-    assert lines[2].startswith("wrote study/kit: ")
-    assert lines[3] == f"try it: python study/kit/submit.py --input {world.folder} --out submission.csv"
-    assert is_kit(copy.files.kit)
-    assert read_manifest(KitFiles(copy.files.kit)).slug == "bright-sides"
-
-
-def test_a_slug_that_is_none_is_refused(world: World, tmp_path: Path) -> None:
-    world.copied(tmp_path)
-    result = automl_here(tmp_path, "kit", "--workdir", str(tmp_path), "--study", "study", "--slug", "../leaves")
-    assert result.exit_code == 3
-    assert "'../leaves' cannot name a competition" in result.stderr
-
-
-def test_what_people_read_says_what_ensemble_json_says(kit: KitFiles, world: World) -> None:
-    figures, card = read_json(world.files.ensemble), kit.card.read_text()
-    assert f"{figures['score']:.5f} ± {figures['score_error']:.5f}" in card
-    assert f"best single trial, number {figures['best_single_number']} | {figures['best_single_score']:.5f}" in card
-    for member in figures["members"]:
-        assert f"| {member['name']} | {member['weight']:.3f} | {member['backbone']} | {member['image_size']} |" in card
-    assert "left (33.3 %), middle (33.3 %), right (33.3 %)" in card
-    assert f"- torch {torch.__version__.partition('+')[0]}\n" in card
-    assert f"Scored on {figures['n_rows']} of 60 training images" in card
-    assert f"torch=={torch.__version__.partition('+')[0]}\n" in kit.requirements.read_text()
-    assert load_competition(world.files.competition).evidence[0] in card
-
-
-def card_with(world: World, folder: Path, **figures: object) -> str:
-    """The model card of the study's kit, were these the figures of its ensemble."""
-    copy = world.copied(folder)
-    write_json(copy.files.ensemble, {**read_json(copy.files.ensemble), **figures})
-    return copy.kit().card.read_text()
-
-
-def test_the_card_does_not_name_the_folds_that_predict_as_those_that_were_scored(world: World, tmp_path: Path) -> None:
-    """A refitted member has more folds than the rows on which it was compared with others."""
-    members = read_json(world.files.ensemble)["members"]
-    card = card_with(world, tmp_path, n_rows=12, members=[{**member, "folds": [0, 1, 2, 3, 4]} for member in members])
-    (scored,) = [paragraph for paragraph in card.split("\n\n") if paragraph.startswith("Metric: ")]
-    assert "Scored on 12 of 60 training images" in scored
-    assert "fold" not in scored
-    assert "| 0, 1, 2, 3, 4 |" in card
-
-
-def test_the_card_says_what_flatters_its_scores(world: World, tmp_path: Path) -> None:
-    plain = card_with(world, tmp_path / "plain", is_trimmed=False, n_trials=9, luck=0.0123)
-    assert "Parts were left out" not in plain
-    assert "is the best of 9 by this very score: about\n  0.01230 of it is luck" in plain
-    assert "The trials were searched for by their scores on some or all of these images" in plain
-    assert "left out to save time" in card_with(world, tmp_path / "trimmed", is_trimmed=True)
-    assert "is luck" not in card_with(world, tmp_path / "alone", n_trials=1)
-    alone = card_with(world, tmp_path / "identity", views=["identity"])
-    assert "without views" not in alone
-    assert "Where views were not asked for" not in alone
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [("pseudo", "also trained on test images"), ("distilled", "models that have seen the images that are scored")],
-)
-def test_the_card_says_what_members_were_taught(world: World, tmp_path: Path, kind: str, words: str) -> None:
-    members = read_json(world.files.ensemble)["members"]
-    assert words not in card_with(world, tmp_path / "plain")
-    assert words in card_with(world, tmp_path / "taught", members=[{**members[0], "kind": kind}, *members[1:]])
-
-
 def test_the_folders_of_this_machine_are_in_no_text_of_the_kit(world: World, tmp_path: Path) -> None:
     copy = world.copied(tmp_path / "home")
     document = read_json(copy.files.competition)
@@ -259,11 +162,33 @@ def test_a_submission_that_a_later_search_put_in_place_is_not_taken_for_the_ense
     assert read_manifest(copy.kit()).submission == hashlib.sha256(written).hexdigest()
 
 
-@pytest.mark.parametrize("command", ["kit", "predict"])
-def test_a_device_that_is_not_there_is_refused(world: World, tmp_path: Path, command: str) -> None:
-    world.copied(tmp_path)
-    arguments = [str(world.folder)] if command == "predict" else []
-    asked = ["--workdir", str(tmp_path), "--study", "study", "--device", "cuda:99"]
-    result = automl_here(tmp_path, command, *arguments, *asked)
-    assert result.exit_code == 7
-    assert "there is no device 'cuda:99' to be used" in result.stderr
+def back(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load(convert_to_float16(safetensors.torch.save(tensors), "w.safetensors"))
+
+
+def test_weights_become_float16_rounded_to_the_nearest() -> None:
+    weight = torch.tensor([1.0, 0.1, -3.14159])
+    half = back({"conv.weight": weight})["conv.weight"]
+    assert half.dtype == torch.float16
+    assert torch.equal(half, weight.half())
+
+
+def test_batch_norm_s_statistics_and_integers_stay_as_they_are() -> None:
+    tensors = {
+        "bn.running_mean": torch.tensor([0.1]),
+        "bn.running_var": torch.tensor([1e-9]),
+        "bn.num_batches_tracked": torch.tensor(70001),
+        "relative_position_index": torch.tensor([[3, 4]]),
+    }
+    kept = back(tensors)
+    assert all(torch.equal(kept[name], tensor) and kept[name].dtype == tensor.dtype for name, tensor in tensors.items())
+
+
+def test_what_float16_cannot_hold_stays_float32() -> None:
+    weight = torch.tensor([1.0, 70000.0])
+    assert torch.equal(back({"scale": weight})["scale"], weight)
+
+
+def test_a_damaged_file_is_an_error_that_names_it() -> None:
+    with pytest.raises(StorageError, match=r"w\.safetensors cannot be read"):
+        convert_to_float16(b"nothing of the kind", "w.safetensors")

@@ -22,6 +22,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return put_packages(tmp_path_factory.mktemp("fresh") / "packages")
 
 
+@pytest.mark.slow
 def test_the_script_repeats_the_submission_with_nothing_but_the_kit_and_what_predicting_needs(
     world: World, packages: Path, tmp_path: Path
 ) -> None:

@@ -110,7 +110,7 @@ def test_an_installed_automl_is_used_where_its_code_is_the_same_and_not_where_it
     assert run(kit, path=installed).stdout.split()[0] == "installed"
 
 
-def test_a_python_that_is_too_old_is_said(
+def test_a_python_that_is_too_old_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(kaggle_script.sys, "version_info", (3, 10, 14))
@@ -144,7 +144,7 @@ def test_an_interrupted_kit_is_no_kit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"", b"[]", b'{"files": {}}'])
-def test_a_damaged_kit_json_is_said(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_kit_json_is_refused(tmp_path: Path, content: bytes) -> None:
     kit = put_kit(tmp_path / "kit")
     (kit / "kit.json").write_bytes(content)
     finished = run(kit)

@@ -31,7 +31,7 @@ from automl.readers.settings import CompetitionSettings
 from automl.submission.decide import get_deciding_metric
 from automl.submission.write import write_submission
 from automl.training.entry_points import run_trial
-from tests.automl_tests.ensemble_tests.worlds import QuietContext
+from tests.automl_tests.ensemble_tests.small_studies import QuietContext
 from tests.automl_tests.small_competitions import put_csv
 
 N_TRAIN, N_TEST = 60, 14
@@ -109,10 +109,10 @@ def submitted(kit: KitFiles, folder: Path | None, scratch: Path, **changes: Any)
 
     out = scratch / "submission.csv"
     scratch.mkdir(parents=True, exist_ok=True)
-    said: list[str] = []
+    lines: list[str] = []
     run = KitRun(folder=folder, out=out, max_minutes=None, device="cpu", scratch=scratch, started=time.monotonic())
-    submit(kit, replace(run, **changes), notify=said.append)
-    return out.read_bytes(), said
+    submit(kit, replace(run, **changes), notify=lines.append)
+    return out.read_bytes(), lines
 
 
 def train_world(root: Path) -> World:

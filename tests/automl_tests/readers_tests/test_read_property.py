@@ -179,7 +179,7 @@ def check(competition: Competition) -> None:
 
 def check_targets(competition: Competition) -> None:
     shape = (len(competition.image_ids), competition.n_classes)
-    if competition.task.one_class_each:
+    if competition.task.target_kind.is_single_class:
         assert set(competition.targets.tolist()) == set(range(competition.n_classes))
         assert (competition.n_classes == 2) == (competition.task is Task.BINARY) or competition.task is Task.ORDINAL
     else:

@@ -17,7 +17,7 @@ from automl.config import TrialConfig
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
 from automl.refit.plan import RefitSelection
-from automl.refit.refit_loop import RefitLoop
+from automl.refit.refit_loop import REFIT, RefitLoop
 from automl.refit.refit_result import RefitResult
 from automl.refit.run_refit import FoldExecution, RefitRequest, run_refit
 from automl.study.study import Terms, open_study
@@ -25,7 +25,7 @@ from automl.training.entry_points import run_trial
 from automl.training.fold_outputs import FoldResult, join_folds, save_fold
 from runners.base import Context, Runner, Supervisor
 from runners.inline import InlineRunner
-from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of, write_study
+from tests.automl_tests.training_tests.trial_builders import ScriptedContext, config_of, payload_of, write_study
 
 SEED = 5  # of worlds.payload_of
 
@@ -151,12 +151,17 @@ class Refit:
     trained: list[tuple[int, int, str]] = field(default_factory=list)
 
     def run(
-        self, *, top: int = 2, n_pool: int = 15, numbers: tuple[int, ...] | None = None, **asked: Any
+        self, *, top: int = 2, n_pool: int = 15, numbers: tuple[int, ...] | None = None, **flags: Any
     ) -> RefitResult:
         selection = RefitSelection(top=top, n_pool=n_pool, numbers=numbers)
-        request = RefitRequest(files=self.files, selection=selection, **asked)
+        request = RefitRequest(files=self.files, selection=selection, **flags)
         ROUNDS.clear()
         try:
             return run_refit(request, FoldExecution(self.task, self.build_runner, self.watch), notify=self.notes.append)
         finally:
             self.trained = list(ROUNDS)
+
+
+def four_more(*numbers: int, kind: str = REFIT) -> list[tuple[int, int, str]]:
+    """The folds of these trials that a search with one fold left out, as a refit trains them."""
+    return [(number, fold, kind) for number in numbers for fold in range(1, 5)]

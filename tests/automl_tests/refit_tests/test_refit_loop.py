@@ -17,7 +17,7 @@ from runners.base import Failed, Finished, Job, Progressed, Reported, Runner, St
 from runners.context import JobContext
 from runners.simulated import SimulatedDeath, SimulatedRunner
 from tests.automl_tests.search_tests.test_progress import Clock, Kept
-from tests.automl_tests.training_tests.worlds import config_of
+from tests.automl_tests.training_tests.trial_builders import config_of
 
 COMPLETED = {"outcome": "completed", "score": 0.5, "attributes": {}}
 
@@ -123,7 +123,7 @@ def test_deaths_count_only_without_a_new_epoch_in_between() -> None:
         ({"outcome": "completed", "score": math.nan}, "diverged: the score is nan"),
     ],
 )
-def test_a_dead_end_is_not_tried_again_and_is_told_by_its_name(result: dict[str, Any], reason: str) -> None:
+def test_a_dead_end_is_not_tried_again_and_is_named(result: dict[str, Any], reason: str) -> None:
     loop = loop_of()
     loop.handle(Finished(job_id=start(loop).id, result=result))
     assert [loss.reason for loss in loop.lost.values()] == [reason]
@@ -220,7 +220,7 @@ def test_what_cannot_go_on_is_raised_once_the_runner_is_done() -> None:
         train_folds(loop_of(), Refusing())
 
 
-def test_a_fold_of_a_lesson_is_told_from_the_trials_own() -> None:
+def test_a_fold_trained_on_soft_targets_has_a_name_of_its_own() -> None:
     assert fold_of(3, 1).name == "trial 3 fold 1"
     assert fold_of(3, 1, refit_kind="pseudo").name == "trial 3-pseudo fold 1"
 
@@ -228,13 +228,13 @@ def test_a_fold_of_a_lesson_is_told_from_the_trials_own() -> None:
 def test_a_person_sees_starts_and_ends_and_how_long_it_will_take() -> None:
     clock, screen = Clock(), Kept()
     loop = loop_of(fold_of(3, 1), fold_of(3, 2), fold_of(4, 0), fold_of(4, 1))
-    watched = RefitMonitor(loop, screen, clock=clock)
+    monitor = RefitMonitor(loop, screen, clock=clock)
 
     def run(*events: Callable[[str], Any]) -> None:
-        job = watched.next_job()
+        job = monitor.next_job()
         assert job is not None
         for event in events:
-            watched.handle(event(job.id))
+            monitor.handle(event(job.id))
             clock.now_s += 5.0
 
     def started(job_id: str) -> Started:

@@ -24,7 +24,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize(
-    ("asked", "devices"),
+    ("flags", "devices"),
     [
         ({}, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
         ({"gpus": 2}, ["cuda:0", "cuda:1"]),
@@ -33,8 +33,8 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"gpus": 0, "cpu_slots": 3}, ["cpu", "cpu", "cpu"]),
     ],
 )
-def test_gpus_become_slots(asked: dict[str, int], devices: list[str]) -> None:
-    assert Placement(**asked).list_devices() == devices  # type: ignore[arg-type]
+def test_gpus_become_slots(flags: dict[str, int], devices: list[str]) -> None:
+    assert Placement(**flags).list_devices() == devices  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -48,7 +48,7 @@ def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
 
 @pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize(
-    ("asked", "kind", "words"),
+    ("flags", "kind", "words"),
     [
         (
             {"gpus": 5},
@@ -64,9 +64,9 @@ def test_without_a_gpu_there_are_cpu_slots_that_share_the_cores() -> None:
         ({"gpus": 0, "gpus_per_trial": 2}, UnfitEnvironmentError, "no GPU is used"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(asked: dict[str, object], kind: type[AutomlError], words: str) -> None:
+def test_numbers_that_do_not_fit_are_refused(flags: dict[str, object], kind: type[AutomlError], words: str) -> None:
     with pytest.raises(kind, match=words):
-        Placement(**asked).list_devices()  # type: ignore[arg-type]
+        Placement(**flags).list_devices()  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -81,7 +81,7 @@ def test_each_runner_is_built_by_its_name() -> None:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("no_gpu")
-def test_a_cluster_gets_the_slots_and_gpus_that_are_asked_for() -> None:
+def test_a_cluster_gets_the_slots_and_gpus_of_the_flags() -> None:
     on_cluster = Placement(runner="ray", ray_address="auto", slots=16, gpus_per_trial=1).build_runner()
     assert on_cluster.n_slots == 16  # type: ignore[attr-defined]
     assert on_cluster.resources == {"cpu": 1, "gpu": 1}  # type: ignore[attr-defined]

@@ -58,7 +58,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watched(clock: Clock) -> Callable[[Any], SearchMonitor]:
+def build_monitor(clock: Clock) -> Callable[[Any], SearchMonitor]:
     def make(screen: Any) -> SearchMonitor:
         study = SearchStudy(optuna.create_study(direction="maximize"))
         space = Space(name="test", suggest=suggest)
@@ -68,31 +68,31 @@ def watched(clock: Clock) -> Callable[[Any], SearchMonitor]:
     return make
 
 
-def run_one(watched: SearchMonitor, clock: Clock, score: float) -> None:
-    job = watched.next_job()
+def run_one(monitor: SearchMonitor, clock: Clock, score: float) -> None:
+    job = monitor.next_job()
     assert job is not None
-    watched.handle(Started(job_id=job.id, device="cuda:1"))
-    watched.handle(
+    monitor.handle(Started(job_id=job.id, device="cuda:1"))
+    monitor.handle(
         Progressed(job_id=job.id, detail={"image_size": 16, "images_per_s": 250.0, "batch": 3, "n_batches": 6})
     )
     for step in range(4):
         clock.now_s += 10.0
-        watched.handle(Reported(job_id=job.id, step=step, value=score, detail={"seconds": 10.0, "image_size": 16}))
-    watched.handle(Finished(job_id=job.id, result={"outcome": "completed", "score": score}))
+        monitor.handle(Reported(job_id=job.id, step=step, value=score, detail={"seconds": 10.0, "image_size": 16}))
+    monitor.handle(Finished(job_id=job.id, result={"outcome": "completed", "score": score}))
 
 
 def test_each_trial_has_a_line_when_it_starts_and_one_when_it_ends(
-    watched: Callable[[Any], SearchMonitor], clock: Clock
+    build_monitor: Callable[[Any], SearchMonitor], clock: Clock
 ) -> None:
     screen = Kept()
-    run_one(watched(screen), clock, 0.75)
+    run_one(build_monitor(screen), clock, 0.75)
     assert screen.lines == [
         "trial 0 starts on cuda:1: resnet18, 16-32 px, adamw 1.0e-03, batch 32",
         "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
     ]
 
 
-def test_what_is_out_of_the_ordinary_is_said_of_a_trial() -> None:
+def test_a_description_names_what_is_out_of_the_ordinary() -> None:
     config = TrialConfig(
         model=ModelConfig(backbone="resnet18", pooling="gem", attention="se", cut=1, hidden=(256, 128)),
         resize=ResizeConfig(image_sizes=(224,)),
@@ -109,10 +109,10 @@ def test_what_is_out_of_the_ordinary_is_said_of_a_trial() -> None:
 
 
 def test_a_score_that_is_the_best_of_its_epochs_is_called_so(
-    watched: Callable[[Any], SearchMonitor], clock: Clock
+    build_monitor: Callable[[Any], SearchMonitor], clock: Clock
 ) -> None:
     screen = Kept()
-    supervisor = watched(screen)
+    supervisor = build_monitor(screen)
     job = supervisor.next_job()
     assert job is not None
     supervisor.handle(Started(job_id=job.id, device="cuda:1"))
@@ -121,28 +121,28 @@ def test_a_score_that_is_the_best_of_its_epochs_is_called_so(
     assert screen.lines[-1].startswith("trial 0 is complete with 0.7500 of epoch 3, its best, after")
 
 
-def test_a_trial_that_is_tried_again_says_why(watched: Callable[[Any], SearchMonitor]) -> None:
+def test_a_trial_that_is_tried_again_says_why(build_monitor: Callable[[Any], SearchMonitor]) -> None:
     screen = Kept()
-    watch = watched(screen)
-    job = watch.next_job()
+    monitor = build_monitor(screen)
+    job = monitor.next_job()
     assert job is not None
-    watch.handle(Failed(job_id=job.id, reason="killed by signal 9", died=True))
+    monitor.handle(Failed(job_id=job.id, reason="killed by signal 9", died=True))
     assert screen.lines == ["trial 0 is tried again: killed by signal 9 after 0 s; 0 of 4 ended"]
 
 
 def test_a_running_trial_shows_epoch_size_speed_score_and_time_left(
-    watched: Callable[[Any], SearchMonitor], clock: Clock
+    build_monitor: Callable[[Any], SearchMonitor], clock: Clock
 ) -> None:
     out = io.StringIO()
     console = Console(file=out, width=140, force_terminal=True, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
-        watch = watched(LiveDisplay(live))
-        job = watch.next_job()
+        monitor = build_monitor(LiveDisplay(live))
+        job = monitor.next_job()
         assert job is not None
-        watch.handle(Started(job_id=job.id, device="cuda:1"))
-        watch.handle(Reported(job_id=job.id, step=0, value=0.5, detail={"seconds": 10.0, "image_size": 16}))
+        monitor.handle(Started(job_id=job.id, device="cuda:1"))
+        monitor.handle(Reported(job_id=job.id, step=0, value=0.5, detail={"seconds": 10.0, "image_size": 16}))
         detail = {"epoch": 1, "image_size": 16, "images_per_s": 250.4, "batch": 3, "n_batches": 6}
-        watch.handle(Progressed(job_id=job.id, detail=detail))
+        monitor.handle(Progressed(job_id=job.id, detail=detail))
         live.refresh()
     shown = out.getvalue().splitlines()
     line = [line for line in shown if "epoch 2/4 50%" in line][-1]
@@ -151,11 +151,11 @@ def test_a_running_trial_shows_epoch_size_speed_score_and_time_left(
     assert any("0 of 4 ended" in line for line in shown)
 
 
-def test_a_file_gets_lines_only_and_quiet_nothing(watched: Callable[[Any], SearchMonitor], clock: Clock) -> None:
+def test_a_file_gets_lines_only_and_quiet_nothing(build_monitor: Callable[[Any], SearchMonitor], clock: Clock) -> None:
     out = io.StringIO()
-    run_one(watched(PlainDisplay(Console(file=out, width=200))), clock, 0.75)
+    run_one(build_monitor(PlainDisplay(Console(file=out, width=200))), clock, 0.75)
     assert [line.split(":")[0] for line in out.getvalue().splitlines()] == [
         "trial 0 starts on cuda",
         "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
     ]
-    run_one(watched(QuietDisplay()), clock, 0.75)
+    run_one(build_monitor(QuietDisplay()), clock, 0.75)

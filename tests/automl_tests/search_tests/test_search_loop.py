@@ -182,7 +182,7 @@ def test_an_interrupted_trial_goes_on_under_its_own_number_with_its_own_params()
     assert study.optuna_study.get_trials()[1].intermediate_values == {0: 0.3, 1: 0.4}
 
 
-def test_a_trial_whose_driver_died_before_telling_that_it_is_pruned_is_told_so_and_not_run() -> None:
+def test_a_trial_whose_driver_died_before_recording_that_it_is_pruned_is_recorded_so_and_not_run() -> None:
     study = new_study()
     loop = new_loop(study)
     for score in (0.9, 0.8, 0.7, 0.6):
@@ -194,7 +194,7 @@ def test_a_trial_whose_driver_died_before_telling_that_it_is_pruned_is_told_so_a
     assert study.optuna_study.get_trials()[4].state is TrialState.PRUNED
 
 
-def test_a_trial_cut_short_while_it_asked_is_completed_with_the_same_answers(tmp_path: Path) -> None:
+def test_a_trial_cut_short_between_suggestions_is_completed_with_the_same_values(tmp_path: Path) -> None:
     study = new_study(f"sqlite:///{tmp_path}/a.db")
     for _ in range(2):
         loop = new_loop(study)

@@ -1,11 +1,9 @@
-"""The study's file: its lock, its terms, what of damage is noticed, and what others see of it."""
+"""The study's file: its terms, what of damage is noticed, and what others see of it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,37 +14,9 @@ import pytest
 from optuna.trial import TrialState
 
 from automl.artifacts import StudyFiles
-from automl.config import ModelConfig, ResizeConfig, TrialConfig
-from automl.errors import StorageError, StudyInUseError, UsageError
-from automl.space import Space
-from automl.study.lock import find_driver, lock_study
-from automl.study.samplers import build_sampler
-from automl.study.study import Terms, open_study, read_study, read_terms, select_best_trials
-from automl.suggest import Suggest
-
-TERMS = Terms(
-    space="tiny",
-    space_fingerprint="a",
-    competition_fingerprint="b",
-    metric="accuracy",
-    direction="maximize",
-    epochs=9,
-    train_folds=1,
-    seed=0,
-)
-
-
-def suggest(trial: Suggest) -> TrialConfig:
-    trial.suggest_float("x", 0.0, 1.0)
-    return TrialConfig(model=ModelConfig(backbone="resnet18"), resize=ResizeConfig(image_sizes=(32,)), epochs=9)
-
-
-SPACE = Space(name="tiny", suggest=suggest)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> StudyFiles:
-    return StudyFiles(tmp_path / "leaf")
+from automl.errors import StorageError, UsageError
+from automl.study.study import open_study, read_study, read_terms, select_best_trials
+from tests.automl_tests.study_tests.studies import SPACE, TERMS
 
 
 def begin(files: StudyFiles, scores: tuple[float, ...] = (0.5,)) -> None:
@@ -81,28 +51,6 @@ def test_best_trials_are_complete_ones_best_first(files: StudyFiles) -> None:
         study.report(pruned, 0, 0.99)
         study.tell(pruned, TrialState.PRUNED)
     assert [trial.value for trial in select_best_trials(read_study(files))] == [0.9, 0.7, 0.5]
-
-
-def test_a_second_driver_is_refused_with_the_first_ones_process(files: StudyFiles) -> None:
-    with lock_study(files), pytest.raises(StudyInUseError, match=f"process {os.getpid()}"), lock_study(files):
-        pass
-
-
-def test_the_lock_is_free_the_moment_its_holder_is_killed(files: StudyFiles) -> None:
-    program = (
-        "import pathlib, sys, time\nfrom automl.study.lock import lock_study\nfrom automl.artifacts import StudyFiles\n"
-        "with lock_study(StudyFiles(pathlib.Path(sys.argv[1]))):\n    print('held', flush=True)\n    time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program, str(files.root)], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        assert find_driver(files) == f"process {holder.pid} on {os.uname().nodename}"
-        with pytest.raises(StudyInUseError), lock_study(files):
-            pass
-        holder.send_signal(signal.SIGKILL)
-    with lock_study(files):
-        pass
-    assert find_driver(files) is None
 
 
 @pytest.mark.parametrize(
@@ -143,8 +91,8 @@ def test_a_file_that_is_no_database_is_never_silently_a_new_study(files: StudyFi
         pass
 
 
-@pytest.mark.parametrize("look", ["drive", "read"])
-def test_a_commit_that_a_kill_cut_in_half_is_undone_by_whoever_looks_next(files: StudyFiles, look: str) -> None:
+@pytest.mark.parametrize("access", ["drive", "read"])
+def test_a_commit_that_a_kill_cut_in_half_is_undone_by_whoever_looks_next(files: StudyFiles, access: str) -> None:
     begin(files)
     program = (
         "import os, signal, sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
@@ -156,7 +104,7 @@ def test_a_commit_that_a_kill_cut_in_half_is_undone_by_whoever_looks_next(files:
     subprocess.run([sys.executable, "-c", program, files.study_db], check=False)
     assert files.study_db.with_name("study.db-journal").stat().st_size > 0
     with contextlib.ExitStack() as stack:
-        study = read_study(files) if look == "read" else stack.enter_context(open_study(files, TERMS)).optuna_study
+        study = read_study(files) if access == "read" else stack.enter_context(open_study(files, TERMS)).optuna_study
         assert [trial.value for trial in study.trials] == [0.5]
         assert list(study.user_attrs) == ["terms"]
 
@@ -203,46 +151,3 @@ def test_a_reader_that_locks_the_file_for_a_moment_only_delays_the_driver(files:
             reader.stdout.readline()  # 6.5 s is longer than the five that sqlite3 waits by itself
             study.tell(trial, TrialState.COMPLETE, 0.5)
         assert study.count_trials(TrialState.COMPLETE) == 1
-
-
-def test_a_resumed_study_does_not_draw_again_what_was_drawn_before(files: StudyFiles) -> None:
-    values = []
-    for _ in range(6):
-        with open_study(files, TERMS, sampler="random") as study:
-            trial = study.ask(SPACE)
-            SPACE(trial)
-            values.append(trial.params["x"])
-            study.tell(trial, TrialState.COMPLETE, 0.1)
-    assert len(set(values)) == 6
-
-
-def test_the_same_seed_draws_the_same_trials_in_another_study(tmp_path: Path) -> None:
-    drawn = []
-    for name in ("a", "b"):
-        with open_study(StudyFiles(tmp_path / name), TERMS) as study:
-            trials = [study.ask(SPACE) for _ in range(3)]
-            for trial in trials:
-                SPACE(trial)
-            drawn.append([trial.params for trial in trials])
-    assert drawn[0] == drawn[1]
-
-
-@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
-def test_each_sampler_proposes_different_trials(files: StudyFiles, name: str) -> None:
-    with open_study(files, TERMS, sampler=name) as study:
-        values = set()
-        for number in range(14):
-            trial = study.ask(SPACE)
-            SPACE(trial)
-            values.add(trial.params["x"])
-            study.tell(trial, TrialState.COMPLETE, number / 14)
-    assert len(values) == 14
-
-
-def test_an_unknown_sampler_or_pruner_names_the_known_ones(files: StudyFiles) -> None:
-    with pytest.raises(UsageError) as error:
-        build_sampler("grid", study_seed=0, trial_number=0)
-    assert "tpe" in error.value.hint
-    with pytest.raises(UsageError, match="no pruner"), open_study(files, TERMS, pruner="asha"):
-        pass
-    assert not files.study_db.exists()

@@ -22,7 +22,7 @@ N_TRAIN, N_TEST = 200, 20
 
 
 @dataclass(frozen=True)
-class FormWorld:
+class FormStudy:
     """A competition and the files of its members; the first rows of test are images like the first of training."""
 
     competition: Competition
@@ -63,42 +63,44 @@ def competition_of_form(form: str, root: Path, *, n_test: int = N_TEST) -> tuple
     n = N_TRAIN + n_test
     match form:
         case "one label":
-            return _made(root, Task.MULTICLASS, "a b c", rng.integers(3, size=n), "label", "accuracy")
+            return _build(root, Task.MULTICLASS, "a b c", rng.integers(3, size=n), "label", "accuracy")
         case "label by f1":
-            return _made(root, Task.BINARY, "0 1", (rng.random(n) < 0.2).astype(int), "label", "f1")
+            return _build(root, Task.BINARY, "0 1", (rng.random(n) < 0.2).astype(int), "label", "f1")
         case "one probability":
-            return _made(root, Task.BINARY, "cat dog", rng.integers(2, size=n), "probability", "roc_auc")
+            return _build(root, Task.BINARY, "cat dog", rng.integers(2, size=n), "probability", "roc_auc")
         case "a probability each":
-            return _made(root, Task.MULTICLASS, "a b c", rng.integers(3, size=n), "probabilities", "log_loss")
+            return _build(root, Task.MULTICLASS, "a b c", rng.integers(3, size=n), "probabilities", "log_loss")
         case "ordinal":
             grades = np.minimum(rng.geometric(0.4, size=n) - 1, 4)
-            return _made(root, Task.ORDINAL, "0 1 2 3 4", grades, "label", "qwk")
+            return _build(root, Task.ORDINAL, "0 1 2 3 4", grades, "label", "qwk")
         case "labels":
-            return _made(root, Task.MULTILABEL, "clear road water mine", _tags(rng, n, True), "labels", "f2_samples")
+            return _build(root, Task.MULTILABEL, "clear road water mine", _tags(rng, n, True), "labels", "f2_samples")
         case "labels, may be none":
-            return _made(root, Task.MULTILABEL, "clear road water mine", _tags(rng, n, False), "labels", "f1_micro")
+            return _build(root, Task.MULTILABEL, "clear road water mine", _tags(rng, n, False), "labels", "f1_micro")
         case "independent probabilities":
-            return _made(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "probabilities", "roc_auc")
+            return _build(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "probabilities", "roc_auc")
         case "long probabilities":
-            return _long(
-                _made(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "probabilities", "log_loss")
+            return _convert_to_long(
+                _build(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "probabilities", "log_loss")
             )
         case "long labels":
-            return _long(_made(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "labels", "f1_macro"))
+            return _convert_to_long(
+                _build(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "labels", "f1_macro")
+            )
         case "ranking":
-            return _made(root, Task.MULTICLASS, "w1 w2 w3 w4 w5 w6 w7", rng.integers(7, size=n), "ranking", "map@5")
+            return _build(root, Task.MULTICLASS, "w1 w2 w3 w4 w5 w6 w7", rng.integers(7, size=n), "ranking", "map@5")
         case "ranking scored at the top":
-            return _made(root, Task.MULTICLASS, "1 2 3", rng.integers(3, size=n), "ranking", "top1_error")
+            return _build(root, Task.MULTICLASS, "1 2 3", rng.integers(3, size=n), "ranking", "top1_error")
         case "value":
-            return _made(root, Task.REGRESSION, "Pawpularity", rng.uniform(1, 100, size=(n, 1)), "values", "rmse")
+            return _build(root, Task.REGRESSION, "Pawpularity", rng.uniform(1, 100, size=(n, 1)), "values", "rmse")
         case "long values":
             targets = rng.uniform(0, 50, size=(n, 2))
-            competition, truth = _made(root, Task.REGRESSION, "Dry_g Green_g", targets, "values", "weighted_r2")
-            return _long((replace(competition, metric=get_metric("weighted_r2", weights=(0.5, 0.1))), truth))
+            competition, truth = _build(root, Task.REGRESSION, "Dry_g Green_g", targets, "values", "weighted_r2")
+            return _convert_to_long((replace(competition, metric=get_metric("weighted_r2", weights=(0.5, 0.1))), truth))
     raise AssertionError(form)
 
 
-def made_world(form: str, root: Path, *, n_test: int = N_TEST, n_models: int = 3) -> FormWorld:
+def make_study(form: str, root: Path, *, n_test: int = N_TEST, n_models: int = 3) -> FormStudy:
     """The competition of that form and members of unequal skill."""
     competition, test_targets = competition_of_form(form, root, n_test=n_test)
     files = StudyFiles(root / "study")
@@ -108,16 +110,16 @@ def made_world(form: str, root: Path, *, n_test: int = N_TEST, n_models: int = 3
     for number in range(n_models):
         rng = np.random.default_rng(number)
         noise = rng.normal(size=(N_TRAIN + 1000, competition.n_classes))  # the same for the first test images
-        oof = said_of(shares[0], noise[:N_TRAIN], competition.task, skill=2.5 - 0.3 * number)
-        test = said_of(shares[1], noise[N_TRAIN : N_TRAIN + n_test], competition.task, skill=2.5 - 0.3 * number)
+        oof = simulate_probs(shares[0], noise[:N_TRAIN], competition.task, skill=2.5 - 0.3 * number)
+        test = simulate_probs(shares[1], noise[N_TRAIN : N_TRAIN + n_test], competition.task, skill=2.5 - 0.3 * number)
         trial = files.get_trial_files(number)
         write_arrays(trial.oof, rows=np.arange(N_TRAIN), folds=folds, probs=oof)
         write_arrays(trial.test, probs=test)
         candidates.append(Candidate(number=number, score=0.5, config=_config(number)))
-    return FormWorld(competition, test_targets, files, folds, candidates)
+    return FormStudy(competition, test_targets, files, folds, candidates)
 
 
-def said_of(shares: NDArray[Any], noise: NDArray[Any], task: Task, *, skill: float) -> NDArray[np.float32]:
+def simulate_probs(shares: NDArray[Any], noise: NDArray[Any], task: Task, *, skill: float) -> NDArray[np.float32]:
     """Probabilities that a model of that skill would put out; overconfident nowhere, and 0 or 1 nowhere."""
     if task is Task.REGRESSION:
         return np.asarray(np.clip(shares + 0.3 / skill * noise, 0.001, 0.999), dtype=np.float32)
@@ -146,7 +148,7 @@ def _tags(rng: np.random.Generator, n: int, always: bool) -> NDArray[np.int64]:
     return tags
 
 
-def _made(
+def _build(
     root: Path, task: Task, classes: str, targets: NDArray[Any], kind: str, metric: str
 ) -> tuple[Competition, NDArray[Any]]:
     names = tuple(classes.split())
@@ -183,7 +185,7 @@ def _scales(targets: NDArray[Any]) -> tuple[tuple[float, float], ...]:
     return tuple((float(low), float(high)) for low, high in zip(targets.min(axis=0), targets.max(axis=0), strict=True))
 
 
-def _long(made: tuple[Competition, NDArray[Any]]) -> tuple[Competition, NDArray[Any]]:
+def _convert_to_long(made: tuple[Competition, NDArray[Any]]) -> tuple[Competition, NDArray[Any]]:
     """The same with a row for each class of an image, the rows of an image apart from one another."""
     competition, truth = made
     n_test, n_classes = len(competition.test_ids), competition.n_classes

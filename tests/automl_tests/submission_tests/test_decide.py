@@ -18,11 +18,13 @@ from automl.data.competition import Competition, SubmissionKind
 from automl.decisions.rules import parse_rule
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.blending import compute_ranks
-from automl.metrics.registry import get_metric
-from automl.submission.decide import get_deciding_metric
+from automl.metrics.registry import METRICS, get_metric
+from automl.submission.decide import get_deciding_metric, is_blended_by_rank
 from automl.submission.validate import find_problems
 from automl.submission.write import write_submission
-from tests.automl_tests.submission_tests.forms import FORMS, N_TEST, N_TRAIN, FormWorld, made_world
+from automl.tasks import Task
+from tests.automl_tests.ensemble_tests.small_studies import competition_of
+from tests.automl_tests.submission_tests.forms import FORMS, N_TEST, N_TRAIN, FormStudy, make_study
 
 LABELS_OF = re.compile(r"[^ ]+(?: [^ ]+)*")
 
@@ -64,30 +66,30 @@ def form_of(competition: Competition) -> str:
 
 
 @pytest.fixture(params=FORMS)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> FormWorld:
-    return made_world(request.param, tmp_path)
+def study(request: pytest.FixtureRequest, tmp_path: Path) -> FormStudy:
+    return make_study(request.param, tmp_path)
 
 
-def test_members_of_every_form_become_a_file_that_is_accepted(world: FormWorld, tmp_path: Path) -> None:
-    result = world.build(tmp_path / "s.csv")
-    assert is_right_file(tmp_path / "s.csv", world.competition)
-    assert find_problems(world.competition, (tmp_path / "s.csv").read_bytes()) == []
+def test_members_of_every_form_become_a_file_that_is_accepted(study: FormStudy, tmp_path: Path) -> None:
+    result = study.build(tmp_path / "s.csv")
+    assert is_right_file(tmp_path / "s.csv", study.competition)
+    assert find_problems(study.competition, (tmp_path / "s.csv").read_bytes()) == []
     assert np.isfinite([result.score, result.score_error]).all()
-    metric = world.competition.metric
+    metric = study.competition.metric
     assert not metric.is_better(result.best_single_score, result.score + (0.2 if metric.greater_is_better else -0.2))
 
 
 def test_the_rule_is_kept_and_decides_the_test_images_as_it_decides_rows_out_of_fold(
-    world: FormWorld, tmp_path: Path
+    study: FormStudy, tmp_path: Path
 ) -> None:
     """The test images are twenty of the training images, and there is one member alone."""
-    competition, number = world.competition, world.candidates[0].number
-    trial = world.files.get_trial_files(number)
+    competition, number = study.competition, study.candidates[0].number
+    trial = study.files.get_trial_files(number)
     with np.load(trial.oof) as arrays:
         oof = arrays["probs"]
     write_arrays(trial.test, probs=oof[:N_TEST])
-    result = world.build(tmp_path / "all.csv", candidates=world.candidates[:1])
-    document = json.loads(world.files.ensemble.read_text())
+    result = study.build(tmp_path / "all.csv", candidates=study.candidates[:1])
+    document = json.loads(study.files.ensemble.read_text())
     assert (document["rule"], document["rule_kind"]) == (result.recipe.rule, result.rule_source)
     rule = parse_rule(document["rule"], get_deciding_metric(competition), competition.scorer.context)
     exact = compute_ranks(oof[None])[0] if result.recipe.by_rank else oof.astype(np.float64)
@@ -121,24 +123,24 @@ def as_oof(competition: Competition):  # type: ignore[no-untyped-def]
     return replace(template, ids=ids, cells=cells)
 
 
-def test_a_decision_does_not_depend_on_the_other_test_images(world: FormWorld, tmp_path: Path) -> None:
-    if world.competition.metric.needs == "order":
+def test_a_decision_does_not_depend_on_the_other_test_images(study: FormStudy, tmp_path: Path) -> None:
+    if study.competition.metric.needs == "order":
         pytest.skip("ranks are among all test images")
-    world.build(tmp_path / "many.csv")
-    few = replace_tests(world, 1, tmp_path / "few")
+    study.build(tmp_path / "many.csv")
+    few = replace_tests(study, 1, tmp_path / "few")
     few.build(tmp_path / "few.csv")
     many = {row[0]: row[1:] for row in read(tmp_path / "many.csv")}
     assert all(many[row[0]] == row[1:] for row in read(tmp_path / "few.csv")[1:])
 
 
-def replace_tests(world: FormWorld, n_test: int, root: Path) -> FormWorld:
-    """The same world with the first test images alone."""
-    competition, template = world.competition, world.competition.submission
+def replace_tests(study: FormStudy, n_test: int, root: Path) -> FormStudy:
+    """The same study with the first test images alone."""
+    competition, template = study.competition, study.competition.submission
     kept = [row for row, cell in enumerate(template.cells or [(i, 0) for i in range(N_TEST)]) if cell[0] < n_test]
-    files = replace(world.files, root=root)
-    for candidate in world.candidates:
+    files = replace(study.files, root=root)
+    for candidate in study.candidates:
         for name in ("oof", "test"):
-            with np.load(getattr(world.files.get_trial_files(candidate.number), name)) as arrays:
+            with np.load(getattr(study.files.get_trial_files(candidate.number), name)) as arrays:
                 own = dict(arrays)
             own["probs"] = own["probs"][: n_test if name == "test" else None]
             write_arrays(getattr(files.get_trial_files(candidate.number), name), **own)
@@ -153,17 +155,19 @@ def replace_tests(world: FormWorld, n_test: int, root: Path) -> FormWorld:
         test_paths=competition.test_paths[:n_test],
         submission=submission,
     )
-    return replace(world, competition=fewer, files=files)
+    return replace(study, competition=fewer, files=files)
 
 
-def test_what_nobody_can_see_gets_the_prior_and_that_is_said(world: FormWorld, tmp_path: Path) -> None:
-    unseen = replace(world.competition, unreadable_test=(2, 5))
-    for candidate in world.candidates:
-        with np.load(world.files.get_trial_files(candidate.number).test) as arrays:
+def test_unreadable_images_get_the_prior_and_a_note(study: FormStudy, tmp_path: Path) -> None:
+    unseen = replace(study.competition, unreadable_test=(2, 5))
+    for candidate in study.candidates:
+        with np.load(study.files.get_trial_files(candidate.number).test) as arrays:
             probs = arrays["probs"]
-        probs[[2, 5]] = np.eye(unseen.n_classes)[0] if unseen.task.one_class_each else 1.0  # of black images
-        write_arrays(world.files.get_trial_files(candidate.number).test, probs=probs)
-    result = world.build(tmp_path / "s.csv", competition=unseen)
+        probs[[2, 5]] = (
+            np.eye(unseen.n_classes)[0] if unseen.task.target_kind.is_single_class else 1.0
+        )  # of black images
+        write_arrays(study.files.get_trial_files(candidate.number).test, probs=probs)
+    result = study.build(tmp_path / "s.csv", competition=unseen)
     assert any(note.startswith("2 of 20 test images are missing or broken") for note in result.notes)
     if form_of(unseen) == "numbers" and unseen.submission.submission_kind is not SubmissionKind.LABELS:
         values = values_of(tmp_path / "s.csv", unseen)
@@ -189,13 +193,13 @@ def expected_of_unseen(competition: Competition, by_rank: bool) -> np.ndarray:
 
 
 def test_ranks_are_of_the_images_that_can_be_seen(tmp_path: Path) -> None:
-    world = made_world("independent probabilities", tmp_path)
-    unseen = replace(world.competition, unreadable_test=(0,))
-    with np.load(world.files.get_trial_files(0).test) as arrays:
+    study = make_study("independent probabilities", tmp_path)
+    unseen = replace(study.competition, unreadable_test=(0,))
+    with np.load(study.files.get_trial_files(0).test) as arrays:
         probs = arrays["probs"]
     probs[0] = 1.0  # would rank above all others
-    write_arrays(world.files.get_trial_files(0).test, probs=probs)
-    assert world.build(tmp_path / "s.csv", competition=unseen, candidates=world.candidates[:1]).recipe.by_rank
+    write_arrays(study.files.get_trial_files(0).test, probs=probs)
+    assert study.build(tmp_path / "s.csv", competition=unseen, candidates=study.candidates[:1]).recipe.by_rank
     for column in values_of(tmp_path / "s.csv", unseen).T:
         assert column[0] == 0.5
         assert column[1:].min() == 0.0
@@ -204,68 +208,68 @@ def test_ranks_are_of_the_images_that_can_be_seen(tmp_path: Path) -> None:
 
 def test_values_are_on_the_scale_of_the_targets_and_near_the_truth(tmp_path: Path) -> None:
     for form in ("value", "long values"):
-        world = made_world(form, tmp_path / form)
-        result = world.build(tmp_path / form / "s.csv")
-        values = values_of(tmp_path / form / "s.csv", world.competition)
-        error = np.sqrt(np.mean((values - world.test_targets) ** 2, axis=0))
-        assert (error < 0.7 * world.test_targets.std(axis=0)).all()
+        study = make_study(form, tmp_path / form)
+        result = study.build(tmp_path / form / "s.csv")
+        values = values_of(tmp_path / form / "s.csv", study.competition)
+        error = np.sqrt(np.mean((values - study.test_targets) ** 2, axis=0))
+        assert (error < 0.7 * study.test_targets.std(axis=0)).all()
         assert "scale" in result.rule_words
 
 
 def test_the_score_of_values_is_scikit_learns(tmp_path: Path) -> None:
-    world = made_world("value", tmp_path, n_models=1)
-    result = world.build(tmp_path / "s.csv")
-    with np.load(world.files.get_trial_files(0).oof) as arrays:
-        low, high = world.competition.scales[0]  # type: ignore[index]
-        said = low + arrays["probs"].astype(float) * (high - low)
-    expected = reference.mean_squared_error(world.competition.targets, said) ** 0.5
+    study = make_study("value", tmp_path, n_models=1)
+    result = study.build(tmp_path / "s.csv")
+    with np.load(study.files.get_trial_files(0).oof) as arrays:
+        low, high = study.competition.scales[0]  # type: ignore[index]
+        values = low + arrays["probs"].astype(float) * (high - low)
+    expected = reference.mean_squared_error(study.competition.targets, values) ** 0.5
     assert result.score == pytest.approx(expected)
 
 
 def test_tags_that_are_rare_in_training_are_rare_in_the_file(tmp_path: Path) -> None:
     """With three members that are never sure: one half would give the rare labels to nobody."""
-    world = made_world("labels, may be none", tmp_path, n_test=400)
-    make_timid(world)
-    result = world.build(tmp_path / "s.csv")
+    study = make_study("labels, may be none", tmp_path, n_test=400)
+    make_timid(study)
+    result = study.build(tmp_path / "s.csv")
     named = [row[1].split() for row in read(tmp_path / "s.csv")[1:]]
-    frequency = np.array([np.mean([name in names for names in named]) for name in world.competition.classes])
-    assert frequency == pytest.approx(world.competition.prior, abs=0.12)
+    frequency = np.array([np.mean([name in names for names in named]) for name in study.competition.classes])
+    assert frequency == pytest.approx(study.competition.prior, abs=0.12)
     assert frequency[0] > 0.5
     assert result.rule_source in ("matched", "searched")
     assert "thresholds" in result.rule_words
 
 
 def test_every_image_has_a_label_where_every_training_image_has_one(tmp_path: Path) -> None:
-    world = made_world("labels", tmp_path)
-    world.build(tmp_path / "s.csv")
+    study = make_study("labels", tmp_path)
+    study.build(tmp_path / "s.csv")
     assert all(row[1] for row in read(tmp_path / "s.csv")[1:])
-    write_submission(world.competition, np.full((N_TEST, 4), [0.01, 0.2, 0.1, 0.0]), tmp_path / "s.csv")
+    write_submission(study.competition, np.full((N_TEST, 4), [0.01, 0.2, 0.1, 0.0]), tmp_path / "s.csv")
     assert {row[1] for row in read(tmp_path / "s.csv")[1:]} == {"road"}
 
 
 def test_labels_are_named_in_the_order_of_the_classes_with_one_space(tmp_path: Path) -> None:
-    world = made_world("labels, may be none", tmp_path)
+    study = make_study("labels, may be none", tmp_path)
     probs = np.full((N_TEST, 4), 0.1)
     probs[0] = [0.6, 0.1, 0.9, 0.1]
-    write_submission(world.competition, probs, tmp_path / "s.csv")
+    write_submission(study.competition, probs, tmp_path / "s.csv")
     rows = read(tmp_path / "s.csv")
     assert rows[1] == ["001000.png", "clear water"]
     assert rows[2] == ["001001.png", ""]
 
 
 def test_a_ranking_names_that_many_different_classes_the_likeliest_first(tmp_path: Path) -> None:
-    world = made_world("ranking", tmp_path)
+    study = make_study("ranking", tmp_path)
     probs = np.tile([0.1, 0.3, 0.2, 0.05, 0.25, 0.07, 0.03], (N_TEST, 1))
     for metric in ("map@5", "map@2", "accuracy"):  # the file's form is the sample's, whatever is scored of it
-        write_submission(replace(world.competition, metric=get_metric(metric)), probs, tmp_path / "s.csv")
+        write_submission(replace(study.competition, metric=get_metric(metric)), probs, tmp_path / "s.csv")
         assert read(tmp_path / "s.csv")[1] == ["001000.png", "w2 w5 w3 w1 w6"]
-    few = made_world("ranking scored at the top", tmp_path / "few")
+    few = make_study("ranking scored at the top", tmp_path / "few")
     write_submission(few.competition, np.tile([0.2, 0.5, 0.3], (N_TEST, 1)), tmp_path / "few.csv")
     assert read(tmp_path / "few.csv")[1] == ["001000.png", "2 3 1"]
 
 
 def test_a_ranking_begins_with_the_label_that_a_rule_decides_on(tmp_path: Path) -> None:
-    world = made_world("ranking scored at the top", tmp_path)
+    study = make_study("ranking scored at the top", tmp_path)
 
     class Third:
         def __call__(self, probs: np.ndarray) -> np.ndarray:
@@ -274,33 +278,33 @@ def test_a_ranking_begins_with_the_label_that_a_rule_decides_on(tmp_path: Path) 
         def to_json(self) -> dict[str, object]:
             return {"rule": "third"}
 
-    write_submission(world.competition, np.tile([0.2, 0.5, 0.3], (N_TEST, 1)), tmp_path / "s.csv", Third())
+    write_submission(study.competition, np.tile([0.2, 0.5, 0.3], (N_TEST, 1)), tmp_path / "s.csv", Third())
     assert read(tmp_path / "s.csv")[1] == ["001000.png", "3 2 1"]
 
 
 def test_independent_probabilities_are_not_normalised(tmp_path: Path) -> None:
-    world = made_world("independent probabilities", tmp_path)
-    write_submission(world.competition, np.full((N_TEST, 3), [0.9, 0.8, 1.0 + 1e-9]), tmp_path / "s.csv")
+    study = make_study("independent probabilities", tmp_path)
+    write_submission(study.competition, np.full((N_TEST, 3), [0.9, 0.8, 1.0 + 1e-9]), tmp_path / "s.csv")
     assert read(tmp_path / "s.csv")[1] == ["001000.png", "0.9", "0.8", "1"]
 
 
 def test_one_class_probabilities_in_the_long_form_sum_to_one_for_each_image(tmp_path: Path) -> None:
-    long = made_world("long probabilities", tmp_path).competition
+    long = make_study("long probabilities", tmp_path).competition
     targets = np.arange(N_TRAIN) % 3
-    one_class = replace(long, task=made_world("one label", tmp_path / "b").competition.task, targets=targets)
+    one_class = replace(long, task=make_study("one label", tmp_path / "b").competition.task, targets=targets)
     write_submission(one_class, np.tile([0.2, 0.2, 0.1], (N_TEST, 1)), tmp_path / "s.csv")
     assert values_of(tmp_path / "s.csv", one_class)[0] == pytest.approx([0.4, 0.4, 0.2])
 
 
 def test_what_is_submitted_may_be_another_thing_than_what_is_scored(tmp_path: Path) -> None:
-    """Labels are asked for, and the metric ranks; and the other way round."""
-    label = made_world("one label", tmp_path / "a")
+    """Labels are wanted, and the metric ranks; and the other way round."""
+    label = make_study("one label", tmp_path / "a")
     ranked = replace(label.competition, metric=get_metric("log_loss"))
     result = label.build(tmp_path / "a.csv", competition=ranked)
     assert {row[1] for row in read(tmp_path / "a.csv")[1:]} <= {"a", "b", "c"}
     assert result.metric == "log_loss"
     assert result.rule_words == "decided by the most probable class"
-    probability = made_world("one probability", tmp_path / "b")
+    probability = make_study("one probability", tmp_path / "b")
     labelled = replace(probability.competition, metric=get_metric("accuracy"))
     result = probability.build(tmp_path / "b.csv", competition=labelled)
     assert len({row[1] for row in read(tmp_path / "b.csv")[1:]}) == N_TEST
@@ -327,23 +331,39 @@ def test_what_is_submitted_may_be_another_thing_than_what_is_scored(tmp_path: Pa
         ("value", "submitted as values on the scale of the training targets"),
     ],
 )
-def test_the_rule_is_told_in_words(form: str, words: str, tmp_path: Path) -> None:
-    world = made_world(form, tmp_path)
+def test_the_rule_is_described_in_words(form: str, words: str, tmp_path: Path) -> None:
+    study = make_study(form, tmp_path)
     if "matched" in words or "searched" in words:
-        make_timid(world)
-    result = world.build(tmp_path / "s.csv")
+        make_timid(study)
+    result = study.build(tmp_path / "s.csv")
     assert result.rule_words == words
-    assert json.loads(world.files.ensemble.read_text())["decided"] == words
+    assert json.loads(study.files.ensemble.read_text())["decided"] == words
 
 
-def make_timid(world: FormWorld) -> None:
-    """Members that say little of the rare classes, so that the plain rule never names them."""
-    for candidate in world.candidates:
+def make_timid(study: FormStudy) -> None:
+    """Members with low probabilities of the rare classes, so that the plain rule never names them."""
+    for candidate in study.candidates:
         for name in ("oof", "test"):
-            path = getattr(world.files.get_trial_files(candidate.number), name)
+            path = getattr(study.files.get_trial_files(candidate.number), name)
             with np.load(path) as arrays:
                 own = dict(arrays)
             own["probs"] = own["probs"] / 3
-            if world.competition.task.one_class_each:
+            if study.competition.task.target_kind.is_single_class:
                 own["probs"][:, 0] += 2 / 3
             write_arrays(path, **own)
+
+
+def test_ranks_are_averaged_only_where_columns_are_independent_and_the_user_named_a_ranking_metric() -> None:
+    competition = competition_of(SubmissionKind.PROBABILITY)
+    ranking = replace(competition, metric=METRICS["roc_auc"], metric_given=True)
+    assert is_blended_by_rank(ranking)
+    assert not is_blended_by_rank(competition)
+    assert not is_blended_by_rank(replace(ranking, metric_given=False))
+    three = replace(ranking, classes=("a", "b", "c"))
+    assert not is_blended_by_rank(three)
+    assert is_blended_by_rank(replace(three, task=Task.MULTILABEL))
+    assert not is_blended_by_rank(replace(three, task=Task.MULTILABEL, metric=METRICS["log_loss"]))
+    for kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING):
+        decided = replace(ranking, submission=competition_of(kind).submission)
+        assert not is_blended_by_rank(decided)
+        assert not is_blended_by_rank(replace(decided, task=Task.MULTILABEL))

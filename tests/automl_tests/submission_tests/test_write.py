@@ -13,7 +13,7 @@ from automl.data.competition import Competition, SubmissionKind
 from automl.decisions.rules import AllOrNothingRule, ClipRule
 from automl.errors import DataError
 from automl.submission.write import check_submission, write_submission
-from tests.automl_tests.ensemble_tests.worlds import competition_of
+from tests.automl_tests.ensemble_tests.small_studies import competition_of
 
 BINARY = np.array([[0.75, 0.25], [0.0, 1.0], [2 / 3, 1 / 3]])
 THREE = np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.2, 0.2, 0.2]])
@@ -126,7 +126,7 @@ def test_an_id_that_is_not_text_is_refused(tmp_path: Path) -> None:
 GOOD = b"id,label\n3,0.25\n1,1\n2,0.5\n"
 
 
-def test_the_first_problem_is_told_and_how_many_others_there_are(tmp_path: Path) -> None:
+def test_the_first_problem_is_named_and_how_many_others_there_are(tmp_path: Path) -> None:
     competition = competition_of(SubmissionKind.PROBABILITY)
     path = tmp_path / "s.csv"
     path.write_bytes(GOOD)

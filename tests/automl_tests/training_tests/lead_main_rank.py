@@ -1,4 +1,4 @@
-"""A process that leads a trial on two devices: `python -m ... STUDY_DIR`; it prints its peers and goes on for ever."""
+"""A process that leads a trial on two devices: `python -m ... STUDY_DIR`; it prints its ranks and goes on for ever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from automl.artifacts import StudyFiles
 from automl.training import reporting
 from automl.training.entry_points import run_trial
-from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of
+from tests.automl_tests.training_tests.trial_builders import ScriptedContext, config_of, payload_of
 from tests.runners_tests.processes import children_of
 
 

@@ -13,7 +13,7 @@ from automl.artifacts import StudyFiles, read_checkpoint
 from automl.config import OPTIMIZERS, OptimConfig
 from automl.errors import StorageError
 from automl.training.checkpoints import EpochRecord, flatten, restore_state, save_state, unflatten
-from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model, state_of, trained
+from tests.automl_tests.training_tests.trial_builders import PlainNet, config_of, seeded_model, state_of, trained
 
 RECORD = EpochRecord(epoch=0, image_size=32, lr=0.1, train_loss=1.5, score=0.5, seconds=2.0, images_per_s=30.0)
 

@@ -1,4 +1,4 @@
-"""Backbones, their heads, and where pretrained weights come from."""
+"""Networks from a configuration: their heads, and where pretrained weights come from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from automl.training.network import pretrained
 from automl.training.network.create import Normalisation, build_model, load_trained, move_to_device, require_sizes_fit
 from automl.training.network.network import Network
 from automl.training.network.outputs import build_output_layer
-from tests.automl_tests.training_tests.worlds import config_of
+from tests.automl_tests.training_tests.trial_builders import (
+    assert_differ,
+    config_of,
+    seeded_model,
+)
 
 
 class Malicious:
@@ -184,7 +188,7 @@ def test_without_hub_and_folder_the_error_says_which_two_flags_help() -> None:
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_a_hub_that_is_gone_is_asked_once_and_not_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_is_gone_is_tried_once_and_not_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
     with pytest.raises(UnfitEnvironmentError):
@@ -204,33 +208,6 @@ def test_weights_in_the_cache_of_the_hub_need_no_network(no_hub: Path) -> None:
 def test_a_backbone_that_nobody_has_trained_has_no_weights() -> None:
     with pytest.raises(UnfitEnvironmentError, match="no pretrained weights of 'efficientnet_b7'"):
         build_model(ModelConfig(backbone="efficientnet_b7"), n_classes=3, weights_dir=None)
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("efficientnet_b33", "efficientnet_b3"),
-        ("resnet18.a1_in2k", "resnet18.a1_in1k"),
-        ("ResNet50", "resnet50"),
-        ("convnext-tiny", "convnext_tiny"),
-        ("timm/convnext_tiny.in12k", "convnext_tiny.in12k"),
-        ("ResNet18.A1-in1k", "resnet18.a1_in1k"),
-        ("resnt18.a1_in1k", "resnet18.a1_in1k"),
-        ("alexnet.imagenet", "alexnet"),
-        ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k"),  # so timm once called it
-    ],
-)
-def test_an_unknown_backbone_is_refused_with_names_like_it(name: str, near: str) -> None:
-    with pytest.raises(UsageError, match="timm has no backbone") as caught:
-        build_model(ModelConfig(backbone=name), n_classes=3, weights_dir=None)
-    assert caught.value.hint.startswith("did you mean ")
-    assert near in caught.value.hint.removeprefix("did you mean ").rstrip("?").split(", ")
-
-
-def test_the_likest_name_is_named_first() -> None:
-    with pytest.raises(UsageError) as caught:
-        build_model(ModelConfig(backbone="resnet50.A1_in1k"), n_classes=3, weights_dir=None)
-    assert caught.value.hint.startswith("did you mean resnet50.a1_in1k?")
 
 
 def test_stochastic_depth_is_refused_where_it_would_do_nothing() -> None:
@@ -274,7 +251,7 @@ def test_trained_weights_of_another_network_are_a_storage_error(tmp_path: Path, 
         )
 
 
-def test_a_trained_network_comes_back_with_its_link_neck_and_head(tmp_path: Path, shapes: StudyFiles) -> None:
+def test_a_trained_network_comes_back_with_its_output_layer_neck_and_head(tmp_path: Path, shapes: StudyFiles) -> None:
     files = StudyFiles(tmp_path).get_trial_files(0)
     model = ModelConfig(
         backbone="test_resnet", pretrained=False, cut=1, attention="se", pooling="gem", hidden=(8, 4), dropout=0.2
@@ -305,3 +282,13 @@ def test_a_size_that_does_not_fit_is_refused_with_those_that_do() -> None:
 def test_placing_a_network_returns_the_network_itself() -> None:
     network = build_model(ModelConfig(backbone="test_resnet", pretrained=False), n_classes=3, weights_dir=None)
     assert move_to_device(network, "cpu") is network
+
+
+def test_pretrained_weights_are_where_the_training_begins(tmp_path: Path) -> None:
+    save_file(seeded_model(config_of()).body.state_dict(), tmp_path / "test_resnet.safetensors")
+    torch.manual_seed(77)
+    pretrained = build_model(ModelConfig(backbone="test_resnet"), n_classes=3, weights_dir=tmp_path)
+    scratch = build_model(ModelConfig(backbone="test_resnet", pretrained=False), n_classes=3, weights_dir=tmp_path)
+    begun = seeded_model(config_of()).body.state_dict()
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in pretrained.body.state_dict().items())
+    assert_differ(scratch.body.state_dict(), begun)

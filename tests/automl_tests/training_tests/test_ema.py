@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from automl.artifacts import StudyFiles
+from automl.config import (
+    OptimConfig,
+)
 from automl.training.checkpoints import flatten, unflatten
 from automl.training.optim.ema import ModelEma, compute_decay, warm_up_decay
+from tests.automl_tests.training_tests.trial_builders import (
+    assert_differ,
+    config_of,
+    run,
+    seeded_model,
+)
 
 LATE = 10**9  # so many updates that the decay has warmed up
 
@@ -133,3 +145,15 @@ def test_the_weights_that_training_began_with_are_soon_forgotten() -> None:
     for number in range(20):
         average.update(model, number)
     assert 0.0 < average.model.get_parameter("weight").item() < 1e-5
+
+
+def test_averaged_weights_are_what_is_evaluated_and_kept(shapes: StudyFiles) -> None:
+    config = config_of(optim=OptimConfig(lr=1e-2, schedule="constant"), epochs=3)
+    plain, averaged = run(shapes, config), run(shapes, replace(config, ema_horizon=0.3))
+    for one, other in zip(plain[2][:-1], averaged[2][:-1], strict=True):
+        assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())  # training itself is the same
+    assert_differ(plain[0].model.state_dict(), averaged[0].model.state_dict())
+    assert not np.array_equal(plain[1], averaged[1])
+    steps = [torch.nn.utils.parameters_to_vector(state.model.parameters()) for state in (plain[0], averaged[0])]
+    begun = torch.nn.utils.parameters_to_vector(seeded_model(config).parameters())
+    assert (steps[1] - begun).norm() < (steps[0] - begun).norm()  # it lags behind

@@ -45,7 +45,7 @@ TESTS = {
     "augment.mix_probability": "test_the_probability_of_mixing_leaves_batches_as_they_are",
     "augment.mix_off_fraction": "test_mixing_ends_before_the_last_epochs",
     "transfer.freeze_epochs": ("test_while_it_is_frozen_the_backbone_and_its_statistics_stay_and_then_they_move"),
-    "transfer.trainable_blocks": "test_only_the_last_blocks_train_where_that_is_asked",
+    "transfer.trainable_blocks": "test_only_the_last_blocks_train_where_the_configuration_says_so",
     "transfer.layer_decay": "test_layers_far_from_the_head_learn_more_slowly",
     "class_sampling": "test_balanced_sampling_shows_rare_classes_more_often",
     "batch_size": "test_the_batch_size_is_the_number_of_images_in_a_step",

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from automl.artifacts import StudyFiles
 from automl.config import LossConfig, ModelConfig, TransferConfig
 from automl.data.resize import resize_batch
 from automl.tasks import Task
@@ -20,6 +21,12 @@ from automl.training.network.create import Normalisation, build_model
 from automl.training.network.network import Network
 from automl.training.network.outputs import build_output_layer
 from automl.training.optim.freezing import set_trainable
+from tests.automl_tests.training_tests.trial_builders import (
+    config_of,
+    run,
+    seeded_model,
+    trained,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(11, 40, 40, 3)).astype(np.uint8)
 ROWS = np.array([9, 2, 7, 0, 4])
@@ -114,7 +121,7 @@ def test_the_body_is_run_in_evaluation_mode_and_its_statistics_stay() -> None:
     assert not first.features.requires_grad
 
 
-def test_they_do_not_depend_on_the_order_or_number_of_rows_asked_for() -> None:
+def test_they_do_not_depend_on_the_order_or_number_of_rows_requested() -> None:
     net = network()
     assert torch.equal(cached(net, np.array([4, 4, 0, 9, 7, 2, 9])).features, cached(net).features)
 
@@ -170,3 +177,24 @@ def test_a_row_that_was_not_cached_is_not_mistaken_for_another() -> None:
     net = network()
     with pytest.raises(KeyError, match="row 3"):
         cached(net).compute_logits(net, np.array([9, 3]))
+
+
+def test_head_epochs_from_cached_features_are_those_of_the_frozen_backbone_run_each_time(
+    shapes: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(transfer=TransferConfig(freeze_epochs=2), epochs=2 + 1)
+    cached = run(shapes, config)
+    monkeypatch.setattr("automl.training.training_loop.cache_features", lambda *args, **rest: None)
+    uncached = run(shapes, config)
+    for one, other in zip(cached[2][:2], uncached[2][:2], strict=True):
+        assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-5) for name in one)
+    assert [record.score for record in cached[0].history[:2]] == [record.score for record in uncached[0].history[:2]]
+
+
+def test_a_frozen_backbone_sees_each_image_once(shapes: StudyFiles) -> None:
+    config = config_of(transfer=TransferConfig(trainable_blocks=0), epochs=4)
+    model = seeded_model(config)
+    seen: list[int] = []
+    model.body.register_forward_hook(lambda module, arguments, output: seen.append(len(arguments[0])))
+    trained(shapes, config, model)
+    assert sum(seen) == 60

@@ -8,12 +8,21 @@ import pytest
 import torch
 from torch import nn
 
+from automl.artifacts import StudyFiles
 from automl.config import ModelConfig, OptimConfig, TransferConfig
 from automl.training.network.create import build_model
 from automl.training.network.network import Network
 from automl.training.optim.freezing import is_backbone_frozen, set_trainable
 from automl.training.optim.optimizers import build_optimizer
 from automl.training.optim.param_groups import number_layers
+from automl.training.training_loop import train_fold
+from tests.automl_tests.training_tests.trial_builders import (
+    config_of,
+    seeded_model,
+    state_of,
+    task_of,
+    weights_after,
+)
 
 ALL = TransferConfig()
 
@@ -102,7 +111,7 @@ def test_the_last_bottlenecks_are_counted_from_the_head() -> None:
     assert trained == {"layer4.1", "layer4.0", "layer3.1"}
 
 
-def test_the_stem_trains_only_where_more_blocks_are_asked_for_than_there_are() -> None:
+def test_the_stem_trains_only_where_more_blocks_are_requested_than_there_are() -> None:
     model = network()  # of four blocks
     frozen_for(model, TransferConfig(trainable_blocks=4))
     fixed = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
@@ -147,3 +156,43 @@ def test_what_the_optimizer_does_not_hold_is_left_alone() -> None:
     optimizer = frozen_for(model, transfer)
     set_trainable(model, optimizer, transfer, epoch=1)
     assert [parameter is fixed for parameter in model.parameters() if not parameter.requires_grad] == [True]
+
+
+def test_only_the_last_blocks_train_where_the_configuration_says_so(shapes: StudyFiles) -> None:
+    begun = seeded_model(config_of()).state_dict()
+    ended = weights_after(shapes, config_of(transfer=TransferConfig(trainable_blocks=1), epochs=1))
+    moved = {name for name in begun if not torch.equal(begun[name], ended[name])}
+    assert {name.split(".")[0] for name in moved} == {"body", "head"}
+    assert any(name.startswith("body.layer4") for name in moved)
+    assert not any(name.startswith(("body.conv1", "body.layer1", "body.layer2")) for name in moved)
+
+
+def test_while_it_is_frozen_the_backbone_and_its_statistics_stay_and_then_they_move(shapes: StudyFiles) -> None:
+    config = config_of(transfer=TransferConfig(freeze_epochs=1), epochs=2)
+    state = state_of(seeded_model(config), config)
+    snapshots = [{name: tensor.clone() for name, tensor in state.model.state_dict().items()}]
+
+    def keep() -> None:
+        snapshots.append({name: tensor.clone() for name, tensor in state.model.state_dict().items()})
+
+    train_fold(task_of(shapes, config), state, on_epoch=keep, on_batch=lambda now: None)
+    begun, frozen, free = snapshots
+    changed = {name for name in begun if not torch.equal(begun[name], frozen[name])}
+    assert {name.partition(".")[0] for name in changed} == {"head"}
+    moved = {name for name in begun if not torch.equal(frozen[name], free[name])}
+    assert any("running_mean" in name for name in moved)
+    assert {name for name, parameter in state.model.named_parameters()} <= moved
+
+
+@pytest.mark.parametrize(
+    "backbone", ["test_resnet", "test_efficientnet", "test_convnext", "test_vit", "deit_tiny_distilled_patch16_224"]
+)
+def test_the_head_is_what_trains_while_the_backbone_is_frozen(backbone: str) -> None:
+    model = seeded_model(config_of(backbone=backbone))
+    transfer = TransferConfig(freeze_epochs=1)
+    optimizer = build_optimizer(model, OptimConfig(), transfer)
+    set_trainable(model, optimizer, transfer, epoch=0)
+    trainable = {name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trainable == {"head"}
+    set_trainable(model, optimizer, transfer, epoch=1)
+    assert all(parameter.requires_grad for parameter in model.parameters())

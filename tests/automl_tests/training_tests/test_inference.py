@@ -11,7 +11,7 @@ import torch
 from automl.data.resize import resize_batch
 from automl.training.inference import ImageViews, predict_probs, predict_views
 from automl.training.network.create import Normalisation
-from tests.automl_tests.training_tests.worlds import PlainNet, config_of, seeded_model
+from tests.automl_tests.training_tests.trial_builders import PlainNet, config_of, seeded_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(11, 40, 40, 3)).astype(np.uint8)
 
@@ -62,9 +62,9 @@ def test_a_view_acts_on_the_normalised_batch(model: PlainNet) -> None:
 def test_less_memory_means_smaller_batches_and_the_same_answer(model: PlainNet) -> None:
     rows = np.arange(11)
     whole = predict_probs(model, PIXELS, rows, image_size=40, device="cpu")
-    model.capacity, model.seen = 3, []
+    model.capacity, model.batch_shapes = 3, []
     assert np.allclose(predict_probs(model, PIXELS, rows, image_size=40, device="cpu", batch_size=8), whole, atol=1e-6)
-    assert [shape[0] for shape in model.seen] == [8, 4, 2, 2, 2, 2, 2, 1]
+    assert [shape[0] for shape in model.batch_shapes] == [8, 4, 2, 2, 2, 2, 2, 1]
 
 
 def test_memory_that_does_not_suffice_for_one_image_is_an_error(model: PlainNet) -> None:

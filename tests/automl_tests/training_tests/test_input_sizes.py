@@ -11,13 +11,12 @@ from safetensors.torch import save_file
 
 from automl.config import ModelConfig
 from automl.errors import UsageError
-from automl.training.network.backbones import build_skeleton
 from automl.training.network.create import build_model
 from automl.training.network.input_sizes import SizeRule, find_size_rule, fit_sizes
 
 
 @pytest.mark.parametrize(
-    ("backbone", "asked", "fitted"),
+    ("backbone", "requested", "fitted"),
     [
         ("test_resnet", (8, 31, 224), (8, 31, 224)),
         ("test_vit", (8, 40, 39, 224), (16, 48, 32, 224)),
@@ -35,9 +34,9 @@ from automl.training.network.input_sizes import SizeRule, find_size_rule, fit_si
     ],
 )
 def test_sizes_are_brought_to_those_that_the_backbone_takes(
-    backbone: str, asked: tuple[int, ...], fitted: tuple[int, ...]
+    backbone: str, requested: tuple[int, ...], fitted: tuple[int, ...]
 ) -> None:
-    assert fit_sizes(backbone, asked) == fitted
+    assert fit_sizes(backbone, requested) == fitted
 
 
 def test_a_backbone_without_weights_of_its_name_is_refused() -> None:
@@ -94,7 +93,3 @@ def test_one_set_of_parameters_serves_all_sizes_of_a_schedule() -> None:
         network(torch.randn(2, 3, image_size, image_size)).sum().backward()
     positions: torch.Tensor = network.body.pos_embed  # type: ignore[assignment]
     assert positions.grad is not None and positions.grad.abs().sum() > 0
-
-
-def test_a_skeleton_holds_no_numbers() -> None:
-    assert all(parameter.is_meta for parameter in build_skeleton("test_resnet").parameters())

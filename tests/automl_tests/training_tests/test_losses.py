@@ -52,7 +52,7 @@ def targets() -> Tensor:
 
 
 @pytest.fixture
-def shares() -> Tensor:
+def soft_targets() -> Tensor:
     """(8, 5) that sum to 1."""
     return torch.rand(8, N_CLASSES, generator=torch.Generator().manual_seed(2)).softmax(dim=1)
 
@@ -72,16 +72,18 @@ def test_cross_entropy_is_torchs_own_bit_for_bit(logits: Tensor, targets: Tensor
     assert torch.equal(built("cross_entropy", smoothing=smoothing)(logits, targets), expected)
 
 
-def test_cross_entropy_of_shares_is_timms(logits: Tensor, shares: Tensor) -> None:
-    assert torch.allclose(built("cross_entropy")(logits, shares), timm.loss.SoftTargetCrossEntropy()(logits, shares))
+def test_cross_entropy_of_soft_targets_is_timms(logits: Tensor, soft_targets: Tensor) -> None:
+    assert torch.allclose(
+        built("cross_entropy")(logits, soft_targets), timm.loss.SoftTargetCrossEntropy()(logits, soft_targets)
+    )
 
 
 # ---- Focal loss -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_focal_loss_with_gamma_zero_is_cross_entropy(logits: Tensor, shares: Tensor, smoothing: float) -> None:
-    for labels in (torch.arange(8) % N_CLASSES, shares):
+def test_focal_loss_with_gamma_zero_is_cross_entropy(logits: Tensor, soft_targets: Tensor, smoothing: float) -> None:
+    for labels in (torch.arange(8) % N_CLASSES, soft_targets):
         expected = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         assert torch.allclose(built("focal", gamma=0.0, smoothing=smoothing)(logits, labels), expected)
 
@@ -132,9 +134,9 @@ def test_focal_bce_is_torchvisions(logits: Tensor, present: Tensor, gamma: float
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_focal_bce_with_gamma_zero_is_bce(logits: Tensor, shares: Tensor, smoothing: float) -> None:
-    found = built("focal_bce", gamma=0.0, smoothing=smoothing)(logits, shares)
-    assert torch.allclose(found, built("bce", smoothing=smoothing)(logits, shares))
+def test_focal_bce_with_gamma_zero_is_bce(logits: Tensor, soft_targets: Tensor, smoothing: float) -> None:
+    found = built("focal_bce", gamma=0.0, smoothing=smoothing)(logits, soft_targets)
+    assert torch.allclose(found, built("bce", smoothing=smoothing)(logits, soft_targets))
 
 
 # ---- Losses of ranks ------------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ def test_the_ordinal_loss_asks_of_each_threshold_whether_the_class_is_above(targ
     assert torch.allclose(built("ordinal")(logits, targets), expected)
 
 
-def test_the_ordinal_target_of_shares_is_what_lies_above_the_threshold() -> None:
+def test_the_ordinal_target_of_soft_targets_is_what_lies_above_the_threshold() -> None:
     logits = torch.tensor([[0.3, -0.7]])
     expected = F.binary_cross_entropy_with_logits(logits, torch.tensor([[0.8, 0.3]]), reduction="sum")
     found = build_loss(config_named("ordinal"), task=Task.MULTICLASS, n_classes=3)(
@@ -157,13 +159,13 @@ def test_the_ordinal_target_of_shares_is_what_lies_above_the_threshold() -> None
 
 
 def test_smooth_l1_is_the_distance_to_the_expected_class() -> None:
-    values, shares = torch.tensor([[1.5], [4.0]]), torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
-    found = build_loss(config_named("smooth_l1"), task=Task.MULTICLASS, n_classes=3)(values, shares)
+    values, soft_targets = torch.tensor([[1.5], [4.0]]), torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
+    found = build_loss(config_named("smooth_l1"), task=Task.MULTICLASS, n_classes=3)(values, soft_targets)
     assert found.item() == pytest.approx((0.5 * 0.5**2 + (3.5 - 0.5)) / 2)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_least_where_its_link_tells_the_truth(name: str) -> None:
+def test_a_loss_is_least_where_its_output_layer_tells_the_truth(name: str) -> None:
     """The outputs for one image of each class are moved by the gradient."""
     outputs = outputs_for(name, n=N_CLASSES, scale=0.1).requires_grad_()
     optimizer = torch.optim.Adam([outputs], lr=0.1)
@@ -180,7 +182,7 @@ def test_a_loss_is_least_where_its_link_tells_the_truth(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("weights", ["none", "balanced"])
-def test_class_indices_are_shares_of_one(name: str, weights: str, targets: Tensor) -> None:
+def test_class_indices_are_one_hot_soft_targets(name: str, weights: str, targets: Tensor) -> None:
     outputs, loss_of = outputs_for(name), built(name, weights=weights)
     assert torch.allclose(loss_of(outputs, targets), loss_of(outputs, to_soft_targets(targets, N_CLASSES)))
 
@@ -213,14 +215,14 @@ def test_label_smoothing_gives_a_part_of_the_label_to_all_classes(name: str, tar
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
-def test_gradients_are_those_of_finite_differences(name: str, gamma: float, shares: Tensor) -> None:
+def test_gradients_are_those_of_finite_differences(name: str, gamma: float, soft_targets: Tensor) -> None:
     outputs, step = outputs_for(name, scale=1.0).requires_grad_(), 1e-2
     loss_of = built(name, gamma=gamma, weights="balanced")
-    (gradient,) = torch.autograd.grad(loss_of(outputs, shares), outputs)
+    (gradient,) = torch.autograd.grad(loss_of(outputs, soft_targets), outputs)
     for place in np.ndindex(*outputs.shape):
         shift = torch.zeros_like(outputs)
         shift[place] = step
-        slope = (loss_of(outputs + shift, shares) - loss_of(outputs - shift, shares)) / (2 * step)
+        slope = (loss_of(outputs + shift, soft_targets) - loss_of(outputs - shift, soft_targets)) / (2 * step)
         assert gradient[place].item() == pytest.approx(slope.item(), abs=2e-4)
 
 
@@ -229,11 +231,11 @@ def test_gradients_are_those_of_finite_differences(name: str, gamma: float, shar
 @pytest.mark.parametrize("largest", [100.0, 1e4])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_extreme_outputs_have_finite_losses_and_gradients(
-    name: str, gamma: float, largest: float, smoothing: float, shares: Tensor
+    name: str, gamma: float, largest: float, smoothing: float, soft_targets: Tensor
 ) -> None:
     signs = torch.tensor([[1.0, -1, -1, -1, -1], [-1, -1, -1, -1, -1], [1, 1, 1, 1, 1], [0, 1, 0, -1, 0]])
     loss_of = built(name, gamma=gamma, smoothing=0.0 if name in RANK_LOSSES else smoothing)
-    for labels in (torch.tensor([0, 1, 2, 3]), shares[:4]):
+    for labels in (torch.tensor([0, 1, 2, 3]), soft_targets[:4]):
         outputs = (signs[:, : outputs_for(name).shape[1]] * largest).requires_grad_()
         loss = loss_of(outputs, labels)
         loss.backward()
@@ -287,11 +289,11 @@ def test_balanced_and_effective_weights_differ(logits: Tensor, targets: Tensor) 
     assert len(found) == 3
 
 
-def test_a_class_without_images_makes_no_loss_infinite(logits: Tensor, shares: Tensor) -> None:
+def test_a_class_without_images_makes_no_loss_infinite(logits: Tensor, soft_targets: Tensor) -> None:
     for kind in ("balanced", "effective"):
         config = replace(config_named("cross_entropy"), class_weights=kind)
         loss_of = build_loss(config, task=Task.MULTICLASS, n_classes=N_CLASSES, class_counts=np.array([5, 0, 3, 0, 1]))
-        assert torch.isfinite(loss_of(logits, shares))
+        assert torch.isfinite(loss_of(logits, soft_targets))
 
 
 def test_weights_without_counts_are_refused() -> None:

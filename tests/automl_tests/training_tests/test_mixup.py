@@ -166,7 +166,7 @@ def test_parts_of_a_batch_mix_to_the_whole_and_leave_their_inputs_whole(augment:
 
 
 @given(st.floats(0, 1), st.integers(2, 9), st.integers(0, 1000))
-def test_mixed_shares_sum_to_one(own_weight: float, n_classes: int, seed: int) -> None:
+def test_mixed_soft_targets_sum_to_one(own_weight: float, n_classes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     mix = Mix(rng.permutation(5), own_weight, None)
     shares = to_soft_targets(torch.from_numpy(rng.integers(0, n_classes, size=5)), n_classes)
@@ -175,7 +175,7 @@ def test_mixed_shares_sum_to_one(own_weight: float, n_classes: int, seed: int) -
     assert torch.allclose(mixed.sum(dim=1), torch.ones(5))
 
 
-def test_shares_of_a_class_index_are_one_for_that_class() -> None:
+def test_soft_targets_of_a_class_index_are_one_for_that_class() -> None:
     shares = to_soft_targets(torch.tensor([2, 0]), 3)
     assert shares.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     assert shares.dtype is torch.float32

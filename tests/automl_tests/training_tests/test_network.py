@@ -1,9 +1,9 @@
-"""Networks of a body, a neck and a head: parity with timm, feature maps, cuts."""
+"""Networks of a body, a neck and a head: parity with timm, and what pooling, dropout and depth change."""
 
 from __future__ import annotations
 
 import copy
-import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,24 @@ from safetensors.torch import save_file
 from timm.models import group_parameters
 from torch import Tensor, nn
 
-from automl.config import LossConfig, ModelConfig
-from automl.errors import UnfitEnvironmentError, UsageError
+from automl.artifacts import StudyFiles
+from automl.config import (
+    POOLINGS,
+    LossConfig,
+    ModelConfig,
+)
+from automl.errors import UnfitEnvironmentError
 from automl.space import describe, load_space
 from automl.tasks import Task
 from automl.training.network.create import build_model
-from automl.training.network.feature_extractor import find_stage_ends
 from automl.training.network.input_sizes import fit_sizes
 from automl.training.network.network import Network
 from automl.training.network.outputs import build_output_layer
-
-SMALL = ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext", "test_vit"]
-LARGE = ["vgg11_bn", "inception_v3", "densenet121", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
-small = pytest.mark.parametrize("backbone", SMALL)
-small_and_large = pytest.mark.parametrize(
-    "backbone", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+from tests.automl_tests.training_tests.networks import LARGE, SMALL, images_of, network_of, small, small_and_large
+from tests.automl_tests.training_tests.trial_builders import (
+    config_of,
+    seeded_model,
+    trained,
 )
 
 
@@ -52,17 +55,6 @@ def two_vectors(pretrained: bool = False, **arguments: Any) -> nn.Module:
 
 
 timm.models.register_model(two_vectors)
-
-
-def network_of(backbone: str, *, seed: int = 1, **model: object) -> Network:
-    torch.manual_seed(seed)
-    config = ModelConfig(backbone=backbone, pretrained=False, **model)  # type: ignore[arg-type]
-    return build_model(config, n_classes=3, weights_dir=None)
-
-
-def images_of(backbone: str) -> Tensor:
-    image_size = {"inception_v3": 96, "test_convnext": 64, "swin_tiny_patch4_window7_224": 64}.get(backbone, 32)
-    return torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(5))
 
 
 def timms_own(network: Network, backbone: str, **arguments: object) -> nn.Module:
@@ -139,107 +131,11 @@ def test_the_map_of_an_uncut_backbone_averages_to_its_own_pooling_where_that_is_
         torch.testing.assert_close(network.neck(features), own.extract_features(images))
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg11_bn", "swin_tiny_patch4_window7_224"))],
-)
-def test_the_map_moves_with_the_image(backbone: str) -> None:
-    # Rows and columns of the map are those of the image: a change at the lower left changes the lower left most.
-    network = network_of(backbone, pooling="avg").eval()
-    side = 2 * images_of(backbone).shape[-1]
-    images = torch.zeros(1, 3, side, side)
-    changed = images.clone()
-    changed[:, :, -8:, :8] = 3.0
-    with torch.no_grad():
-        difference = (network.extract_features(changed) - network.extract_features(images)).abs().sum(dim=1)[0]
-    assert difference.shape[0] >= 2
-    assert difference.argmax().item() == difference.numel() - difference.shape[1]
-
-
-@small_and_large
-def test_each_cut_makes_the_body_smaller_and_the_outputs_others(backbone: str) -> None:
-    n_stages = len(find_stage_ends(backbone))
-    images = images_of(backbone)
-    sizes, sides, outputs = [], [], []
-    for cut in range(min(n_stages, 4)):
-        network = network_of(backbone, pooling="avg", cut=cut).train()
-        sizes.append(sum(tensor.numel() for tensor in network.body.state_dict().values()))
-        sides.append(network.extract_features(images).shape[2])
-        outputs.append(network(images))
-        outputs[-1].square().sum().backward()
-        assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
-    assert sizes == sorted(set(sizes), reverse=True)
-    assert sides == sorted(sides)
-    assert all(not torch.equal(one, other) for one, other in itertools.pairwise(outputs))
-
-
-@small
-def test_what_is_left_of_a_cut_backbone_has_the_pretrained_weights(backbone: str, tmp_path: Path) -> None:
-    torch.manual_seed(9)
-    state = timm.create_model(backbone).state_dict()
-    save_file(state, tmp_path / f"{backbone}.safetensors")
-    config = ModelConfig(backbone=backbone, pooling="avg", cut=2)
-    left = build_model(config, n_classes=3, weights_dir=tmp_path).body.state_dict()
-    assert 0 < len(left) < len(state)
-    assert all(torch.equal(tensor, state[name]) for name, tensor in left.items())
-
-
 def test_the_file_of_a_cut_backbone_must_be_whole_all_the_same(tmp_path: Path) -> None:
     state = timm.create_model("test_resnet").state_dict()
     save_file(dict(list(state.items())[:-8]), tmp_path / "test_resnet.safetensors")
     with pytest.raises(UnfitEnvironmentError, match="it lacks"):
         build_model(ModelConfig(backbone="test_resnet", pooling="avg", cut=2), n_classes=3, weights_dir=tmp_path)
-
-
-def test_the_last_pooling_of_vgg_is_no_stage_of_its_own() -> None:
-    assert find_stage_ends("vgg11") == (0, 1, 2, 3, 5)
-
-
-def test_a_cut_takes_the_stages_of_timm() -> None:
-    for cut, n_left in enumerate([4, 3, 2, 1, 0]):
-        names = network_of("test_resnet", pooling="avg", cut=cut).body.state_dict()
-        assert {name.partition(".")[0] for name in names if name.startswith("layer")} == {
-            f"layer{number + 1}" for number in range(n_left)
-        }
-
-
-def test_a_transformer_is_cut_in_quarters_of_its_blocks_and_keeps_its_last_norm() -> None:
-    for cut, n_left in enumerate([6, 5, 3, 2]):
-        names = network_of("test_vit", pooling="avg", cut=cut).body.state_dict()
-        assert {name.split(".")[1] for name in names if name.startswith("blocks")} == {str(n) for n in range(n_left)}
-        assert any("norm.weight" in name and not name.startswith("blocks") for name in names)
-
-
-@pytest.mark.slow
-def test_inception_cut_once_ends_with_its_seventh_mixed_block_of_17_by_17() -> None:
-    network = network_of("inception_v3", pooling="avg", cut=1).eval()
-    assert network.extract_features(torch.zeros(1, 3, 299, 299)).shape == (1, 768, 17, 17)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "cut", "deepest"), [("test_convnext", 4, 3), ("test_vit", 4, 3), ("lenet5", 3, 1)]
-)
-def test_a_cut_that_leaves_nothing_is_refused_with_the_deepest(backbone: str, cut: int, deepest: int) -> None:
-    with pytest.raises(UsageError, match=f"cut = {cut}, but '{backbone}' has {deepest + 1} stages") as caught:
-        network_of(backbone, pooling="avg", cut=cut)
-    assert f"cut = {deepest} at most" in caught.value.hint
-
-
-def test_a_backbone_with_neither_a_vector_nor_a_map_is_refused() -> None:
-    with pytest.raises(UsageError, match="'two_vectors' has no pooling of its own that gives one vector"):
-        network_of("two_vectors")
-    with pytest.raises(UsageError, match="'two_vectors' has no feature map"):
-        network_of("two_vectors", pooling="avg")
-    with pytest.raises(UsageError, match="cut = 1, but 'two_vectors' has 1 stages") as caught:
-        network_of("two_vectors", pooling="avg", cut=1)
-    assert "cut = 0 at most" in caught.value.hint
-
-
-@pytest.mark.slow
-def test_a_backbone_of_parallel_branches_is_not_cut_by_half() -> None:
-    assert network_of("hrnet_w18_small", pooling="avg").eval().extract_features(torch.zeros(1, 3, 64, 64)).ndim == 4
-    with pytest.raises(UsageError, match="'hrnet_w18_small' cannot be cut"):
-        network_of("hrnet_w18_small", pooling="avg", cut=1)
 
 
 @small
@@ -257,7 +153,7 @@ def test_names_that_the_backbone_does_not_decay_are_prefixed() -> None:
     assert network_of("test_resnet").no_weight_decay() == set()
 
 
-def test_the_link_decides_how_many_outputs_there_are() -> None:
+def test_the_output_layer_decides_how_many_outputs_there_are() -> None:
     output_layer = build_output_layer(LossConfig(), Task.MULTICLASS, 7)
     config = ModelConfig(backbone="test_resnet", pretrained=False)
     network = build_model(config, n_classes=7, weights_dir=None, output_layer=output_layer)
@@ -271,14 +167,6 @@ def test_a_copy_computes_the_same() -> None:
     network = network_of("test_resnet", pooling="gem", cut=1).eval()
     images = images_of("test_resnet")
     assert torch.equal(copy.deepcopy(network)(images), network(images))
-
-
-def test_how_a_network_is_read_is_found_out_without_random_numbers() -> None:
-    weights = []
-    for _ in range(2):  # the second time it is known
-        network = network_of("test_byobnet", pooling="avg", cut=1)
-        weights.append(network.head.state_dict()["fc.weight"])
-    assert torch.equal(*weights)
 
 
 @pytest.mark.slow
@@ -297,3 +185,48 @@ def test_every_backbone_of_the_spaces_builds_and_trains_all_of_its_weights(name:
         outputs.square().sum().backward()
         idle = [weights for weights, parameter in network.named_parameters() if parameter.grad is None]
         assert idle == [], backbone
+
+
+def losses_of_networks(shapes: StudyFiles, *models: ModelConfig) -> list[float]:
+    """The loss of the first epoch of each network."""
+    configs = [replace(config_of(epochs=1), model=model) for model in models]
+    return [trained(shapes, config).history[0].train_loss for config in configs]
+
+
+def test_the_pooling_changes_what_is_trained(shapes: StudyFiles) -> None:
+    plain = ModelConfig(backbone="test_resnet", pretrained=False)
+    own, mean = losses_of_networks(shapes, plain, replace(plain, pooling="avg"))
+    assert own == pytest.approx(mean, rel=1e-3)  # which is what a ResNet does
+    # Without the last stage the map has more than one cell. Attention begins as the mean.
+    others = [pooling for pooling in POOLINGS if pooling not in ("own", "attention")]
+    losses = losses_of_networks(shapes, *(replace(plain, pooling=pooling, cut=1) for pooling in others))
+    assert len({round(loss, 4) for loss in losses}) == len(others)
+
+
+def test_hidden_layers_change_what_is_trained(shapes: StudyFiles) -> None:
+    linear, hidden = (ModelConfig(backbone="test_resnet", pretrained=False, hidden=h) for h in ((), (32,)))
+    one, other = losses_of_networks(shapes, linear, hidden)
+    assert one != pytest.approx(other, rel=1e-3)
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_byobnet", "test_efficientnet", "test_convnext"])
+def test_dropout_makes_the_training_random_and_only_the_training(backbone: str) -> None:
+    images = torch.rand(4, 3, 32, 32)
+    for dropout, differs in ((0.0, False), (0.5, True)):
+        model = seeded_model(config_of(backbone=backbone, dropout=dropout))
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 0.0
+        assert torch.equal(model(images), model(images)) is not differs
+        model.eval()
+        assert torch.equal(model(images), model(images))
+
+
+def test_stochastic_depth_is_in_the_tree_of_modules() -> None:
+    config = ModelConfig(backbone="test_convnext", pretrained=False, drop_path=0.4)
+    rates = [
+        module.drop_prob
+        for module in build_model(config, n_classes=3, weights_dir=None).modules()
+        if type(module).__name__ == "DropPath"
+    ]
+    assert max(rates) == pytest.approx(0.4)

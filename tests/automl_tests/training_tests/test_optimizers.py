@@ -13,9 +13,17 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from automl.artifacts import StudyFiles
 from automl.config import OPTIMIZERS, OptimConfig, TransferConfig
 from automl.training.checkpoints import flatten, unflatten
 from automl.training.optim.optimizers import build_optimizer, set_lr
+from tests.automl_tests.training_tests.trial_builders import (
+    PlainNet,
+    Watched,
+    assert_differ,
+    config_of,
+    trained,
+)
 
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
@@ -289,3 +297,34 @@ def test_muon_agrees_with_another_implementation() -> None:
     theirs = weights_after(reference)
     for key, value in weights_after(lambda model: optimizer_over(model, "muon", decay=0.1)).items():
         torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=1e-3)
+
+
+# ---- By name ------------------------------------------------------------------
+
+
+def test_the_optimizer_is_of_its_own_class() -> None:
+    kinds = {
+        name: type(build_optimizer(PlainNet(), OptimConfig(optimizer=name), TransferConfig())).__name__.lower()
+        for name in OPTIMIZERS
+    }
+    own = {
+        "sgd": "sgd",
+        "lookahead_adam": "lookahead",
+        "ranger": "lookahead",
+        "sam": "sgd",
+    }  # sam changes the gradients
+    assert kinds == {name: own.get(name, name) for name in OPTIMIZERS}
+
+
+def test_sgd_has_the_momentum_of_nesterov_and_rmsprop_has_none() -> None:
+    sgd = build_optimizer(PlainNet(), OptimConfig(optimizer="sgd"), TransferConfig()).param_groups[0]
+    rmsprop = build_optimizer(PlainNet(), OptimConfig(optimizer="rmsprop"), TransferConfig()).param_groups[0]
+    assert (sgd["momentum"], sgd["nesterov"]) == (0.9, True)
+    assert rmsprop["momentum"] == 0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_trains(name: str, shapes: StudyFiles) -> None:
+    before = Watched().state_dict()
+    config = config_of(optim=OptimConfig(optimizer=name, lr=1e-3), epochs=1)
+    assert_differ(trained(shapes, config, Watched()).model.state_dict(), before)

@@ -55,7 +55,7 @@ def test_all_finite_outputs_become_probabilities(name: str, content: st.DataObje
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_link_is_copied_and_pickled_with_its_network(name: str) -> None:
+def test_an_output_layer_is_copied_and_pickled_with_its_network(name: str) -> None:
     output_layer = build_output_layer(loss_named(name), Task.MULTICLASS, 4)
     outputs = torch.randn(2, output_layer.n_outputs, generator=torch.Generator().manual_seed(0))
     for twin in (copy.deepcopy(output_layer), pickle.loads(pickle.dumps(output_layer))):

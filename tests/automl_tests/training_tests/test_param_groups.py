@@ -10,9 +10,22 @@ import timm.optim
 import torch
 from torch import nn
 
-from automl.config import ModelConfig
+from automl.artifacts import StudyFiles
+from automl.config import (
+    ModelConfig,
+    OptimConfig,
+    TransferConfig,
+)
 from automl.training.network.create import build_model
+from automl.training.optim.optimizers import build_optimizer
 from automl.training.optim.param_groups import build_param_groups, number_layers
+from tests.automl_tests.training_tests.trial_builders import (
+    assert_differ,
+    config_of,
+    seeded_model,
+    trained,
+    weights_after,
+)
 
 
 def network(backbone: str, **model: Any) -> nn.Module:
@@ -200,3 +213,26 @@ def test_a_stem_of_several_modules_is_one_layer() -> None:
     stem, *blocks = layers_of(around(body))
     assert {name.split(".")[0] for name in stem} == {"stem"}
     assert [{name.split(".")[0] for name in names} for names in blocks] == [{"stages"}, {"stages"}]
+
+
+def test_layers_far_from_the_head_learn_more_slowly(shapes: StudyFiles) -> None:
+    config = config_of(transfer=TransferConfig(layer_decay=0.5), epochs=1)
+    rates = {group["lr"] for group in trained(shapes, config).optimizer.param_groups}
+    assert len(rates) > 3
+    assert max(rates) / min(rates) == pytest.approx(2.0 ** (len(rates) - 1))
+
+
+def test_weight_decay_acts_on_matrices_and_filters_alone() -> None:
+    model = seeded_model(config_of())
+    optimizer = build_optimizer(model, OptimConfig(weight_decay=0.3), TransferConfig())
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert {decay[id(p)] for p in model.parameters() if p.ndim > 1} == {0.3}
+    assert {decay[id(p)] for p in model.parameters() if p.ndim <= 1} == {0.0}
+    assert len(decay) == len(list(model.parameters()))
+
+
+def test_weight_decay_changes_the_weights(shapes: StudyFiles) -> None:
+    light, heavy = (OptimConfig(lr=1e-2, weight_decay=decay) for decay in (0.0, 1.0))
+    assert_differ(
+        weights_after(shapes, config_of(optim=light, epochs=1)), weights_after(shapes, config_of(optim=heavy, epochs=1))
+    )

@@ -20,7 +20,7 @@ from automl.training.entry_points import run_fold, run_trial
 from automl.training.fold_outputs import load_fold
 from automl.training.refit_fold import delete_fold, has_weights, load_valid_fold
 from runners.base import JobStopped
-from tests.automl_tests.training_tests.worlds import (
+from tests.automl_tests.training_tests.trial_builders import (
     PlainNet,
     ScriptedContext,
     config_of,

@@ -1,4 +1,4 @@
-"""Learning rates and image sizes at their boundaries."""
+"""Learning-rate schedules: their equations, their boundaries, and the rates that training takes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR, OneCycleLR
 
+from automl.artifacts import StudyFiles
 from automl.config import SCHEDULES, OptimConfig
 from automl.training.optim.optimizers import get_lr
-from automl.training.resizing import get_image_size
+from tests.automl_tests.training_tests.trial_builders import (
+    Watched,
+    config_of,
+    trained,
+)
 
 
 def rates_of(optim: OptimConfig, n_steps: int) -> list[float]:
@@ -30,43 +35,6 @@ def rates_of_torch(scheduler: type[Any], n_steps: int, **settings: Any) -> list[
         optimizer.step()
         schedule.step() if len(rates) < n_steps else None
     return rates
-
-
-def sizes_of(image_sizes: tuple[int, ...], epochs: int) -> list[int]:
-    return [get_image_size(image_sizes, epoch, epochs) for epoch in range(epochs)]
-
-
-@pytest.mark.parametrize(
-    ("image_sizes", "epochs", "expected"),
-    [
-        ((224,), 3, [224, 224, 224]),
-        ((160, 224), 4, [160, 160, 224, 224]),
-        ((160, 224), 5, [160, 160, 224, 224, 224]),
-        ((160, 240, 320), 3, [160, 240, 320]),
-        ((160, 240, 320), 8, [160, 160, 240, 240, 320, 320, 320, 320]),
-        ((320, 160), 2, [320, 160]),
-    ],
-)
-def test_stages_follow_each_other_and_the_last_has_the_remainder(
-    image_sizes: tuple[int, ...], epochs: int, expected: list[int]
-) -> None:
-    assert sizes_of(image_sizes, epochs) == expected
-
-
-@given(st.lists(st.integers(8, 512), min_size=1, max_size=5, unique=True), st.integers(0, 40))
-def test_every_stage_has_its_epochs_in_order(image_sizes: list[int], more: int) -> None:
-    epochs = len(image_sizes) + more
-    stages = [(size, len(list(group))) for size, group in itertools.groupby(sizes_of(tuple(image_sizes), epochs))]
-    assert [size for size, _ in stages] == image_sizes
-    lengths = [length for _, length in stages]
-    assert set(lengths[:-1]) <= {epochs // len(image_sizes)}
-    assert lengths[-1] == epochs - sum(lengths[:-1]) >= epochs // len(image_sizes)
-
-
-@pytest.mark.parametrize(("epoch", "epochs"), [(-1, 4), (4, 4), (0, 1)])
-def test_an_epoch_outside_the_schedule_has_no_size(epoch: int, epochs: int) -> None:
-    with pytest.raises(ValueError, match="does not fit into"):
-        get_image_size((160, 224), epoch, epochs)
 
 
 def test_warmup_rises_in_equal_steps_to_the_peak_and_the_cosine_falls_to_nearly_zero() -> None:
@@ -150,3 +118,48 @@ def test_every_schedule_but_one_cycle_rises_in_equal_steps_first(n_steps: int, w
     assert rates_of(optim, n_steps)[:n_warmup] == pytest.approx(
         [0.3 * (step + 1) / n_warmup for step in range(n_warmup)]
     )
+
+
+def lr_by_epoch(shapes: StudyFiles, optim: OptimConfig, epochs: int = 4) -> list[float]:
+    """The learning rate of each epoch's last step."""
+    return [record.lr for record in trained(shapes, config_of(optim=optim, epochs=epochs), Watched()).history]
+
+
+def test_each_schedule_leads_the_rate_in_its_own_way(shapes: StudyFiles) -> None:
+    courses = {
+        schedule: lr_by_epoch(shapes, OptimConfig(schedule=schedule, cycles=2 if schedule == "cosine_restarts" else 1))
+        for schedule in ("cosine", "cosine_restarts", "one_cycle", "step", "constant")
+    }
+    assert courses["constant"] == [1e-3] * 4
+    assert courses["cosine_restarts"][1] < courses["cosine_restarts"][2] > courses["cosine_restarts"][3]
+    assert courses["one_cycle"][-1] < courses["cosine"][-1]
+    assert courses["step"] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
+    assert len({tuple(course) for course in courses.values()}) == 5
+
+
+def test_warmup_begins_below_the_peak(shapes: StudyFiles) -> None:
+    cold, warm = (
+        lr_by_epoch(shapes, OptimConfig(warmup_fraction=f, schedule="constant"), epochs=2) for f in (0.0, 1 - 1e-9)
+    )
+    assert cold == [1e-3, 1e-3]
+    assert warm == [pytest.approx(5e-4), pytest.approx(1e-3)]
+
+
+def test_a_plateau_of_the_score_lowers_the_rate(shapes: StudyFiles) -> None:
+    """The score of a network that does not learn stays where it is."""
+    optim = OptimConfig(schedule="plateau", lr=1e-9, warmup_fraction=0.0)
+    course = lr_by_epoch(shapes, optim, epochs=8)
+    assert course[0] == 1e-9
+    assert course[-1] < 0.6e-9
+    assert course == sorted(course, reverse=True)
+
+
+def test_the_learning_rate_and_its_schedule_reach_every_group(shapes: StudyFiles) -> None:
+    def last_rates(optim: OptimConfig) -> set[float]:
+        state = trained(shapes, config_of(optim=optim, epochs=2), Watched())
+        assert state.history[-1].lr == state.optimizer.param_groups[0]["lr"]
+        return {group["lr"] for group in state.optimizer.param_groups}
+
+    assert last_rates(OptimConfig(lr=2e-3, schedule="constant")) == {2e-3}
+    (falling,) = last_rates(OptimConfig(lr=2e-3, schedule="cosine"))
+    assert 0 < falling < 1e-3

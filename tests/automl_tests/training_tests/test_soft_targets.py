@@ -1,8 +1,7 @@
-"""Lessons in training: what a fold hears of them, what it never sees, and what they are worth."""
+"""Soft targets in training: what a fold trains on, what it never sees, and what they are worth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles, read_arrays, write_arrays
 from automl.config import AugmentConfig, LossConfig, OptimConfig, TransferConfig, TrialConfig
-from automl.data.competition import Competition, load_competition, save_competition
-from automl.data.folds import load_folds, save_folds
+from automl.data.competition import load_competition, save_competition
+from automl.data.folds import save_folds
 from automl.errors import StorageError, UsageError
 from automl.tasks import Task
-from automl.training import batches
 from automl.training.batches import FoldTask, build_fold_loss, draw_epoch_rows, iterate_batches
 from automl.training.entry_points import run_trial
 from automl.training.fold import prepare_fold
@@ -33,105 +31,82 @@ from automl.training.loss.soft_targets import (
 from automl.training.training_loop import train_epoch
 from automl.training.trial_context import TrialContext
 from automl.training.trial_job import TrialJob
-from runners.base import JobStopped
-from tests.automl_tests.training_tests.pictures import GLOWS, PATCHES, SHAPES, World, shape_image
-from tests.automl_tests.training_tests.test_main_rank import TWO
-from tests.automl_tests.training_tests.test_trial import RICH, contents
-from tests.automl_tests.training_tests.worlds import ScriptedContext, config_of, payload_of, write_study
+from tests.automl_tests.training_tests.soft_target_builders import (
+    N_TEST,
+    N_TRAIN,
+    PLAIN,
+    opened,
+    payload_with,
+    pseudo,
+    soft,
+    truth,
+)
+from tests.automl_tests.training_tests.toy_competitions import GLOWS, PATCHES, SHAPES
+from tests.automl_tests.training_tests.trial_builders import ScriptedContext, config_of, payload_of, write_study
 
-WORLDS = {world.task: world for world in (SHAPES, PATCHES, GLOWS)}
-N_TRAIN, N_TEST = 60, 20
-PLAIN: dict[str, Any] = {"augment": "none", "sizes": "24"}
-
-Rows = NDArray[np.int64]
+TOY_COMPETITIONS = {toy.task: toy for toy in (SHAPES, PATCHES, GLOWS)}
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[Task, StudyFiles]:
     """A study for each kind of target, to be read only."""
-    roots = {task: tmp_path_factory.mktemp(task.value) for task in WORLDS}
-    return {task: write_study(roots[task], world, n_train=N_TRAIN, n_test=N_TEST) for task, world in WORLDS.items()}
+    roots = {task: tmp_path_factory.mktemp(task.value) for task in TOY_COMPETITIONS}
+    return {
+        task: write_study(roots[task], toy, n_train=N_TRAIN, n_test=N_TEST) for task, toy in TOY_COMPETITIONS.items()
+    }
 
 
-def opened(study: StudyFiles) -> tuple[Competition, Rows]:
-    competition = load_competition(study.competition)
-    return competition, load_folds(study.folds, competition)
-
-
-def truth(world: World, n_train: int = N_TRAIN, n_test: int = N_TEST) -> NDArray[Any]:
-    """Of the test images that `write_study` draws."""
-    return world.targets(n_train + n_test, np.random.default_rng(0))[n_train:]
-
-
-def soft(classes: Rows, sureness: float = 0.9) -> NDArray[np.float32]:
-    """Shares (n, 3), nearly all of one class."""
-    shares = np.full((len(classes), 3), (1 - sureness) / 2, dtype=np.float32)
-    shares[np.arange(len(classes)), classes] = sureness
-    return shares
-
-
-def pseudo(study: StudyFiles, fold: int = 0) -> SoftTargets:
-    """Every other test image for one fold, and the others for another one."""
-    n = len(opened(study)[0].image_ids)
-    classes = truth(SHAPES, n)
-    folds = np.where(np.arange(N_TEST) % 2 == 0, fold, fold + 1)
-    return SoftTargets(target_kind="pseudo", rows=n + np.arange(N_TEST), folds=folds, targets=soft(classes))
-
-
-def taught_payload(study: StudyFiles, config: TrialConfig, lesson: SoftTargets, **changes: Any) -> dict[str, Any]:
-    competition, folds = opened(study)
-    return payload_of(study, config, soft_targets=str(save_soft_targets(lesson, study, competition, folds)), **changes)
-
-
-def task_with(study: StudyFiles, config: TrialConfig, lesson: SoftTargets, fold: int = 0) -> FoldTask:
-    setting = TrialContext.open_job(TrialJob.from_json(taught_payload(study, config, lesson)), ScriptedContext())
+def task_with(study: StudyFiles, config: TrialConfig, soft_targets: SoftTargets, fold: int = 0) -> FoldTask:
+    setting = TrialContext.open_job(TrialJob.from_json(payload_with(study, config, soft_targets)), ScriptedContext())
     return prepare_fold(setting, fold)[0]
 
 
-# ---- What a fold hears -----------------------------------------------------------------------------------------------
+# ---- What a fold trains on ------------------------------------------------------------------------------------------
 
 
-def test_a_fold_hears_its_own_pseudo_labels_beside_its_labels(studies: dict[Task, StudyFiles]) -> None:
+def test_a_fold_trains_on_its_own_pseudo_labels_beside_its_labels(studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
-    (competition, folds), lesson = opened(study), pseudo(study)
-    heard = select_fold_targets(lesson, 0, competition, folds)
+    (competition, folds), soft_targets = opened(study), pseudo(study)
+    fold_targets = select_fold_targets(soft_targets, 0, competition, folds)
     own = np.flatnonzero(folds != 0)
-    assert heard.rows.tolist() == [*own.tolist(), *range(N_TRAIN, N_TRAIN + N_TEST, 2)]
-    assert np.array_equal(heard.targets[own], competition.soft_targets[own])
-    assert np.array_equal(heard.targets[N_TRAIN::2], lesson.targets[::2])
-    unheard = np.setdiff1d(np.arange(N_TRAIN + N_TEST), heard.rows)
-    assert np.isnan(heard.targets[unheard]).all()
-    assert heard.labelled.targets[heard.rows].tolist() == [*competition.targets[own], *truth(SHAPES)[::2]]
+    assert fold_targets.rows.tolist() == [*own.tolist(), *range(N_TRAIN, N_TRAIN + N_TEST, 2)]
+    assert np.array_equal(fold_targets.targets[own], competition.soft_targets[own])
+    assert np.array_equal(fold_targets.targets[N_TRAIN::2], soft_targets.targets[::2])
+    unused = np.setdiff1d(np.arange(N_TRAIN + N_TEST), fold_targets.rows)
+    assert np.isnan(fold_targets.targets[unused]).all()
+    assert fold_targets.labelled.targets[fold_targets.rows].tolist() == [*competition.targets[own], *truth(SHAPES)[::2]]
 
 
-def test_a_distilled_lesson_moves_the_labels_of_training_rows_alone(studies: dict[Task, StudyFiles]) -> None:
+def test_distilled_targets_move_the_labels_of_training_rows_alone(studies: dict[Task, StudyFiles]) -> None:
     competition, folds = opened(studies[Task.MULTICLASS])
     rows = np.arange(0, N_TRAIN, 2)
     softened = soft(competition.targets[rows], 0.7)
-    lesson = SoftTargets(target_kind="distilled", rows=rows, folds=np.full(len(rows), EVERY_FOLD), targets=softened)
+    soft_targets = SoftTargets(
+        target_kind="distilled", rows=rows, folds=np.full(len(rows), EVERY_FOLD), targets=softened
+    )
     for fold in range(5):
-        heard = select_fold_targets(lesson, fold, competition, folds)
-        assert heard.rows.tolist() == np.flatnonzero(folds != fold).tolist()
-        assert np.isnan(heard.targets[:N_TRAIN][folds == fold]).all()
-        for row in heard.rows:
+        fold_targets = select_fold_targets(soft_targets, fold, competition, folds)
+        assert fold_targets.rows.tolist() == np.flatnonzero(folds != fold).tolist()
+        assert np.isnan(fold_targets.targets[:N_TRAIN][folds == fold]).all()
+        for row in fold_targets.rows:
             expected = softened[row // 2] if row % 2 == 0 else competition.soft_targets[row]
-            assert np.array_equal(heard.targets[row], expected)
+            assert np.array_equal(fold_targets.targets[row], expected)
 
 
-@pytest.mark.parametrize("task", list(WORLDS))
+@pytest.mark.parametrize("task", list(TOY_COMPETITIONS))
 def test_the_likeliest_target_of_an_image_counts_in_sampling_and_weights(
     task: Task, studies: dict[Task, StudyFiles]
 ) -> None:
     competition, _ = opened(studies[task])
-    shares = np.concatenate([competition.soft_targets, competition.soft_targets[:N_TEST] * 0.9 + 0.02]).astype(
+    soft_labels = np.concatenate([competition.soft_targets, competition.soft_targets[:N_TEST] * 0.9 + 0.02]).astype(
         np.float32
     )
-    labelled = append_test_images(competition, shares)
+    labelled = append_test_images(competition, soft_labels)
     assert len(labelled.image_ids) == len(labelled.image_paths) == len(labelled.targets) == N_TRAIN + N_TEST
     assert labelled.targets.dtype == (np.int8 if task is Task.MULTILABEL else competition.targets.dtype)
     assert np.allclose(labelled.targets[:N_TRAIN], competition.targets, rtol=1e-6, atol=1e-5)
     assert np.allclose(
-        labelled.soft_targets[N_TRAIN:] if task is Task.REGRESSION else shares[N_TRAIN:], shares[N_TRAIN:]
+        labelled.soft_targets[N_TRAIN:] if task is Task.REGRESSION else soft_labels[N_TRAIN:], soft_labels[N_TRAIN:]
     )
     if task is not Task.REGRESSION:
         assert np.array_equal(labelled.targets[N_TRAIN:], competition.targets[:N_TEST])
@@ -143,13 +118,13 @@ def test_balanced_sampling_evens_out_what_test_images_show(studies: dict[Task, S
     one_sided = SoftTargets(
         target_kind="pseudo", rows=rows, folds=np.zeros(N_TEST, np.int64), targets=soft(np.zeros(N_TEST, np.int64))
     )
-    shown = {}
+    class_counts = {}
     for sampling in ("natural", "balanced"):
         task = task_with(study, config_of(class_sampling=sampling, **PLAIN), one_sided)
         of_epoch = draw_epoch_rows(task, np.random.default_rng(0))
-        shown[sampling] = np.bincount(task.labelled.targets[of_epoch], minlength=3)
-    assert shown["natural"].tolist() == [36, 16, 16]
-    assert shown["balanced"].max() - shown["balanced"].min() <= 1
+        class_counts[sampling] = np.bincount(task.labelled.targets[of_epoch], minlength=3)
+    assert class_counts["natural"].tolist() == [36, 16, 16]
+    assert class_counts["balanced"].max() - class_counts["balanced"].min() <= 1
 
 
 def test_class_weights_count_test_images(studies: dict[Task, StudyFiles]) -> None:
@@ -165,9 +140,9 @@ def test_class_weights_count_test_images(studies: dict[Task, StudyFiles]) -> Non
 
 
 @pytest.mark.parametrize("task", [Task.MULTILABEL, Task.REGRESSION])
-def test_outputs_begin_at_the_mean_of_what_is_heard(task: Task, studies: dict[Task, StudyFiles]) -> None:
+def test_outputs_begin_at_the_mean_of_the_soft_targets(task: Task, studies: dict[Task, StudyFiles]) -> None:
     study = studies[task]
-    n_classes = len(WORLDS[task].classes)
+    n_classes = len(TOY_COMPETITIONS[task].classes)
     high = SoftTargets(
         target_kind="pseudo",
         rows=N_TRAIN + np.arange(N_TEST),
@@ -175,7 +150,7 @@ def test_outputs_begin_at_the_mean_of_what_is_heard(task: Task, studies: dict[Ta
         targets=np.full((N_TEST, n_classes), 0.95, np.float32),
     )
     setting = TrialContext.open_job(
-        TrialJob.from_json(taught_payload(study, config_of(loss=LossConfig(name="bce")), high)), ScriptedContext()
+        TrialJob.from_json(payload_with(study, config_of(loss=LossConfig(name="bce")), high)), ScriptedContext()
     )
     _, state = prepare_fold(setting, 0)
     bias = state.model.get_submodule("head.fc").get_parameter("bias")
@@ -187,45 +162,11 @@ def test_outputs_begin_at_the_mean_of_what_is_heard(task: Task, studies: dict[Ta
 # ---- What a fold sees ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Rows]:
-    """The rows of every batch that is trained on from now on, as images or as features."""
-    seen: list[Rows] = []
-
-    def spied(function: Callable[..., Any]) -> Callable[..., Any]:
-        def spy(*arguments: Any, **named: Any) -> Any:
-            for item in function(*arguments, **named):
-                seen.append(item[1] if isinstance(item, tuple) else item)
-                yield item
-
-        return spy
-
-    monkeypatch.setattr(batches, "iterate_training_batches", spied(batches.iterate_training_batches))
-    monkeypatch.setattr(batches, "split_batches", spied(batches.split_batches))
-    return seen
-
-
-@pytest.mark.parametrize("freeze_epochs", [0, 1])
-def test_no_row_that_is_validated_is_ever_trained_on(
-    freeze_epochs: int, tmp_path: Path, trained_on: list[Rows]
-) -> None:
-    study = write_study(tmp_path, n_train=N_TRAIN, n_test=N_TEST)
-    config = config_of(epochs=2, transfer=TransferConfig(freeze_epochs=freeze_epochs), **PLAIN)
-    answer = run_trial(taught_payload(study, config, pseudo(study)), ScriptedContext())
-    competition, folds = opened(study)
-    of_epochs = np.sort(np.concatenate(trained_on))
-    heard = [*np.flatnonzero(folds != 0).tolist(), *range(N_TRAIN, N_TRAIN + N_TEST, 2)]
-    assert of_epochs.tolist() == sorted(heard * 2)
-    oof = read_arrays(study.get_trial_files(0).oof)
-    assert oof["rows"].tolist() == np.flatnonzero(folds == 0).tolist()
-    assert answer["score"] == competition.scorer(competition.targets[oof["rows"]], oof["probs"])
-
-
 @pytest.mark.parametrize("freeze_epochs", [0, 1])
 def test_each_image_comes_with_its_own_target(freeze_epochs: int, studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
     config = config_of(batch_size=100, transfer=TransferConfig(freeze_epochs=freeze_epochs), **PLAIN)
-    setting = TrialContext.open_job(TrialJob.from_json(taught_payload(study, config, pseudo(study))), ScriptedContext())
+    setting = TrialContext.open_job(TrialJob.from_json(payload_with(study, config, pseudo(study))), ScriptedContext())
     task, state = prepare_fold(setting, 0)
     rows = draw_epoch_rows(task, np.random.default_rng(1))
     (batch,) = iterate_batches(task, state, 0, rows, seed=0, features=None)
@@ -246,7 +187,7 @@ def _normalised(model: torch.nn.Module, images: NDArray[np.uint8]) -> NDArray[np
 # ---- What targets do -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", list(WORLDS))
+@pytest.mark.parametrize("task", list(TOY_COMPETITIONS))
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "weighed"])
 def test_soft_targets_that_are_the_labels_train_as_the_labels_do(
     task: Task, loss: str, studies: dict[Task, StudyFiles]
@@ -256,11 +197,11 @@ def test_soft_targets_that_are_the_labels_train_as_the_labels_do(
     named = replace(named, class_weights="balanced", label_smoothing=0.1) if loss == "weighed" else named
     config = config_of(loss=named, optim=OptimConfig(optimizer="sgd", lr=1e-2), epochs=1, **PLAIN)
     rows = np.arange(N_TRAIN)
-    lesson = SoftTargets(
+    soft_targets = SoftTargets(
         target_kind="distilled", rows=rows, folds=np.full(N_TRAIN, EVERY_FOLD), targets=competition.soft_targets[rows]
     )
     weights, losses = [], []
-    for payload in (payload_of(study, config), taught_payload(study, config, lesson)):
+    for payload in (payload_of(study, config), payload_with(study, config, soft_targets)):
         fold_task, state = prepare_fold(TrialContext.open_job(TrialJob.from_json(payload), ScriptedContext()), 0)
         losses.append(train_epoch(fold_task, state, 0, plateaus=0, on_batch=lambda now: None).train_loss)
         weights.append(state.model.state_dict())
@@ -271,7 +212,7 @@ def test_soft_targets_that_are_the_labels_train_as_the_labels_do(
 def test_soft_targets_are_mixed_like_labels(studies: dict[Task, StudyFiles]) -> None:
     study = studies[Task.MULTICLASS]
     config = config_of(augment=AugmentConfig(policy="none", mixup_alpha=0.4), batch_size=100, sizes="24")
-    setting = TrialContext.open_job(TrialJob.from_json(taught_payload(study, config, pseudo(study))), ScriptedContext())
+    setting = TrialContext.open_job(TrialJob.from_json(payload_with(study, config, pseudo(study))), ScriptedContext())
     task, state = prepare_fold(setting, 0)
     (mixed,) = iterate_batches(task, state, 0, task.train_rows, seed=0, features=None)
     plain = task.targets[task.train_rows]
@@ -279,84 +220,24 @@ def test_soft_targets_are_mixed_like_labels(studies: dict[Task, StudyFiles]) -> 
     assert not np.allclose(mixed.targets.numpy(), plain, atol=0.01)
 
 
-FAINT = replace(
-    SHAPES,
-    image=lambda label, rng: (0.45 * shape_image(label, rng) + rng.integers(0, 140, (24, 24, 3))).astype(np.uint8),
-)
-
-
-def few_labels(root: Path) -> StudyFiles:
-    """A study with 9 training images for fold 0, 111 to validate it on and 100 test images."""
-    study = write_study(root, FAINT, n_train=120, n_test=100)
-    save_folds(np.where(np.arange(120) < 9, 1, 0), load_competition(study.competition), study.folds)
-    return study
-
-
-def test_many_test_images_make_a_student_better_and_shuffled_ones_worse(tmp_path: Path) -> None:
-    """As many steps for all; a tenth of the pseudo-labels is wrong."""
-    rng, right = np.random.default_rng(0), truth(SHAPES, 120, 100)
-    classes = np.where(rng.random(100) < 0.1, (right + 1) % 3, right)
-    scores = {}
-    for name, told in (("taught", classes), ("shuffled", rng.permutation(classes))):
-        study = few_labels(tmp_path / name)
-        rows, folds = 120 + np.arange(100), np.zeros(100, np.int64)
-        lesson = SoftTargets(target_kind="pseudo", rows=rows, folds=folds, targets=soft(told))
-        config = config_of(epochs=5, optim=OptimConfig(lr=5e-3), **PLAIN)
-        scores[name] = run_trial(taught_payload(study, config, lesson), ScriptedContext())["score"]
-    config = config_of(epochs=35, optim=OptimConfig(lr=5e-3), **PLAIN)
-    scores["plain"] = run_trial(payload_of(few_labels(tmp_path / "plain"), config), ScriptedContext())["score"]
-    assert scores["taught"] > scores["plain"] + 0.2
-    assert scores["shuffled"] < scores["taught"] - 0.3
-
-
-# ---- Interruptions and several devices -------------------------------------------------------------------------------
-
-
-def test_a_taught_trial_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    ended = []
-    for name, stops in (("undisturbed", ()), ("stopped", (0, 2))):
-        study = write_study(tmp_path / name, n_train=N_TRAIN, n_test=N_TEST)
-        payload = taught_payload(study, RICH, pseudo(study))
-        for step in stops:
-            with pytest.raises(JobStopped):
-                run_trial(payload, ScriptedContext(stop_at_step=step))
-        run_trial(payload, ScriptedContext())
-        ended.append(contents(study.get_trial_files(0)))
-    assert ended[0] == ended[1]
-    untaught = write_study(tmp_path / "untaught", n_train=N_TRAIN, n_test=N_TEST)
-    run_trial(payload_of(untaught, RICH), ScriptedContext())
-    assert contents(untaught.get_trial_files(0)) != ended[0]
-
-
-@pytest.mark.slow
-def test_two_devices_hear_the_same_lesson_as_one(tmp_path: Path) -> None:
-    probs = []
-    for device in ("cpu", TWO):
-        study = write_study(tmp_path / str(len(probs)), n_train=N_TRAIN, n_test=N_TEST)
-        config = config_of(epochs=2, **PLAIN)
-        run_trial(taught_payload(study, config, pseudo(study)), ScriptedContext(device=device, n_threads=2))
-        probs.append(read_arrays(study.get_trial_files(0).oof)["probs"])
-    assert np.allclose(probs[0], probs[1], atol=1e-4)
-
-
 # ---- Files -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_lesson_comes_back_as_it_was_and_its_name_follows_its_content(tmp_path: Path) -> None:
+def test_soft_targets_come_back_as_they_were_and_their_name_follows_their_content(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
-    (competition, folds), lesson = opened(study), pseudo(study)
-    path = save_soft_targets(lesson, study, competition, folds)
+    (competition, folds), soft_targets = opened(study), pseudo(study)
+    path = save_soft_targets(soft_targets, study, competition, folds)
     back = load_soft_targets(path, competition, folds)
     assert back.target_kind == "pseudo"
     for name in ("rows", "folds", "targets"):
-        assert np.array_equal(getattr(back, name), getattr(lesson, name))
+        assert np.array_equal(getattr(back, name), getattr(soft_targets, name))
     assert path.parent == study.soft_targets
-    assert save_soft_targets(lesson, study, competition, folds) == path
-    other = replace(lesson, targets=soft((truth(SHAPES) + 1) % 3))
+    assert save_soft_targets(soft_targets, study, competition, folds) == path
+    other = replace(soft_targets, targets=soft((truth(SHAPES) + 1) % 3))
     assert save_soft_targets(other, study, competition, folds) != path
 
 
-def test_a_lesson_of_another_study_is_refused(tmp_path: Path) -> None:
+def test_soft_targets_of_another_study_are_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
     competition, folds = opened(study)
     path = save_soft_targets(pseudo(study), study, competition, folds)
@@ -375,7 +256,7 @@ def test_a_lesson_of_another_study_is_refused(tmp_path: Path) -> None:
     assert "made for other images" in answer["problem"]
 
 
-def test_a_damaged_lesson_is_refused_and_never_half_believed(tmp_path: Path) -> None:
+def test_damaged_soft_targets_are_refused_and_never_half_believed(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
     competition, folds = opened(study)
     path = save_soft_targets(pseudo(study), study, competition, folds)
@@ -404,7 +285,7 @@ def test_a_damaged_lesson_is_refused_and_never_half_believed(tmp_path: Path) -> 
     assert "automl refit" in caught.value.hint
 
 
-def test_a_lesson_about_an_image_that_nobody_can_read_is_refused(tmp_path: Path) -> None:
+def test_soft_targets_of_an_image_that_nobody_can_read_are_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_test=N_TEST)
     competition = replace(load_competition(study.competition), unreadable_test=(3,))
     save_competition(competition, study.competition)

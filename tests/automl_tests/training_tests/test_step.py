@@ -10,11 +10,17 @@ import pytorch_optimizer
 import torch
 from torch import Tensor, nn
 
+from automl.artifacts import StudyFiles
 from automl.config import OPTIMIZERS, OptimConfig, TransferConfig
 from automl.training.checkpoints import TrainingState
 from automl.training.optim.accumulation import Batch, accumulate_gradients
 from automl.training.optim.optimizers import build_optimizer, set_lr
 from automl.training.optim.step import take_step
+from tests.automl_tests.training_tests.trial_builders import (
+    assert_differ,
+    config_of,
+    weights_after,
+)
 
 SAM = OptimConfig(optimizer="sam", lr=0.1, weight_decay=0.01, clip_norm=None, sam_rho=0.2)
 
@@ -254,3 +260,10 @@ def test_sam_goes_on_where_memory_runs_out_in_the_second_pass() -> None:
     take_step(state, SAM, closure=again)
     assert state.micro_batch == 4
     assert_close(short.state_dict(), train(state_with(ample, SAM), SAM, 1))
+
+
+def test_the_radius_of_sam_changes_the_weights(shapes: StudyFiles) -> None:
+    small, large = (OptimConfig(optimizer="sam", lr=1e-2, sam_rho=rho) for rho in (0.01, 0.5))
+    assert_differ(
+        weights_after(shapes, config_of(optim=small, epochs=1)), weights_after(shapes, config_of(optim=large, epochs=1))
+    )

@@ -1,72 +1,35 @@
-"""The training loop from close by: micro-batches, memory, divergence, what the network sees."""
+"""The training loop: divergence, image sizes, clipping, the choice of the epoch, early stopping."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from automl.artifacts import StudyFiles
-from automl.config import OptimConfig
-from automl.tasks import Task
-from automl.training.checkpoints import TrainingState
-from automl.training.loss.losses import build_loss
-from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients, split_micro_batches
-from automl.training.resizing import count_batches
-from automl.training.seeding import derive_seed
+from automl.config import (
+    LossConfig,
+    OptimConfig,
+)
+from automl.training.checkpoints import EpochRecord
+from automl.training.optim.accumulation import InfeasibleConfig
 from automl.training.training_loop import train_fold
-from tests.automl_tests.training_tests.worlds import PlainNet, batch_of, config_of, state_of, task_of, trained
-
-IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(np.uint8)
-KNOWN = 3_940_610_156  # a change of it would make every resumed trial differ from the one that was begun
-TARGETS = torch.arange(21) % 3
-
-
-def plain_state(*, capacity: int = 10**6, batch_size: int = 20, optim: OptimConfig | None = None) -> TrainingState:
-    torch.manual_seed(0)
-    return state_of(PlainNet(capacity=capacity), config_of(batch_size=batch_size, optim=optim))
-
-
-def accumulate(state: TrainingState, n_images: int = 21) -> float:
-    loss_of = build_loss(config_of().loss, task=Task.MULTICLASS, n_classes=3)
-    batch = batch_of(state, IMAGES[:n_images], TARGETS[:n_images])
-    return accumulate_gradients(state, batch, compute_loss=loss_of, device="cpu")
-
-
-def gradients(state: TrainingState) -> torch.Tensor:
-    found = [parameter.grad for parameter in state.model.parameters()]
-    return torch.cat([gradient.flatten() for gradient in found if gradient is not None])
-
-
-@given(st.integers(2, 200), st.integers(2, 64))
-def test_micro_batches_are_nearly_equal_and_none_is_a_single_image(n_images: int, micro_batch: int) -> None:
-    sizes = split_micro_batches(n_images, micro_batch)
-    assert sum(sizes) == n_images
-    assert min(sizes) >= 2
-    assert max(sizes) <= micro_batch + 1
-    assert max(sizes) - min(sizes) <= 1
-
-
-@given(st.integers(2, 300), st.integers(2, 64))
-def test_the_number_of_batches_is_what_the_data_side_makes(n_images: int, batch_size: int) -> None:
-    rows = list(range(n_images))
-    parts = [rows[start : start + batch_size] for start in range(0, n_images, batch_size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts.pop()
-    assert count_batches(n_images, batch_size) == len(parts)
-
-
-@pytest.mark.parametrize("capacity", [11, 6, 3])
-def test_out_of_memory_halves_the_micro_batch_and_the_gradient_stays_the_same(capacity: int) -> None:
-    whole, cut = plain_state(), plain_state(capacity=capacity)
-    assert accumulate(cut) == pytest.approx(accumulate(whole), rel=1e-6)
-    assert torch.allclose(gradients(cut), gradients(whole), rtol=1e-4, atol=1e-7)
-    assert cut.micro_batch == {11: 10, 6: 5, 3: 2}[capacity]
-    assert isinstance(cut.model, PlainNet)
-    parts = [shape[0] for shape in cut.model.seen if shape[0] <= capacity]
-    assert sum(parts[-len(split_micro_batches(21, cut.micro_batch)) :]) == 21
+from tests.automl_tests.training_tests.trial_builders import (
+    PlainNet,
+    Watched,
+    config_of,
+    plain_state,
+    run,
+    seeded_model,
+    state_of,
+    task_of,
+    trained,
+    weights_after,
+)
 
 
 def test_a_trained_model_is_the_same_with_less_memory(shapes: StudyFiles) -> None:
@@ -77,14 +40,6 @@ def test_a_trained_model_is_the_same_with_less_memory(shapes: StudyFiles) -> Non
         models.append(trained(shapes, config, PlainNet(capacity=capacity)).model)
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
-
-
-def test_two_images_that_do_not_fit_are_a_dead_end() -> None:
-    state = plain_state(capacity=1)
-    with pytest.raises(InfeasibleConfig, match="2 images of 12 pixels do not fit into memory") as caught:
-        accumulate(state)
-    assert caught.value.constraint == "memory"
-    assert state.micro_batch == 2
 
 
 def test_a_statistic_that_is_no_number_ends_the_trial_before_a_checkpoint(shapes: StudyFiles) -> None:
@@ -150,7 +105,96 @@ def test_an_interruption_after_the_last_epoch_gives_the_same_probabilities(shape
     assert np.array_equal(first, again)
 
 
-def test_seeds_depend_on_every_part_and_on_their_order() -> None:
-    seeds = [derive_seed(*parts) for parts in [(0, 1, 2), (1, 0, 2), (0, 12), (0, 1), (0, 1, "2"), (0, 1, 2, 0)]]
-    assert len(set(seeds)) == len(seeds)
-    assert derive_seed(0, 1, 2) == KNOWN
+@pytest.mark.parametrize("loss", ["ordinal", "smooth_l1"])
+def test_a_loss_of_ranks_learns_and_predicts_probabilities(loss: str, shapes: StudyFiles) -> None:
+    config = config_of(loss=LossConfig(name=loss), epochs=8, optim=OptimConfig(lr=1e-2))
+    state, probs, _ = run(shapes, config)
+    assert probs.shape == (12, 3)
+    assert np.allclose(probs.sum(axis=1), 1, atol=1e-5)
+    assert max(record.score for record in state.history) > 0.7
+
+
+class Scripted:
+    """Scores that are given, in place of the metric."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, scores: Sequence[float]) -> None:
+        left = iter(scores)
+        monkeypatch.setattr("automl.training.training_loop._compute_finite_score", lambda *args, **rest: next(left))
+
+
+def sizes_and_scores(history: Sequence[EpochRecord]) -> list[tuple[int, float]]:
+    return [(record.image_size, record.score) for record in history]
+
+
+def test_the_best_epoch_predicts_where_it_is_chosen(shapes: StudyFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    for choice, expected in (("last", 3), ("best", 1)):
+        Scripted(monkeypatch, [0.5, 0.9, 0.7, 0.8])
+        state, probs, snapshots = run(shapes, config_of(epochs=4, epoch_choice=choice))
+        assert all(torch.equal(tensor, snapshots[expected][name]) for name, tensor in state.model.state_dict().items())
+        again = train_fold(
+            task_of(shapes, config_of(epochs=4)), state, on_epoch=lambda: None, on_batch=lambda now: None
+        )
+        assert np.array_equal(probs, again)
+
+
+def test_only_epochs_at_the_last_image_size_can_be_the_best(
+    shapes: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scripted(monkeypatch, [0.5, 0.9, 0.7, 0.6])
+    state, _, snapshots = run(shapes, config_of(sizes="16-32", epochs=4, epoch_choice="best"))
+    assert all(torch.equal(tensor, snapshots[2][name]) for name, tensor in state.model.state_dict().items())
+
+
+def test_training_ends_when_patience_does_and_not_before_the_last_size(
+    shapes: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scripted(monkeypatch, [0.9, 0.8, 0.7, 0.5, 0.6, 0.6, 0.6, 0.6])
+    state, _, _ = run(shapes, config_of(sizes="16-32", epochs=8, patience=2))
+    assert sizes_and_scores(state.history) == [(16, s) for s in (0.9, 0.8, 0.7, 0.5)] + [(32, 0.6)] * 3
+
+
+@pytest.mark.slow  # it calls a compiler
+def test_a_compiled_network_trains_as_the_plain_one(shapes: StudyFiles) -> None:
+    config = config_of(epochs=1)
+    plain, compiled = seeded_model(config), seeded_model(config)
+    compiled.compile()
+    assert compiled._compiled_call_impl is not None
+    one, other = trained(shapes, config, plain), trained(shapes, config, compiled)
+    assert other.history[0].train_loss == pytest.approx(one.history[0].train_loss, rel=1e-3)
+
+
+def test_the_resize_schedule_is_the_size_of_the_images_in_each_epoch(shapes: StudyFiles) -> None:
+    requested: list[int] = []
+    config = config_of(sizes="16-24-32", epochs=4, batch_size=48)
+    task = task_of(shapes, config)
+    pixels = task.pixels
+
+    def noted(image_size: int) -> Any:
+        requested.append(image_size)
+        return pixels(image_size)
+
+    model = Watched()
+    train_fold(replace(task, pixels=noted), state_of(model, config), on_epoch=lambda: None, on_batch=lambda now: None)
+    assert [batch.shape[2:] for batch in model.batches] == [(16, 16), (24, 24), (32, 32), (32, 32)]
+    assert list(dict.fromkeys(requested)) == [16, 24, 32]
+
+
+def test_validation_sees_the_size_that_is_being_trained(shapes: StudyFiles) -> None:
+    model = PlainNet()
+    trained(shapes, config_of(sizes="16-32", epochs=2, batch_size=48), model)
+    assert model.batch_shapes == [(48, 3, 16, 16), (12, 3, 16, 16), (48, 3, 32, 32), (12, 3, 32, 32)]
+
+
+def test_weights_are_carried_from_stage_to_stage(shapes: StudyFiles) -> None:
+    small = weights_after(shapes, config_of(sizes="24", epochs=1, optim=OptimConfig(lr=1e-3, schedule="constant")))
+    model = seeded_model(config_of())
+    tiny_steps = OptimConfig(lr=1e-12, schedule="constant")
+    state = state_of(model, config_of(optim=tiny_steps))
+    state.model.load_state_dict(small)
+    train_fold(
+        task_of(shapes, config_of(sizes="32", epochs=1, optim=tiny_steps)),
+        state,
+        on_epoch=lambda: None,
+        on_batch=lambda now: None,
+    )
+    assert torch.allclose(state.model.state_dict()["body.conv1.0.weight"], small["body.conv1.0.weight"], atol=1e-6)

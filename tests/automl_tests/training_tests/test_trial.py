@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +11,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from automl.artifacts import StudyFiles, TrialFiles, read_arrays, read_json
-from automl.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, TransferConfig, TrialConfig
+from automl.artifacts import StudyFiles, read_arrays, read_json
+from automl.config import AugmentConfig, LossConfig, OptimConfig, TransferConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
-from automl.errors import StorageError
-from automl.training import reporting, trial_run
+from automl.training import reporting
 from automl.training.entry_points import run_trial
 from automl.training.inference import predict_probs
 from automl.training.network.create import load_trained
 from runners.base import JobStopped
-from tests.automl_tests.training_tests.pictures import CLASSES
-from tests.automl_tests.training_tests.worlds import PlainNet, ScriptedContext, config_of, payload_of, write_study
+from tests.automl_tests.training_tests.toy_competitions import CLASSES
+from tests.automl_tests.training_tests.trial_builders import (
+    ScriptedContext,
+    config_of,
+    contents,
+    payload_of,
+    write_study,
+)
 
-TOO_DEEP = replace(config_of(), model=ModelConfig(backbone="lenet5", pretrained=False, pooling="avg", cut=4))
 RICH = config_of(
     sizes="24-32",
     epochs=4,
@@ -40,14 +42,6 @@ RICH = config_of(
     ema_horizon=0.2,
     epoch_choice="best",
 )
-
-
-def contents(files: TrialFiles) -> dict[str, Any]:
-    """Weights and probabilities of a finished trial, for comparison bit by bit."""
-    weights = {path.name: load_file(path) for path in sorted(files.root.glob("*.safetensors"))}
-    arrays = {**read_arrays(files.oof), "test": read_arrays(files.test)["probs"]}
-    flat = {f"{file}:{name}": tensor.numpy() for file, state in weights.items() for name, tensor in state.items()}
-    return {name: array.tobytes() for name, array in {**flat, **arrays}.items()}
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +123,6 @@ def test_the_weights_at_the_end_of_a_stage_are_kept_and_those_of_the_last_stage_
     assert not files.get_stage_weights_path(0, 1).exists()
 
 
-def test_image_sizes_that_a_backbone_does_not_take_are_rounded_to_those_that_it_does(tmp_path: Path) -> None:
-    study, context = write_study(tmp_path, n_train=15), ScriptedContext()
-    run_trial(payload_of(study, config_of(backbone="test_vit", sizes="20-30", epochs=2)), context)
-    assert [detail["image_size"] for detail in context.details] == [16, 32]
-    assert read_json(study.get_trial_files(0).config)["resize"]["image_sizes"] == [16, 32]
-
-
 def test_two_runs_give_the_same_scores_and_the_same_weights(
     tmp_path: Path, undisturbed: tuple[StudyFiles, dict[str, Any], ScriptedContext]
 ) -> None:
@@ -187,11 +174,12 @@ def test_a_damaged_checkpoint_costs_one_epoch_and_changes_nothing(
 
 
 def test_a_finished_trial_answers_at_once_and_reports_again(tmp_path: Path) -> None:
-    study, first, second = write_study(tmp_path), ScriptedContext(), ScriptedContext()
-    answer = run_trial(payload_of(study, RICH), first)
+    study, config = write_study(tmp_path), config_of(epochs=2)
+    first, second = ScriptedContext(), ScriptedContext()
+    answer = run_trial(payload_of(study, config), first)
     for image in (tmp_path / "images").iterdir():
         image.unlink()
-    assert run_trial(payload_of(study, RICH), second) == answer
+    assert run_trial(payload_of(study, config), second) == answer
     assert second.reports == first.reports
 
 
@@ -204,7 +192,7 @@ def test_a_trial_whose_weights_are_gone_is_trained_again(tmp_path: Path) -> None
     assert contents(study.get_trial_files(0)) == before
 
 
-def test_all_folds_asked_for_are_pooled_and_only_the_first_one_reports(tmp_path: Path) -> None:
+def test_all_requested_folds_are_pooled_and_only_the_first_one_reports(tmp_path: Path) -> None:
     study, context = write_study(tmp_path), ScriptedContext()
     answer = run_trial(payload_of(study, config_of(epochs=2), train_folds=3), context)
     competition = load_competition(study.competition)
@@ -216,146 +204,3 @@ def test_all_folds_asked_for_are_pooled_and_only_the_first_one_reports(tmp_path:
     assert set(oof["rows"].tolist()) == set(np.flatnonzero((folds >= 0) & (folds < 3)).tolist())
     assert answer["score"] == competition.metric(competition.targets[oof["rows"]], oof["probs"])
     assert all(study.get_trial_files(0).get_weights_path(fold).exists() for fold in range(3))
-
-
-def test_a_fold_that_is_finished_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
-    whole, cut = write_study(tmp_path / "whole"), write_study(tmp_path / "cut")
-    config, first = config_of(epochs=2), ScriptedContext()
-    run_trial(payload_of(whole, config, train_folds=2), first)
-    files = cut.get_trial_files(0)
-    with pytest.raises(JobStopped):
-        run_trial(payload_of(cut, config, train_folds=2), ScriptedContext(stop_at_beat=len(first.beats) - 3))
-    assert files.get_fold_oof_path(0).exists()
-    assert not files.get_fold_oof_path(1).exists()
-    written = files.get_weights_path(0).stat().st_mtime_ns
-    resumed = ScriptedContext()
-    run_trial(payload_of(cut, config, train_folds=2), resumed)
-    assert files.get_weights_path(0).stat().st_mtime_ns == written
-    assert resumed.reports == first.reports
-    assert contents(files) == contents(whole.get_trial_files(0))
-
-
-def test_a_loss_that_is_no_number_ends_the_trial_at_that_step(tmp_path: Path) -> None:
-    study, context = write_study(tmp_path), ScriptedContext()
-    wild = OptimConfig(optimizer="sgd", lr=1e30, clip_norm=None, schedule="constant", warmup_fraction=0.0)
-    answer = run_trial(payload_of(study, config_of(optim=wild)), context)
-    assert answer["outcome"] == "dead_end"
-    assert answer["constraint"] == "diverged"
-    assert answer["reason"] in {f"loss became {value} in epoch 1, step 2, lr 1e+30" for value in ("nan", "inf")}
-    assert context.reports == []
-    assert not study.get_trial_files(0).get_weights_path(0).exists()
-
-
-def test_a_network_that_does_not_fit_into_memory_is_a_dead_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = write_study(tmp_path)
-    monkeypatch.setattr("automl.training.fold.build_model", lambda model, **rest: PlainNet(capacity=1))
-    answer = run_trial(payload_of(study, config_of()), ScriptedContext())
-    assert (answer["outcome"], answer["constraint"]) == ("dead_end", "memory")
-    assert answer["reason"] == "2 images of 32 pixels do not fit into memory of cpu"
-    assert answer["attributes"]["micro_batch"] == 2
-
-
-def test_the_micro_batch_that_fits_is_in_the_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = write_study(tmp_path)
-    monkeypatch.setattr("automl.training.fold.build_model", lambda model, **rest: PlainNet(capacity=5))
-    answer = run_trial(payload_of(study, config_of()), ScriptedContext())
-    assert answer["outcome"] == "completed"
-    assert answer["attributes"]["micro_batch"] == 4
-
-
-@pytest.mark.parametrize(
-    ("config", "exit_code", "problem"),
-    [
-        (config_of(backbone="resnet81"), 2, "timm has no backbone 'resnet81'"),
-        (TOO_DEEP, 2, "cut = 4, but 'lenet5' has 2 stages"),
-    ],
-)
-def test_a_configuration_that_cannot_be_built_is_refused_in_words(
-    config: TrialConfig, exit_code: int, problem: str, tmp_path: Path
-) -> None:
-    answer = run_trial(payload_of(write_study(tmp_path), config), ScriptedContext())
-    assert (answer["outcome"], answer["exit_code"]) == ("refused", exit_code)
-    assert answer["problem"].startswith(problem)
-    assert answer["hint"]
-
-
-def test_a_machine_that_cannot_compile_is_told_to_leave_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(model: torch.nn.Module) -> None:
-        model.forward = _uncompiled  # type: ignore[assignment, method-assign]
-
-    monkeypatch.setattr(torch.nn.Module, "compile", fail)
-    answer = run_trial(payload_of(write_study(tmp_path), config_of(compile=True)), ScriptedContext())
-    assert (answer["outcome"], answer["exit_code"]) == ("refused", 7)
-    assert answer["problem"].startswith("the network cannot be compiled here: ")
-    assert answer["hint"] == "leave out --compile"
-
-
-def _uncompiled(images: torch.Tensor) -> torch.Tensor:
-    from torch._dynamo.exc import TorchDynamoException
-
-    raise TorchDynamoException("no compiler")
-
-
-@pytest.mark.slow
-def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
-    answer = run_trial(payload_of(write_study(tmp_path), config_of(compile=True)), ScriptedContext())
-    assert (answer["outcome"], answer["exit_code"], answer["hint"]) == ("refused", 7, "leave out --compile")
-
-
-def test_an_image_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
-    study = write_study(tmp_path)
-    (tmp_path / "images" / "7.png").write_bytes(b"no image")
-    answer = run_trial(payload_of(study, config_of()), ScriptedContext())
-    assert (answer["outcome"], answer["exit_code"]) == ("refused", 3)
-    assert "7.png" in answer["problem"]
-
-
-def test_a_folder_of_another_configuration_is_refused_and_left_alone(tmp_path: Path) -> None:
-    study = write_study(tmp_path)
-    run_trial(payload_of(study, config_of(epochs=1)), ScriptedContext())
-    before = contents(study.get_trial_files(0))
-    answer = run_trial(payload_of(study, config_of(epochs=2)), ScriptedContext())
-    assert (answer["outcome"], answer["exit_code"]) == ("refused", 5)
-    assert contents(study.get_trial_files(0)) == before
-
-
-def test_a_trial_that_another_process_works_on_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_run, "LOCK_TIMEOUT_S", 0.1)
-    study, context = write_study(tmp_path), ScriptedContext()
-    files = study.get_trial_files(0)
-    files.root.mkdir(parents=True)
-    with files.lock.open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(StorageError, match="another process works on"):
-            run_trial(payload_of(study, config_of()), context)
-    assert not files.config.exists()
-    assert context.reports == []
-
-
-def test_batch_norm_is_never_given_one_image_by_itself(tmp_path: Path) -> None:
-    # At 32 pixels the last feature maps of test_resnet are single pixels, which batch norm refuses for one image.
-    study = write_study(tmp_path)
-    assert (load_folds(study.folds, load_competition(study.competition)) != 0).sum() % 47 == 1
-    answer = run_trial(payload_of(study, config_of(batch_size=47, epochs=1)), ScriptedContext())
-    assert answer["outcome"] == "completed"
-
-
-def test_beats_say_what_is_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
-    context = ScriptedContext()
-    run_trial(payload_of(write_study(tmp_path), config_of(epochs=1, loss=LossConfig(label_smoothing=0.1))), context)
-    training = [beat for beat in context.beats if beat]
-    assert {"epoch", "image_size", "batch", "n_batches", "images_per_s"} <= training[-1].keys()
-    assert [beat["batch"] for beat in training[:3]] == [1, 2, 3]
-    assert training[0]["n_batches"] == 3
-
-
-def test_beats_come_about_once_a_second() -> None:
-    times = iter([0.0, 0.4, 0.9, 1.1, 1.9, 2.2])
-    context = ScriptedContext()
-    reporter = reporting.Reporter(context, clock=lambda: next(times))
-    for number in range(6):
-        reporter.beat({"batch": number})
-    assert [beat["batch"] for beat in context.beats if beat] == [0, 3, 5]

@@ -9,7 +9,7 @@ import pytest
 
 from automl.errors import UnfitEnvironmentError
 from automl.training.trial_job import Completed, Infeasible, Refused, SweepResult, TrialJob, TrialResult
-from tests.automl_tests.training_tests.worlds import config_of
+from tests.automl_tests.training_tests.trial_builders import config_of
 
 PLAIN = TrialJob(trial=3, study_dir=Path("runs/digits"), config=config_of(), seed=5, train_folds=5)
 FULL = TrialJob(

@@ -22,7 +22,7 @@ from automl.training.network.create import build_model
 from automl.training.network.network import Network
 from automl.training.network.outputs import build_output_layer
 from automl.training.network.warm_start import find_warm_start_weights, load_warm_start, read_source_model
-from tests.automl_tests.training_tests.worlds import config_of
+from tests.automl_tests.training_tests.trial_builders import config_of
 
 N_CLASSES = 3
 
@@ -133,9 +133,9 @@ def test_body_and_neck_are_inherited_and_a_head_that_says_the_same(
     source = add_trial(other, trial_config(theirs))
     model = network(trial_config(mine))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    said = load_warm_start(model, source, fold=0, competition=ours, folds=folds)
+    message = load_warm_start(model, source, fold=0, competition=ours, folds=folds)
     assert filled_parts(model, before, network(trial_config(theirs), seed=100)) == parts
-    assert ("head" in said) == ("head" in parts)
+    assert ("head" in message) == ("head" in parts)
 
 
 def test_a_head_of_other_classes_stays_fresh(tmp_path: Path, ours: Competition, folds: Any) -> None:
@@ -357,5 +357,5 @@ def test_a_head_of_values_is_inherited_where_its_scales_are_the_same(
     other = replace(shifted, targets=shifted.targets[::-1].copy(), **changes)
     source = add_trial(study_of(other, tmp_path / "study", folds), configured(loss=loss))
     model = network(configured(), task=Task.REGRESSION)
-    said = load_warm_start(model, source, fold=0, competition=mine, folds=folds)
-    assert ("head" in said) == is_taken_over
+    message = load_warm_start(model, source, fold=0, competition=mine, folds=folds)
+    assert ("head" in message) == is_taken_over

@@ -1,4 +1,4 @@
-"""Both ranks of a group go through the same scenes: `python -m ... FOLDER STUDY_DIR RANK`; each writes what it saw.
+"""What both ranks of a group go through, each in its own process; each writes its records to a file.
 
 Rank 1 alone is short of memory, where a scene wants that.
 """
@@ -6,7 +6,6 @@ Rank 1 alone is short of memory, where a scene wants that.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,14 @@ from automl.training.distributed.rank_group import get_rank_slice
 from automl.training.loss.losses import build_loss
 from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients
 from automl.training.training_loop import TrainedEpoch, train_epoch
-from tests.automl_tests.training_tests.worlds import PlainNet, batch_of, config_of, seeded_model, state_of, task_of
+from tests.automl_tests.training_tests.trial_builders import (
+    PlainNet,
+    batch_of,
+    config_of,
+    seeded_model,
+    state_of,
+    task_of,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(21, 12, 12, 3)).astype(np.uint8)
 TARGETS = torch.arange(21) % 3
@@ -87,7 +93,7 @@ class Scenes:
         self.ranks.begin_epoch(state.model, 0, 0)
         found = [self.accumulate(state, n_images) for _ in range(n_times)]
         assert isinstance(state.model, PlainNet)
-        return [{**scene, "seen": [shape[0] for shape in state.model.seen]} for scene in found]
+        return [{**scene, "batch_sizes": [shape[0] for shape in state.model.batch_shapes]} for scene in found]
 
     def idle_layer(self) -> list[bool]:
         torch.manual_seed(0)
@@ -154,9 +160,5 @@ def main(folder: Path, study_dir: Path, rank: int) -> None:
         "precisions": scenes.precisions,
         "late lack of memory": scenes.late_lack_of_memory,  # the last, since it parts the ranks
     }
-    seen = {name: scene() for name, scene in script.items()}
-    (folder / f"rank{rank}.json").write_text(json.dumps(seen))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    records = {name: scene() for name, scene in script.items()}
+    (folder / f"rank{rank}.json").write_text(json.dumps(records))

@@ -1,0 +1,117 @@
+"""`automl inspect` and `automl check`, as they are typed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.automl_tests.small_competitions import put_table_competition
+from tests.conftest import automl_here
+
+
+@pytest.fixture
+def folder(digits: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "digits"
+    shutil.copytree(digits, folder)
+    return folder
+
+
+def names_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def submission(folder: Path, label: str = "0") -> Path:
+    header, *rows = (folder / "sample_submission.csv").read_text().splitlines()
+    path = folder.parent / "mine.csv"
+    lines = [header, *(f"{row.rpartition(',')[0]},{(number + int(label)) % 10}" for number, row in enumerate(rows))]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_inspect_says_what_was_understood_and_from_what(digits: Path, tmp_path: Path) -> None:
+    finished = automl_here(tmp_path, "inspect", str(digits), "--names-only")
+    assert finished.exit_code == 0, finished.stderr
+    assert "labels: 1437 images, from column label of train.csv" in finished.stdout
+    assert "metric: accuracy" in finished.stdout
+    assert names_below(tmp_path) == []
+
+
+def test_inspect_looks_at_the_images_and_writes_a_page(folder: Path, tmp_path: Path) -> None:
+    before = names_below(folder)
+    finished = automl_here(tmp_path, "inspect", str(folder), "--html")
+    assert finished.exit_code == 0, finished.stderr
+    assert "mirror: images and their mirror images clearly differ" in finished.stdout
+    assert "suggestion: --no-flips" in finished.stdout
+    page = (tmp_path / "automl_runs" / "digits" / "inspect.html").read_text()
+    for section in ("Class balance", "Image sizes", "Colours", "Some images of each class", "Duplicates", "separable"):
+        assert f"<h2>{section}" in page or section in page
+    assert page.count("data:image/jpeg;base64,") >= 80
+    assert 'src="http' not in page
+    assert names_below(folder) == before
+
+
+def test_inspect_names_broken_images_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    broken = sorted((folder / "train").iterdir())[:2]
+    for path in broken:
+        path.write_bytes(b"")
+    finished = automl_here(tmp_path, "inspect", str(folder))
+    assert finished.exit_code == 0, finished.stderr
+    assert all(path.name in finished.stdout for path in broken)
+    assert "suggestion:" in finished.stdout
+
+
+def test_a_name_in_the_folder_commands_no_terminal(tmp_path: Path) -> None:
+    put_table_competition(tmp_path / "odd", labels=["cat", "dog\x1b[2J"] * 4)
+    for flags in (["--names-only"], []):
+        finished = automl_here(tmp_path, "inspect", str(tmp_path / "odd"), *flags)
+        assert finished.exit_code == 0, finished.stderr
+        assert "\x1b" not in finished.stdout
+        assert "dog\\x1b[2J" in finished.stdout
+
+
+def test_automl_toml_in_the_working_folder_is_read(digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "automl.toml").write_text('metric = "balanced_accuracy"\nflips = false\n')
+    finished = automl_here(tmp_path, "inspect", str(digits), "--names-only")
+    assert "metric: balanced_accuracy" in finished.stdout
+    finished = automl_here(tmp_path, "inspect", str(digits), "--names-only", "--metric", "f1_macro")
+    assert "metric: f1_macro" in finished.stdout
+
+
+def test_a_mistake_in_automl_toml_is_named(digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "automl.toml").write_text('metrics = "qwk"\n')
+    finished = automl_here(tmp_path, "inspect", str(digits), "--names-only")
+    assert finished.exit_code == 2
+    assert "did you mean metric?" in finished.stderr
+
+
+def test_check_accepts_a_file_that_the_competition_would(folder: Path, tmp_path: Path) -> None:
+    finished = automl_here(tmp_path, "check", str(submission(folder)), str(folder))
+    assert finished.exit_code == 0, finished.stderr
+    assert "would be accepted: 360 rows" in finished.stdout
+
+
+def test_check_remarks_that_the_sample_itself_was_submitted(folder: Path, tmp_path: Path) -> None:
+    finished = automl_here(tmp_path, "check", str(folder / "sample_submission.csv"), str(folder))
+    assert finished.exit_code == 0, finished.stderr
+    assert "remark:" in finished.stdout
+
+
+def test_check_names_every_problem_at_once(folder: Path, tmp_path: Path) -> None:
+    path = submission(folder)
+    lines = path.read_text().splitlines()
+    lines[5] = "elsewhere,1"
+    lines[-1] = lines[-1].rpartition(",")[0] + ",ten"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    finished = automl_here(tmp_path, "check", str(path), str(folder))
+    assert finished.exit_code == 3
+    assert "'elsewhere'" in finished.stdout + finished.stderr
+    assert "'ten'" in finished.stdout + finished.stderr
+    assert finished.stderr.count("Error:") == 1
+
+
+def test_check_of_a_file_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    finished = automl_here(tmp_path, "check", "nowhere.csv", str(folder))
+    assert finished.exit_code == 5
+    assert "nowhere.csv cannot be read" in finished.stderr
