@@ -87,6 +87,7 @@ def test_spoilt_data_is_named_in_one_line_with_a_hint_and_exit_3(damage: Damage,
     assert rest == []
 
 
+@pytest.mark.slow
 def test_the_hint_about_missing_images_is_the_way_out(folder: Path) -> None:
     remove_three_images(folder)
     assert "--skip-missing" in search(folder).stderr
@@ -95,6 +96,7 @@ def test_the_hint_about_missing_images_is_the_way_out(folder: Path) -> None:
     assert "is complete with" in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_class_with_one_image_is_trained_on_and_named(folder: Path) -> None:
     path = folder / "train.csv"
     path.write_text(path.read_text().replace("0000,", "0000,1", 1))  # the only image of class 10 and more
@@ -103,6 +105,7 @@ def test_a_class_with_one_image_is_trained_on_and_named(folder: Path) -> None:
     assert "too few images to be validated" in finished.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "exit_code", "words"),
     [
@@ -153,6 +156,7 @@ def test_a_center_for_a_space_that_does_not_ask_for_lr_is_refused(folder: Path) 
     assert not (folder / "automl_runs").exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_backbone_and_missing_weights_stop_the_search_with_the_way_out(folder: Path) -> None:
     unknown = search(folder, "--choices", "backbone=resnet18x")
     assert unknown.exit_code == 2
@@ -165,6 +169,7 @@ def test_an_unknown_backbone_and_missing_weights_stop_the_search_with_the_way_ou
     assert "--no-pretrained" in missing.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_cluster_that_is_not_there_is_exit_7_with_the_flags_to_check(folder: Path) -> None:
     finished = search(folder, "--runner", "ray", "--ray-address", "127.0.0.1:1", "--slots", "2")

@@ -19,7 +19,7 @@ from tests.soak.journal import read_journal
 from tests.soak.space import EPOCHS, SPACE, TERMS, payload_of
 from tests.soak.task import train
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 N_TRIALS = 12
 EPOCH_SECONDS = 0.3

@@ -22,6 +22,8 @@ from automl import demo
 from automl.artifacts import StudyFiles, read_json
 from automl.study.study import read_study
 
+pytestmark = pytest.mark.slow
+
 AUTOML = Path(sys.executable).parent / "automl"
 EPOCHS = 6
 SPACE = f'''"""One small network, so that the chain is what is tested."""

@@ -86,6 +86,7 @@ def test_no_two_modules_have_one_name() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+@pytest.mark.slow
 def test_few_modules_are_imported_by_a_single_other_one() -> None:
     importers = Counter(imported for path in SOURCES for imported in imports_of(path))
     lonely = [MODULES[path] for path in SOURCES if importers[path] == 1 and path.name != "__init__.py"]

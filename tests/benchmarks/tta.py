@@ -127,7 +127,7 @@ SIDES: dict[str, Callable[[World, Sequence[View], Path], Probs]] = {
 @torch.no_grad()
 def _asked(world: World, member: TrainedFold, views: Sequence[View]) -> Probs:
     model = load_trained(member.config, member.weights, competition=world.competition, device=DEVICE)
-    normalise, done = Normalisation.of(model), []
+    normalise, done = Normalisation.from_model(model), []
     for images in _read_ahead(world, member.image_size):
         normalised = normalise(images, DEVICE)
         said = []

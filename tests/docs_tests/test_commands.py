@@ -72,6 +72,7 @@ def test_no_command_of_the_pages_is_left_out_here() -> None:
     assert set(automl_commands()) == tested
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", QUICK)
 def test_a_quick_command_runs_as_it_stands(command: str, folder: Path) -> None:
     for shown, here in HERE.items():
@@ -131,6 +132,7 @@ def make_sure_of(folder: Path, made: str, command: str) -> None:
         assert automl_here(folder, *command.split()).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_tested_as_the_pages_say(folder: Path) -> None:
     (command,) = automl_commands("find-lr")
     small = "--space leaves.py --no-pretrained --fix backbone=test_resnet --fix resize=16-32 --epochs 2"
@@ -142,6 +144,7 @@ def test_the_learning_rate_is_tested_as_the_pages_say(folder: Path) -> None:
     assert (study / "find_lr.json").exists()
 
 
+@pytest.mark.slow
 def test_the_script_of_a_kit_writes_the_submission(folder: Path) -> None:
     (command,) = [line for line in command_lines() if line.startswith("python submit.py")]
     make_sure_of(folder, "kit/submit.py", "kit")
@@ -160,6 +163,7 @@ def test_the_metric_scores(folder: Path, tmp_path: Path) -> None:
     assert get_metric(f"{tmp_path}/my_metric.py:score")(targets, np.eye(3)[targets]) == 1.0
 
 
+@pytest.mark.slow
 def test_optuna_opens_the_study(folder: Path) -> None:
     program = program_with("optuna.load_study(").replace("leaves", "digits")
     finished = subprocess.run(
@@ -180,6 +184,7 @@ def test_the_settings_are_understood(tmp_path: Path) -> None:
     assert settings.metric_weights == (("any", 2.0),)
 
 
+@pytest.mark.slow
 def test_the_dashboard_prints_its_address(folder: Path) -> None:
     (command,) = automl_commands("dashboard")
     words = [BIN / "automl", *words_of(command), "--port", "0"]

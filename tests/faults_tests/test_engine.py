@@ -26,6 +26,8 @@ from tests.soak.processes import marked, wait_until
 from tests.soak.space import EPOCHS, SPACE, TERMS, payload_of
 from tests.soak.task import train
 
+pytestmark = pytest.mark.slow
+
 FAULTY = {"1": "poison", "2": "hang", "4": "memory"}
 
 

@@ -19,6 +19,8 @@ from tests.faults_tests.programs import DRIVER, files_of, run, search_command, s
 from tests.soak.journal import read_journal
 from tests.soak.processes import wait_until, workers_of
 
+pytestmark = pytest.mark.slow
+
 GRACE_S = 8.0  # what the runner gives a trial to stop
 
 

@@ -36,6 +36,8 @@ from tests.soak.processes import wait_until
 from tests.soak.space import EPOCHS, SPACE, TERMS
 from tests.soak.task import score_of
 
+pytestmark = pytest.mark.slow
+
 needs_mounts = pytest.mark.skipif(not can_mount(), reason="mounting a file system needs root and unshare")
 needs_strace = pytest.mark.skipif(not can_trace(), reason="making system calls fail needs strace")
 STORING = "pwrite64,fdatasync,fsync,rename,unlink,ftruncate"

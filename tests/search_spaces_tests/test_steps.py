@@ -70,6 +70,7 @@ def take_a_step(shapes: StudyFiles, config: TrialConfig, seed: int) -> None:
     assert all(torch.isfinite(parameter).all() for parameter in state.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["recipe", "tiny"])
 @pytest.mark.parametrize("part", range(4))
 def test_every_proposal_takes_a_step_with_a_small_network_of_its_family(

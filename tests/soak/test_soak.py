@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from automl.artifacts import StudyFiles
 from tests.soak.killer import Plan, soak
 from tests.soak.verdict import check, search_in_peace
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_search_whose_processes_are_killed_at_random_comes_out_as_if_left_in_peace(tmp_path: Path) -> None:

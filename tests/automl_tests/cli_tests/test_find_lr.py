@@ -18,6 +18,8 @@ from tests.automl_tests.lr_finder_tests.curves import completed
 from tests.automl_tests.training_tests.toy_competitions import SIDE, shape_image
 from tests.conftest import automl_here
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--space", "tiny", "--no-pretrained", "--no-flips", "--fix", "backbone=test_resnet", "--fix", "resize=24")
 
 

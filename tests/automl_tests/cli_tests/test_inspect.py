@@ -38,6 +38,7 @@ def test_inspect_says_what_was_understood_and_from_what(digits: Path, tmp_path: 
     assert names_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_inspect_looks_at_the_images_and_writes_a_page(folder: Path, tmp_path: Path) -> None:
     before = names_below(folder)
     finished = automl_here(tmp_path, "inspect", str(folder), "--html")
@@ -52,6 +53,7 @@ def test_inspect_looks_at_the_images_and_writes_a_page(folder: Path, tmp_path: P
     assert names_below(folder) == before
 
 
+@pytest.mark.slow
 def test_inspect_names_broken_images_and_goes_on(folder: Path, tmp_path: Path) -> None:
     broken = sorted((folder / "train").iterdir())[:2]
     for path in broken:

@@ -21,6 +21,8 @@ from automl.ensemble.predictor import Predictor
 from tests.automl_tests.ensemble_tests.small_studies import N_TRAIN, TrainedStudy
 from tests.conftest import automl_here
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("identity", "up", "down")
 NINE_DIGITS = 5e-9
 

@@ -63,7 +63,7 @@ def all_folds(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other numbers of threads may change the last bits, and many are slow where others compute as well."""
     for place in ("automl.search.placement", "runners.devices"):
-        monkeypatch.setattr(f"{place}.cpu_count", lambda: 1)
+        monkeypatch.setattr(f"{place}.count_cpus", lambda: 1)
 
 
 def refit(files: StudyFiles, *flags: str, study: str | None = None) -> Result:

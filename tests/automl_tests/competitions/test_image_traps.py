@@ -65,6 +65,7 @@ def test_broken_images_are_all_named_and_can_be_left_out(folder: Folder, damage:
     assert [line.partition(",")[0] for line in path.read_text().splitlines()] == ["id", *TEST]
 
 
+@pytest.mark.slow
 def test_a_gigapixel_png_is_read_or_named(folder: Folder) -> None:
     fill(folder)
     content = io.BytesIO()

@@ -128,6 +128,7 @@ def test_the_same_image_and_seed_give_the_same_result_whatever_other_generators_
     assert np.array_equal(np.random.get_state()[1], legacy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", RANDOM_POLICIES)
 def test_copies_in_several_threads_at_once_give_what_one_gives_alone(policy: str) -> None:
     transform = transform_of(policy, image_size=32)

@@ -145,6 +145,7 @@ def build_in_a_process(competition: Competition, folder: Path) -> tuple[int, int
     return max(decoded, default=0), int(pixels.sum(dtype=np.int64))
 
 
+@pytest.mark.slow
 def test_of_several_processes_one_builds_and_all_have_its_pixels(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 200)
     with multiprocessing.get_context("spawn").Pool(2) as pool:

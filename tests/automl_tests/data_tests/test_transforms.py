@@ -193,6 +193,7 @@ def test_a_consumer_may_stop_early_and_an_error_reaches_it() -> None:
         list(beyond)
 
 
+@pytest.mark.slow
 def test_albumentations_is_imported_without_looking_online() -> None:
     script = (
         "import socket\n"

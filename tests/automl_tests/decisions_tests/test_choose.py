@@ -42,6 +42,7 @@ def test_a_row_alone_gets_the_label_it_gets_among_others(name: str) -> None:
         np.testing.assert_array_equal(together, rule(np.asfortranarray(probs.astype(np.float64))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f2_macro", "f1_micro", "f1_samples", "f2_samples", "f3_macro", "f1", "qwk"])
 def test_a_decision_beats_the_plain_one_on_other_rows(name: str) -> None:
     metric, context, targets, probs = draw(name, 3000)

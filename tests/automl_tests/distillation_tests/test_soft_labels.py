@@ -54,6 +54,7 @@ def test_a_fold_gets_as_pseudo_labels_what_its_own_models_are_sure_of(world: Wor
         assert 0 < len(sure) < N_TEST
 
 
+@pytest.mark.slow
 def test_labels_of_a_folds_rows_have_no_part_in_its_pseudo_labels(world: World) -> None:
     def of_fold(soft_targets: SoftTargets, fold: int) -> tuple[bytes, bytes]:
         own_rows = soft_targets.folds == fold
@@ -161,6 +162,7 @@ def test_an_image_with_several_labels_is_known_once_its_least_sure_label_is(worl
     assert compute_confidence(probs, always) == pytest.approx([0.9, 0.6, 0.0])
 
 
+@pytest.mark.slow
 def test_labels_are_pseudo_labelled_as_they_were_predicted_each_by_itself(world: World) -> None:
     rng = np.random.default_rng(2)
     labels = (rng.random((N, 3)) < 0.5).astype(np.int8)
@@ -211,6 +213,7 @@ def test_a_share_that_is_none_is_refused(share: float, world: World) -> None:
 # ---- With trained networks -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pseudo_labels_are_what_the_trained_networks_of_the_fold_say(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_train=60, n_test=30, metric="log_loss")
     config = config_of(epochs=3, augment="none", sizes="24", optim=OptimConfig(lr=5e-3))

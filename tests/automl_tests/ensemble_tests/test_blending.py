@@ -71,6 +71,7 @@ def test_ranks_of_two_classes_sum_to_one_in_each_row() -> None:
     assert ranks.sum(axis=1) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10_000),
     n_models=st.integers(1, 7),
@@ -140,6 +141,7 @@ def test_a_member_that_learned_next_to_nothing_is_no_part_of_the_mean() -> None:
     assert "mean" in kept
 
 
+@pytest.mark.slow
 def test_greedy_weights_are_kept_where_they_win_out_of_sample() -> None:
     """The best five are of one family; a slightly worse one errs elsewhere."""
     rng = np.random.default_rng(4)
@@ -159,6 +161,7 @@ def test_the_best_members_by_their_own_score_make_the_mean() -> None:
     assert fit.final.weights.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY, AUC], ids=lambda metric: metric.name)
 def test_every_row_is_blended_with_what_never_saw_it(metric: Scorer) -> None:
     """The targets and the members of one split change: what blends that split stays, and the others' is another."""
@@ -243,6 +246,7 @@ def test_an_overconfident_member_is_tempered_and_a_true_one_is_not() -> None:
     assert (fit_blend(probs, targets, ACCURACY).final.temperatures == 1.0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY], ids=lambda metric: metric.name)
 def test_a_pool_of_noise_does_not_look_better_than_noise(metric: Scorer) -> None:
     """Greedy weights flatter themselves on the rows they were fitted on; the score shown does not."""
@@ -289,6 +293,7 @@ def test_a_selection_ends_where_it_was_best() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_rows", "objective"), [(1200, LOG_LOSS), (3600, ACCURACY)], ids=["few", "many"])
 def test_selection_by_labels_goes_by_log_loss_on_few_rows(n_rows: int, objective: Scorer) -> None:
     rng = np.random.default_rng(4)

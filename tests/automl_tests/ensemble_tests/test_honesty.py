@@ -66,6 +66,7 @@ def compute_final_scores(pool: SimulatedPool, scorer: Scorer) -> tuple[float, fl
     return decision.score, decision.score_error, truth
 
 
+@pytest.mark.slow
 def test_the_score_shown_is_within_its_error_of_the_true_one_and_plain_greedys_own_is_not() -> None:
     found = measure_flattery("accuracy", 12, n=200)
     assert abs(found.flattered.mean()) < 2.5 * found.flattered.std() / np.sqrt(12)
@@ -74,12 +75,14 @@ def test_the_score_shown_is_within_its_error_of_the_true_one_and_plain_greedys_o
     assert found.greedy_within(2) < found.within(2)
 
 
+@pytest.mark.slow
 def test_tempered_and_clipped_blends_are_shown_with_what_other_rows_give_them() -> None:
     found = measure_flattery("log_loss", 4, n=300)
     assert abs(found.in_errors.mean()) < 1.5
     assert found.within(3) >= 0.8
 
 
+@pytest.mark.slow
 def test_members_at_their_own_temperature_make_the_better_blend() -> None:
     gains = []
     for seed in range(2):

@@ -91,6 +91,7 @@ def model_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 EVERY_VIEW = list(VIEWS.values())
 
 
+@pytest.mark.slow
 def test_what_is_seen_is_what_a_plain_loop_over_the_views_sees(
     create_predictor: Callable[..., Predictor], trained: TrainedFold, competition: Competition
 ) -> None:
@@ -116,6 +117,7 @@ def test_through_the_identity_it_is_what_validation_predicts_to_the_last_bit(
     assert np.array_equal(predictor.predict_views(trained, [IDENTITY], "train", ROWS)[0], expected)
 
 
+@pytest.mark.slow
 def test_no_bit_depends_on_the_views_that_are_predicted_together_or_on_what_was_cached(
     create_predictor: Callable[..., Predictor], trained: TrainedFold, model_calls: list[tuple[int, int]]
 ) -> None:
@@ -237,6 +239,7 @@ def test_missing_and_damaged_weights_are_named_with_what_makes_them_again(
         gone.weights.unlink()
 
 
+@pytest.mark.slow
 def test_one_model_is_in_memory_at_a_time_and_images_are_resized_once_for_all(
     create_predictor: Callable[..., Predictor],
     competition: Competition,

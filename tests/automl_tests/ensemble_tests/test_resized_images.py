@@ -97,6 +97,7 @@ def test_the_oldest_squares_go_where_memory_or_files_are_used_up(
     assert store.get("m0", PIXELS, ROWS, 16) is not mapped[0]
 
 
+@pytest.mark.slow
 def test_a_store_that_nobody_holds_any_more_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     store = store_of(tmp_path)

@@ -67,6 +67,7 @@ def test_a_named_group_is_used_by_all_members_though_it_worsens_the_score() -> N
     assert any("worsen" in note and "--tta none" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_members_that_weigh_something_in_one_split_alone_predict_views_too() -> None:
     """One member is wanted, but not the same one wins in all splits."""
     competition = labelled(TARGETS)
@@ -90,6 +91,7 @@ def test_a_member_that_weighs_nothing_does_not_predict() -> None:
     assert {number for number, _ in predictor.requests} == {0}
 
 
+@pytest.mark.slow
 def test_a_member_with_damaged_weights_is_left_out_by_name_where_views_are_wanted() -> None:
     competition = labelled(TARGETS)
     rng = np.random.default_rng(1)
@@ -104,6 +106,7 @@ def test_a_member_with_damaged_weights_is_left_out_by_name_where_views_are_wante
         select(pool, ScriptedPredictor(competition, damaged=frozenset({0, 1})), tta="flips")
 
 
+@pytest.mark.slow
 def test_chosen_members_are_those_that_weigh_anything_heaviest_first() -> None:
     competition = labelled(TARGETS)
     rng = np.random.default_rng(1)

@@ -47,6 +47,7 @@ def parts(recipe: Recipe) -> set[tuple[str, str]]:
     return {(member.name, view) for member in recipe.members for view in member.views}
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(recipes(), budgets, st.integers(0, 5), st.floats(0.1, 4.0))
 def test_the_budget_is_kept_wherever_one_member_as_it_is_fits(

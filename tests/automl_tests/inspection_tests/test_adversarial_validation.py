@@ -21,6 +21,7 @@ def measure_by_chance(seed: int, *, paired: bool) -> Separability:
     return separability
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paired", [False, True])
 def test_where_nothing_differs_the_area_is_a_half_within_its_error(paired: bool) -> None:
     separability = [measure_by_chance(seed, paired=paired) for seed in range(30)]
@@ -30,6 +31,7 @@ def test_where_nothing_differs_the_area_is_a_half_within_its_error(paired: bool)
     assert sum(each.is_slight for each in separability) <= 4
 
 
+@pytest.mark.slow
 def test_kinds_of_different_frequency_are_not_separated_below_chance() -> None:
     """Parts with more of one kind were predicted by models that had seen less of it: pooled, areas fall below 0.5."""
     rng = np.random.default_rng(0)

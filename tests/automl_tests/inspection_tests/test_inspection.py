@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from automl.data.survey import Survey
 from automl.inspection.inspection import describe_inspection, inspect_competition, select_example_rows
@@ -21,6 +22,7 @@ from tests.automl_tests.inspection_tests.surveys import (
 )
 
 
+@pytest.mark.slow
 def test_test_images_of_another_camera_are_separable_by_their_files() -> None:
     other = facts_of(drawn(landscape, seed=1), widths=np.full(N, 640, np.int32), heights=np.full(N, 480, np.int32))
     found = inspected(facts_of(drawn(landscape)), other)
@@ -29,6 +31,7 @@ def test_test_images_of_another_camera_are_separable_by_their_files() -> None:
     assert any("by their files clearly differ (AUC 1.00" in line for line in describe_inspection(found))
 
 
+@pytest.mark.slow
 def test_sizes_that_are_all_alike_tell_nothing() -> None:
     assert inspected(facts_of(drawn(landscape))).label_leak is None
 
@@ -40,6 +43,7 @@ def test_too_few_images_answer_nothing() -> None:
     assert "too few" in "\n".join(describe_inspection(found))
 
 
+@pytest.mark.slow
 def test_broken_images_are_passed_over() -> None:
     facts = facts_of(drawn(landscape))
     widths = facts.widths.copy()
@@ -49,6 +53,7 @@ def test_broken_images_are_passed_over() -> None:
     assert all(row % 3 for _, rows in select_example_rows(found, n_classes=2, n_images=50) for row in rows)
 
 
+@pytest.mark.slow
 def test_of_many_classes_the_ends_are_shown() -> None:
     targets = np.repeat(np.arange(20), np.arange(1, 21))
     competition = make_competition(Path("/nowhere"), targets)
@@ -75,6 +80,7 @@ def test_values_are_shown_by_tenths() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_values_that_repeat_have_as_many_parts_as_there_are() -> None:
     values = np.repeat([1.0, 7.0], [N // 10 * 6, N // 10 * 4])[:, None]
     competition = make_competition(
@@ -88,6 +94,7 @@ def test_values_that_repeat_have_as_many_parts_as_there_are() -> None:
     )
 
 
+@pytest.mark.slow
 def test_images_of_one_group_do_not_give_each_other_away() -> None:
     """Each of ten scenes has a side of its own, but scenes have none; without groups each would be known by heart."""
     scenes = [noise(np.random.default_rng(seed)) for seed in range(10)]
@@ -112,5 +119,6 @@ def test_fewer_groups_than_parts_answer_nothing() -> None:
     assert "not compared" in describe_inspection(found)[-1]
 
 
+@pytest.mark.slow
 def test_images_of_one_size_are_described_in_a_word() -> None:
     assert "sizes: training images of 320x240 px, all of them" in describe_inspection(inspected(facts_of(drawn(noise))))

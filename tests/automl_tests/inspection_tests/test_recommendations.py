@@ -48,6 +48,7 @@ def suggested(inspection: Inspection) -> str:
     return "\n".join(what for what, _ in recommend(inspection))
 
 
+@pytest.mark.slow
 def test_images_of_one_kind_are_not_separable() -> None:
     found = inspected(facts_of(drawn(landscape)), facts_of(drawn(landscape, seed=1)))
     assert found.shift_in_pixels is not None
@@ -74,6 +75,7 @@ def test_where_nothing_is_up_dihedral_is_suggested(noise_inspection: Inspection)
     assert "augment=dihedral" in suggested(noise_inspection)
 
 
+@pytest.mark.slow
 def test_where_something_is_up_images_are_not_turned() -> None:
     found = inspected(facts_of(drawn(landscape)))
     assert found.rotation_separability is not None
@@ -81,16 +83,19 @@ def test_where_something_is_up_images_are_not_turned() -> None:
     assert "augment=light,medium,heavy" in suggested(found)
 
 
+@pytest.mark.slow
 def test_where_something_has_a_side_images_are_not_mirrored() -> None:
     assert "--no-flips" in suggested(inspected(facts_of(drawn(signature))))
 
 
+@pytest.mark.slow
 def test_digits_are_not_mirrored() -> None:
     digits = load_digits().images[:600] * 15
     thumbnails = np.repeat(digits.repeat(4, axis=1).repeat(4, axis=2)[..., None], 3, axis=3)
     assert "--no-flips" in suggested(inspected(facts_of(thumbnails)))
 
 
+@pytest.mark.slow
 def test_where_flips_are_ruled_out_already_no_policy_that_flips_for_its_good_is_suggested() -> None:
     assert "augment=none,light,photometric" in suggested(inspected(facts_of(drawn(noise)), flips=False))
 

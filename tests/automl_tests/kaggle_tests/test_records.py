@@ -60,6 +60,7 @@ def test_two_processes_do_not_hand_in_at_once(kaggle: Platform, here: Path, file
     assert "another process submits for 'leaves'" in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_search_at_work_keeps_the_study_and_the_record_stands_in_json(
     kaggle: Platform, here: Path, files: StudyFiles
 ) -> None:

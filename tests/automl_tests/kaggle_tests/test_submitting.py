@@ -37,6 +37,7 @@ def test_a_submission_is_handed_in_waited_for_and_recorded_with_both_scores(
     assert TOKEN not in files.submissions.read_text()
 
 
+@pytest.mark.slow
 def test_the_message_says_what_the_file_is_or_what_the_user_says(
     kaggle: Platform, here: Path, files: StudyFiles
 ) -> None:
@@ -166,6 +167,7 @@ def test_an_interrupted_wait_goes_on_with_the_same_command_and_sends_nothing_twi
     assert [record["status"] for record in records(files)] == ["complete"]
 
 
+@pytest.mark.slow
 def test_again_hands_the_same_file_in_twice(kaggle: Platform, here: Path, files: StudyFiles) -> None:
     submit(here)
     submit(here, "--again")
@@ -196,6 +198,7 @@ def test_a_submission_that_never_arrived_is_sent_again(kaggle: Platform, here: P
     assert [record["ref"] for record in records(files)] == [102]
 
 
+@pytest.mark.slow
 def test_trouble_that_passes_does_not_end_the_waiting(kaggle: Platform, here: Path) -> None:
     """Neither does a number that is not known at once."""
     for status in (404, 429, 503):
@@ -226,6 +229,7 @@ def test_a_number_that_nobody_handed_in_here_is_recorded_or_not_found(
     assert len(records(files)) == 1
 
 
+@pytest.mark.slow
 def test_a_submission_whose_number_is_not_told_is_found_by_its_message(
     kaggle: Platform, here: Path, files: StudyFiles
 ) -> None:

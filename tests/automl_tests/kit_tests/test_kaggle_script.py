@@ -189,6 +189,7 @@ def test_a_package_that_is_too_old_or_missing_is_an_error_that_says_what_to_do(t
     assert "but it is not installed" in run(kit).stderr
 
 
+@pytest.mark.slow
 def test_a_package_that_is_too_old_is_taken_from_the_kit_s_wheels(tmp_path: Path) -> None:
     kit = put_kit(tmp_path / "kit", module="quaint", needs=[NEED])
     put_wheel(kit / "wheels" / "quaint-1.3-py3-none-any.whl", {"quaint.py": ""}, version="1.3")

@@ -47,6 +47,7 @@ def test_the_wheel_s_record_has_the_digest_of_each_file(packed: Path) -> None:
             assert (digest, size) == (f"sha256={sha}", str(len(content)))
 
 
+@pytest.mark.slow
 def test_pip_installs_the_wheel_and_it_runs_from_there(packed: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target"]
     subprocess.run([*pip, tmp_path, packed], check=True)

@@ -19,6 +19,8 @@ from automl.kit.running import KitRun, run_kit
 from tests.automl_tests.kit_tests.worlds import CLASSES, N_TEST, World, put_folder, submitted
 from tests.automl_tests.small_competitions import put_csv
 
+pytestmark = pytest.mark.slow
+
 SAME = "it is byte for byte the submission that the ensemble wrote"
 
 

@@ -78,6 +78,7 @@ def test_a_damaged_finding_is_named(digits: Path, tmp_path: Path) -> None:
         read_finding(request)
 
 
+@pytest.mark.slow
 def test_the_folds_of_a_study_that_was_begun_are_those_of_the_test(digits: Path, tmp_path: Path) -> None:
     request = requested(digits, tmp_path)
     seen: list[str] = []

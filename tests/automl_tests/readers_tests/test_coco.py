@@ -267,6 +267,7 @@ def cats(tmp_path_factory: pytest.TempPathFactory) -> LabelSource:
     return source_of(root, skip_missing=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, database=None)
 @given(document=documents, changes=st.lists(small_changes, max_size=2), keep=st.booleans(), cut=st.integers(0, 400))
 def test_whatever_the_file_holds_is_read_or_refused(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 
 from automl.data.competition import Competition, SubmissionKind
@@ -131,6 +132,7 @@ def folders(draw: st.DrawFn) -> tuple[set[str], dict[str, bytes]]:
     return images, tables
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, database=None)
 @given(folder=folders(), settings=all_settings)
 @example(

@@ -19,6 +19,7 @@ from tests.automl_tests.refit_tests import studies
 from tests.automl_tests.refit_tests.studies import Refit, add_trials, four_more
 
 
+@pytest.mark.slow
 def test_an_unfinished_refit_goes_on_with_its_trials_though_better_ones_are_complete_by_now(refit: Refit) -> None:
     class Cut:
         """Ends the run after two folds, as a signal does."""
@@ -111,6 +112,7 @@ def test_a_folder_of_pretrained_weights_that_is_gone_is_required(refit: Refit, t
     assert refit.run(numbers=(1,), weights_dir=tmp_path).finished
 
 
+@pytest.mark.slow
 def test_where_an_older_search_wrote_no_origin_there_is_a_warning(refit: Refit) -> None:
     refit.files.get_trial_files(1).origin.unlink()
     refit.run(numbers=(0, 1), distill=0.3)
@@ -141,6 +143,7 @@ def test_a_trial_that_is_not_complete_is_refused_by_its_number(
     assert not refit.files.refit.exists()
 
 
+@pytest.mark.slow
 def test_what_was_trained_on_other_soft_targets_is_trained_anew(refit: Refit) -> None:
     refit.run(numbers=(1,), distill=0.3)
     refit.run(numbers=(1,), distill=0.5)

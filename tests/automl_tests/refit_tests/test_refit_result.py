@@ -11,6 +11,7 @@ from automl.data.folds import load_folds
 from tests.automl_tests.refit_tests.studies import Refit, finished_fold
 
 
+@pytest.mark.slow
 def test_the_score_is_that_of_all_rows_beside_each_folds_and_the_searchs(refit: Refit) -> None:
     (score,) = refit.run(numbers=(1,)).scores
     competition = load_competition(refit.files.competition)

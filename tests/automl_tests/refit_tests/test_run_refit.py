@@ -108,6 +108,7 @@ def test_a_refusal_stops_the_refit_with_its_error(refit: Refit) -> None:
     assert refit.trained == four_more(0)[:2]
 
 
+@pytest.mark.slow
 def test_when_the_time_is_up_it_says_so_and_the_same_refit_goes_on(refit: Refit) -> None:
     clock = [0.0]
     deadline = Deadline(at_s=25.0, clock=lambda: clock[0])  # folds are expected to take 10 s, as in the search
@@ -163,6 +164,7 @@ def test_a_study_that_a_search_works_on_is_left_alone(refit: Refit) -> None:
     assert refit.trained == []
 
 
+@pytest.mark.slow
 def test_no_search_may_begin_while_folds_are_trained(refit: Refit) -> None:
     held = []
 
@@ -177,6 +179,7 @@ def test_no_search_may_begin_while_folds_are_trained(refit: Refit) -> None:
     assert held == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_distilled_refit_trains_all_folds_again_and_says_what_it_gained(refit: Refit) -> None:
     result = refit.run(numbers=(1, 2), distill=0.3)
     everything = [(number, fold, "distilled") for number in (1, 2) for fold in range(5)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from automl.reports.study_status import render_status
 from automl.study.study import read_study
 from tests.automl_tests.refit_tests import studies
@@ -11,6 +13,7 @@ from tests.automl_tests.refit_tests.conftest import files, refit, written  # noq
 from tests.automl_tests.refit_tests.studies import Refit
 
 
+@pytest.mark.slow
 def test_status_tells_how_far_a_refit_has_come(refit: Refit) -> None:  # noqa: F811
     def refit_lines() -> list[str]:
         lines = render_status(read_study(refit.files), refit.files, driver=None, top=1)

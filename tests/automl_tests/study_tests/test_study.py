@@ -73,6 +73,7 @@ def test_a_study_refuses_other_terms_and_keeps_its_own(files: StudyFiles, name: 
     assert len(read_study(files).trials) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_named_and_not_replaced(files: StudyFiles) -> None:
     begin(files)
     content = bytearray(files.study_db.read_bytes())
@@ -139,6 +140,7 @@ def test_a_study_is_read_while_its_driver_writes_it_and_cannot_be_written_by_rea
         study.tell(trial, TrialState.COMPLETE, 0.5)
 
 
+@pytest.mark.slow
 def test_a_reader_that_locks_the_file_for_a_moment_only_delays_the_driver(files: StudyFiles) -> None:
     program = (
         "import sqlite3, sys, time\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\n"

@@ -123,6 +123,7 @@ def as_oof(competition: Competition):  # type: ignore[no-untyped-def]
     return replace(template, ids=ids, cells=cells)
 
 
+@pytest.mark.slow
 def test_a_decision_does_not_depend_on_the_other_test_images(study: FormStudy, tmp_path: Path) -> None:
     if study.competition.metric.needs == "order":
         pytest.skip("ranks are among all test images")

@@ -115,6 +115,7 @@ def test_their_layers_are_in_the_order_of_the_network(name: str) -> None:
     assert len(groups) == len(names) // 2
 
 
+@pytest.mark.slow
 @both
 def test_each_of_their_stages_can_be_cut_but_the_first(name: str) -> None:
     n_stages = len(find_stage_ends(name))
@@ -143,6 +144,7 @@ def test_a_file_with_weights_of_lenet5_is_loaded(tmp_path: Path) -> None:
     assert all(torch.equal(body[name], state[name]) for name in body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "lenet5"])
 def test_weights_without_a_classifier_will_do(name: str, tmp_path: Path) -> None:
     torch.manual_seed(3)

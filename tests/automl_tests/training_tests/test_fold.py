@@ -27,6 +27,7 @@ from tests.automl_tests.training_tests.trial_builders import (
 )
 
 
+@pytest.mark.slow
 def test_a_fold_that_is_finished_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
     whole, cut = write_study(tmp_path / "whole"), write_study(tmp_path / "cut")

@@ -82,6 +82,7 @@ def test_one_step_with_each_loss_lowers_it(task: Task, name: str, studies: dict[
     assert gradients() < before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY_LOSS if pair[0] in NEW])
 def test_what_is_learned_with_each_loss_scores_better_than_the_prior(
     task: Task, name: str, studies: dict[Task, StudyFiles]
@@ -150,6 +151,7 @@ def test_a_trial_leaves_probabilities_that_come_back_from_its_weights(
     assert np.array_equal(predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu"), test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_stopped_trial_goes_on_bit_for_bit(
     step: int, undisturbed: tuple[ToyCompetition, StudyFiles, ScriptedContext], tmp_path: Path
@@ -171,6 +173,7 @@ def test_a_trial_whose_loss_has_no_meaning_is_refused(task: Task, name: str, stu
     assert answer["problem"] == f"loss = '{name}' cannot be trained where the task is {task.value}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", NEW)
 def test_a_range_test_of_learning_rates_sees_losses_fall(task: Task, studies: dict[Task, StudyFiles]) -> None:
     config = config_of(optim=OptimConfig(lr=1e-3), loss=loss_named("focal", class_weights="balanced"))

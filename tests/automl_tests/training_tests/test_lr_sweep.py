@@ -41,6 +41,7 @@ def losses_with(
     return measure_losses(task, state, lrs, epoch=epoch, on_step=lambda: None)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_trains_lowers_the_loss_and_the_lowest_does_not(study: StudyFiles) -> None:
     config = config_of(augment="none")
     idle, trained = losses_with(study, config, [1e-9] * 20), losses_with(study, config, [1e-2] * 20)
@@ -49,6 +50,7 @@ def test_a_learning_rate_that_trains_lowers_the_loss_and_the_lowest_does_not(stu
     assert np.mean(trained[-6:]) < 0.7 * np.mean(idle[-6:])
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_losses_and_each_pass_another_order(study: StudyFiles) -> None:
     config = config_of()
     lrs = [1e-9] * 9  # three passes of three batches
@@ -96,6 +98,7 @@ def test_what_is_frozen_in_the_epoch_is_frozen_in_the_test(study: StudyFiles, ep
     assert all("conv" not in name for name in changed) is expected
 
 
+@pytest.mark.slow
 def test_the_task_answers_with_losses_of_the_first_epoch_in_which_everything_trains(study: StudyFiles) -> None:
     config = config_of(sizes="24-32", transfer=TransferConfig(freeze_epochs=2))
     context = ScriptedContext()

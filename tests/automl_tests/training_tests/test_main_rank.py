@@ -110,6 +110,7 @@ def test_a_trial_begun_on_two_devices_goes_on_with_one(stopped_on_two: Ended, on
     require_alike(run(StudyFiles(tmp_path / "study"), "cpu"), on_one)
 
 
+@pytest.mark.slow
 def test_a_trial_begun_on_one_device_goes_on_with_two(on_one: Ended, tmp_path: Path) -> None:
     study = write_study(tmp_path)
     assert run(study, "cpu", stop_at_step=1).answer == {}
@@ -205,6 +206,7 @@ class Killing(ScriptedContext):
                 os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_trial_ends_with_any_of_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "BEAT_INTERVAL_S", 0.0)
     with fork_ranks(), pytest.raises(RankLostError, match="the process that trains on cpu was killed by signal 9"):

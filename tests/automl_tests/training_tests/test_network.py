@@ -193,6 +193,7 @@ def losses_of_networks(shapes: StudyFiles, *models: ModelConfig) -> list[float]:
     return [trained(shapes, config).history[0].train_loss for config in configs]
 
 
+@pytest.mark.slow
 def test_the_pooling_changes_what_is_trained(shapes: StudyFiles) -> None:
     plain = ModelConfig(backbone="test_resnet", pretrained=False)
     own, mean = losses_of_networks(shapes, plain, replace(plain, pooling="avg"))

@@ -41,6 +41,7 @@ def test_each_loss_has_the_outputs_that_it_trains(name: str, n_outputs: int) -> 
     assert output_layer.to_probs(torch.zeros(3, n_outputs)).shape == (3, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 @given(content=st.data(), n_classes=st.integers(2, 9))
 def test_all_finite_outputs_become_probabilities(name: str, content: st.DataObject, n_classes: int) -> None:

@@ -28,6 +28,8 @@ from tests.automl_tests.training_tests.trial_builders import (
     write_study,
 )
 
+pytestmark = pytest.mark.slow
+
 # Two sizes, random augmentation, dropout and averaged weights: whatever might depend on what was trained before.
 CONFIG = config_of(
     sizes="24-32",

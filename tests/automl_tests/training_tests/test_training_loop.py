@@ -105,6 +105,7 @@ def test_an_interruption_after_the_last_epoch_gives_the_same_probabilities(shape
     assert np.array_equal(first, again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["ordinal", "smooth_l1"])
 def test_a_loss_of_ranks_learns_and_predicts_probabilities(loss: str, shapes: StudyFiles) -> None:
     config = config_of(loss=LossConfig(name=loss), epochs=8, optim=OptimConfig(lr=1e-2))
@@ -126,6 +127,7 @@ def sizes_and_scores(history: Sequence[EpochRecord]) -> list[tuple[int, float]]:
     return [(record.image_size, record.score) for record in history]
 
 
+@pytest.mark.slow
 def test_the_best_epoch_predicts_where_it_is_chosen(shapes: StudyFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     for choice, expected in (("last", 3), ("best", 1)):
         Scripted(monkeypatch, [0.5, 0.9, 0.7, 0.8])

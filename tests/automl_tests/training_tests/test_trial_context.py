@@ -22,6 +22,7 @@ from tests.automl_tests.training_tests.trial_builders import (
 )
 
 
+@pytest.mark.slow
 def test_image_sizes_that_a_backbone_does_not_take_are_rounded_to_those_that_it_does(tmp_path: Path) -> None:
     study, context = write_study(tmp_path, n_train=15), ScriptedContext()
     run_trial(payload_of(study, config_of(backbone="test_vit", sizes="20-30", epochs=2)), context)

@@ -91,6 +91,7 @@ def few_labels(root: Path) -> StudyFiles:
     return study
 
 
+@pytest.mark.slow
 def test_many_test_images_make_a_student_better_and_shuffled_ones_worse(tmp_path: Path) -> None:
     """As many steps for all; a tenth of the pseudo-labels is wrong."""
     rng, right = np.random.default_rng(0), truth(SHAPES, 120, 100)
@@ -108,6 +109,7 @@ def test_many_test_images_make_a_student_better_and_shuffled_ones_worse(tmp_path
     assert scores["shuffled"] < scores["right"] - 0.3
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_with_soft_targets_goes_on_bit_for_bit(tmp_path: Path) -> None:
     ended = []
     for name, stops in (("undisturbed", ()), ("stopped", (0, 2))):
@@ -124,6 +126,7 @@ def test_a_stopped_trial_with_soft_targets_goes_on_bit_for_bit(tmp_path: Path) -
     assert contents(plain.get_trial_files(0)) != ended[0]
 
 
+@pytest.mark.slow
 def test_two_devices_train_on_the_same_soft_targets_as_one(tmp_path: Path) -> None:
     config = config_of(backbone=UNNORMALISED.model.backbone, epochs=2, **PLAIN)
     probs = []
