@@ -159,8 +159,7 @@ def is_chosen(metric: Metric, context: DecisionContext) -> bool:
 
 
 def _has_enough_rows(n_rows: int, fitter: RuleFitter, context: DecisionContext) -> bool:
-    is_single_class_mean = fitter.is_class_mean and context.task.target_kind.is_single_class
-    return not is_single_class_mean or n_rows >= MIN_ROWS_PER_CLASS * len(context.prior)
+    return not fitter.is_class_mean or n_rows >= MIN_ROWS_PER_CLASS * len(context.prior)
 
 
 def _get_fits(fitter: RuleFitter) -> dict[RuleSource, Fit]:

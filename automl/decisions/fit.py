@@ -79,7 +79,7 @@ class RuleFitter(NamedTuple):
         fit_to_prior: probs (n, n_classes) -> matched rule; None for none, and trials are scored by the plain rule.
         fit_to_targets: targets, probs -> searched rule; None for none.
         min_gain_in_errors: standard errors by which the searched rule has to win on rows that it was not fitted to.
-        is_class_mean: whether the score is a mean over classes, or counts on what is decided for each.
+        is_class_mean: whether the score counts on rows of each of the classes of which an image has one.
     """
 
     fit_to_prior: Callable[[NDArray[Any]], Rule] | None
@@ -132,7 +132,7 @@ def _build_thresholds_fitter(metric: Metric, context: DecisionContext) -> RuleFi
         )
 
     is_searched = metric.average is not None and len(context.prior) <= MAX_SEARCHED_CLASSES
-    return RuleFitter(fit, search if is_searched else None)
+    return RuleFitter(fit, search if is_searched else None, is_class_mean=False)
 
 
 def _build_thresholds_rule(thresholds: NDArray[np.float64], context: DecisionContext) -> ThresholdsRule:

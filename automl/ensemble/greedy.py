@@ -64,15 +64,16 @@ def get_objective(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
     target_kind, needs = scorer.context.task.target_kind, scorer.needs
     if not target_kind.has_classes:
         return use_metric(scorer)
-    if target_kind.is_multi_label and needs == "order":
+    is_multi_label = target_kind.is_multi_label
+    if is_multi_label and needs == "order":
         return score_rank_correlation
     log_likelihood = get_log_likelihood(scorer)
-    if scorer.name == "log_loss" or (target_kind.is_multi_label and scorer.name in LOG_LOSSES):
+    if scorer.name == "log_loss" or (is_multi_label and scorer.name in LOG_LOSSES):
         return log_likelihood
     is_discrete = needs in ("label", "labels", "ranking") or is_fitted(scorer.metric, scorer.context)
     overfits = is_discrete and n_rows < MIN_ROWS_FOR_LABELS
     slow = n_classes > (2 if needs == "order" else MAX_CLASSES_FOR_LABELS)
-    fitted_anew = scorer.metric.average == "macro" or (target_kind.is_multi_label and needs == "labels")
+    fitted_anew = scorer.metric.average == "macro" or (is_multi_label and needs == "labels")
     return log_likelihood if overfits or slow or fitted_anew else use_metric(scorer)
 
 

@@ -120,26 +120,10 @@ def _extract_file_facts(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[n
 
 
 def _count_classes(competition: Competition) -> tuple[tuple[str, int], ...]:
-    target_kind = competition.task.target_kind
-    if not target_kind.has_classes:
-        return tuple((_format_range(competition, rows), len(rows)) for rows in _list_deciles(competition))
-    numbers = target_kind.count_images(competition.targets, n_classes=competition.n_classes)
-    return tuple(zip(competition.classes, map(int, numbers), strict=True))
-
-
-def _list_deciles(competition: Competition) -> list[NDArray[np.int64]]:
-    """Return rows of the images of each decile, in the order of their values."""
-    return [np.flatnonzero(competition.strata == decile) for decile in np.unique(competition.strata)]
-
-
-def _format_range(competition: Competition, rows: NDArray[np.int64]) -> str:
-    """Format the range of these images' values; of scaled targets where there are several."""
-    of_one = len(competition.classes) == 1
-    values = competition.targets[rows, 0] if of_one else competition.soft_targets[rows].mean(axis=1)
-    low, high = float(values.min()), float(values.max())
-    if of_one:
-        return f"{low:g}" if low == high else f"{low:.4g} to {high:.4g}"
-    return f"{low:.2f} to {high:.2f} of the scale"
+    groups = competition.task.target_kind.list_groups(
+        competition.targets, competition.strata, competition.classes, scales=competition.scales
+    )
+    return tuple(groups)
 
 
 def _assign_units(competition: Competition, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -168,10 +152,7 @@ def _measure_label_leak(
     competition: Competition, facts: NDArray[np.float64], rows: NDArray[np.int64], units: NDArray[np.int64]
 ) -> Separability | None:
     """Return how well the most frequent class, or the upper half of the values, is separated from the rest."""
-    strata = competition.strata[rows]
-    values, counts = np.unique(strata, return_counts=True)
-    most_frequent = values[counts.argmax()] if len(values) else 0
-    is_second_set = strata == most_frequent if competition.task.target_kind.has_classes else strata >= 5
+    is_second_set = competition.task.target_kind.binarize_strata(competition.strata[rows])
     return measure_separability(facts, is_second_set.astype(np.int64), units)
 
 
@@ -215,27 +196,14 @@ def select_example_rows(inspection: Inspection, *, n_classes: int, n_images: int
     Tenths of values, of which there are no more than ten, are in the order of the values.
     """
     competition = inspection.competition
+    target_kind, strata = competition.task.target_kind, competition.strata
     readable = set(find_readable_rows(inspection.survey.train).tolist())
-    order = list(range(len(inspection.counts)))
-    if competition.task.target_kind.has_classes:
-        order.sort(key=lambda index: -inspection.counts[index][1])
+    order = target_kind.sort_groups([n_images for _, n_images in inspection.counts])
     chosen = order if len(order) <= n_classes else [*order[: n_classes // 2], *order[-(n_classes // 2) :]]
+    members = {index: target_kind.find_group_rows(competition.targets, strata, index).tolist() for index in chosen}
     return [
-        (inspection.counts[index][0], [row for row in _list_members(competition, index) if row in readable][:n_images])
-        for index in chosen
+        (inspection.counts[index][0], [row for row in members[index] if row in readable][:n_images]) for index in chosen
     ]
-
-
-def _list_members(competition: Competition, index: int) -> list[int]:
-    """Return rows of the images of one entry of the inspection's counts."""
-    target_kind = competition.task.target_kind
-    rows = (
-        target_kind.find_rows(competition.targets, index)
-        if target_kind.has_classes
-        else _list_deciles(competition)[index]
-    )
-    members: list[int] = rows.tolist()
-    return members
 
 
 def format_label(competition: Competition, row: int) -> str:

@@ -78,11 +78,7 @@ def _recommend_augmentation(inspection: Inspection) -> list[Recommendation]:
 
 def _recommend_balance(inspection: Inspection) -> list[Recommendation]:
     numbers = [n_images for _, n_images in inspection.counts if n_images]
-    if (
-        not inspection.competition.task.target_kind.has_classes
-        or not numbers
-        or max(numbers) < UNBALANCED * min(numbers)
-    ):
+    if inspection.competition.task.target_kind.compute_imbalance(numbers) < UNBALANCED:
         return []
     why = f"the most frequent class has {max(numbers)} images, the rarest {min(numbers)}"
     return [Recommendation("--space recipe, which asks class_sampling and class_weights", why)]

@@ -119,8 +119,7 @@ def _format_data(competition: Competition) -> Iterator[str]:
     yield f"- training images: {len(competition.image_ids)}"
     if groups is not None:
         yield f"- groups: {len(np.unique(groups))}, by {competition.grouped_by}; images of a group share a fold"
-    names = "classes" if competition.task.target_kind.has_classes else "targets"
-    yield f"- {names}: {competition.n_classes}: {_format_shares(competition)}"
+    yield f"- {competition.task.target_kind.column_noun}: {competition.n_classes}: {_format_shares(competition)}"
     yield f"- folds: {N_FOLDS}, the same for all members"
     yield f"- test images at hand when this was made: {len(competition.test_ids)}"
     yield f"- mirrored images keep their label: {'yes' if competition.flips else 'no'}"
@@ -130,10 +129,8 @@ def _format_data(competition: Competition) -> Iterator[str]:
 def _format_shares(competition: Competition) -> str:
     """The first classes, with their shares of the training images."""
     named = list(zip(competition.classes, competition.prior.tolist(), strict=True))
-    has_classes = competition.task.target_kind.has_classes
-    return join_names(
-        [f"{name} ({100 * share:.1f} %)" if has_classes else name for name, share in named], at_most=N_NAMED
-    )
+    format_share = competition.task.target_kind.format_share
+    return join_names([format_share(name, share) for name, share in named], at_most=N_NAMED)
 
 
 def _format_scores(competition: Competition, document: Mapping[str, Any]) -> Iterator[str]:

@@ -76,9 +76,9 @@ def is_blended_by_rank(competition: Competition) -> bool:
     are submitted, as ranks cannot be decided.
     """
     ranking = competition.metric.needs == "order" and competition.metric_given
-    two_classes = competition.task.target_kind.is_single_class and competition.n_classes == 2
+    rankable = competition.task.target_kind.has_rankable_columns(competition.n_classes)
     probabilities = competition.submission.submission_kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES)
-    return ranking and probabilities and (two_classes or competition.task.target_kind.is_multi_label)
+    return ranking and probabilities and rankable
 
 
 def is_decided_by_fitted_rule(competition: Competition) -> bool:
@@ -123,15 +123,12 @@ def _describe(metric: Metric, task: Task, source: str, *, by_rank: bool) -> str:
     subject = _name_parameters(metric, task)
     if source == "searched":
         return f"decided by {subject} searched on rows out of fold, as they win on rows that they were not searched on"
-    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and task.target_kind.is_single_class)):
+    is_single_class = task.target_kind.is_single_class
+    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and is_single_class)):
         return f"decided by {subject} that promise the best score, going by the probabilities themselves"
     if source == "matched":
         return f"decided by {subject} matched to the training frequencies"
-    return (
-        "decided by the most probable class"
-        if task.target_kind.is_single_class
-        else "decided by one half for each label"
-    )
+    return "decided by the most probable class" if is_single_class else "decided by one half for each label"
 
 
 def _name_parameters(metric: Metric, task: Task) -> str:

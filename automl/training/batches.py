@@ -68,11 +68,8 @@ class FoldTask:
         """By rows of the pixels: what class sampling and class weights go by."""
         return self.competition if self.fold_targets is None else self.fold_targets.labelled
 
-    @property
-    def prior(self) -> NDArray[np.float64] | None:
-        """(n_classes,) the mean of the soft targets that are trained on; None where an image has one class."""
-        if self.competition.task.target_kind.is_single_class:
-            return None
+    def compute_prior(self) -> NDArray[np.float64]:
+        """Return (n_classes,) the mean of the soft targets that are trained on."""
         soft_targets = self.competition.soft_targets if self.fold_targets is None else self.fold_targets.targets
         mean: NDArray[np.float64] = soft_targets[self.train_rows].mean(axis=0, dtype=np.float64)
         return mean

@@ -164,7 +164,9 @@ def _load_fold_targets(trial: TrialContext, fold: int) -> FoldTargets | None:
 def _init_state(trial: TrialContext, task: FoldTask, fold: int) -> TrainingState:
     config, competition = trial.config, trial.competition
     seed_everything(derive_seed(trial.seed, trial.number, fold, "weights"))
-    output_layer = build_output_layer(config.loss, competition.task, competition.n_classes, prior=task.prior)
+    output_layer = build_output_layer(
+        config.loss, competition.task, competition.n_classes, compute_prior=task.compute_prior
+    )
     model_config = config.model if trial.init_from is None else replace(config.model, pretrained=False)
     model = build_model(
         model_config, n_classes=competition.n_classes, weights_dir=trial.weights_dir, output_layer=output_layer

@@ -95,3 +95,39 @@ def test_the_log_loss_is_that_of_the_softened_probabilities() -> None:
     columns = -np.where(labels > 0, np.log(probs), np.log1p(-probs)).mean(axis=0)
     weighted = MULTI_LABEL.build_log_loss(log_odds, labels, column_weights=(1.0, 1.0, 2.0))
     assert weighted(1.0) == pytest.approx(np.average(columns, weights=(1, 1, 2)))
+
+
+def test_images_are_grouped_by_class_or_by_decile() -> None:
+    names = ("ant", "bee", "cat")
+    strata = SINGLE_CLASS.compute_strata(CLASSES, scales=None)
+    assert SINGLE_CLASS.list_groups(CLASSES, strata, names, scales=None) == [("ant", 1), ("bee", 1), ("cat", 2)]
+    assert SINGLE_CLASS.find_group_rows(CLASSES, strata, 2).tolist() == [0, 2]
+    assert SINGLE_CLASS.sort_groups([1, 1, 2]) == [2, 0, 1]
+    assert SINGLE_CLASS.binarize_strata(strata).tolist() == [True, False, True, False]
+    assert (SINGLE_CLASS.compute_imbalance([5, 10, 2]), SINGLE_CLASS.compute_imbalance([])) == (5.0, 1.0)
+    assert SINGLE_CLASS.binarize_strata(strata[:0]).tolist() == []
+    assert MULTI_LABEL.find_group_rows(LABELS, MULTI_LABEL.compute_strata(LABELS, scales=None), 0).tolist() == [0, 2, 3]
+
+
+def test_values_are_grouped_by_decile_in_their_order() -> None:
+    deciles = np.array([7, 0, 0])
+    assert VALUES.list_groups(np.array([[3.0], [1.0], [2.0]]), deciles, ("age",), scales=None) == [
+        ("1 to 2", 2),
+        ("3", 1),
+    ]
+    several = VALUES.list_groups(TENS, deciles, ("age", "size"), scales=SCALES)
+    assert several == [("0.25 to 0.50 of the scale", 2), ("0.00 to 0.00 of the scale", 1)]
+    assert VALUES.find_group_rows(TENS, deciles, 1).tolist() == [0]
+    assert VALUES.sort_groups([2, 3]) == [0, 1]
+    assert VALUES.binarize_strata(deciles).tolist() == [True, False, False]
+    assert VALUES.compute_imbalance([100, 1]) == 1.0
+
+
+def test_columns_differ_by_what_they_stand_for() -> None:
+    kinds = (SINGLE_CLASS, MULTI_LABEL, VALUES)
+    assert [kind.format_share("cat", 0.125) for kind in kinds] == ["cat (12.5 %)", "cat (12.5 %)", "cat"]
+    assert [kind.count_choices(5) for kind in kinds] == [5, 2, 2]
+    assert [kind.compute_initial_logit(2) for kind in kinds] == [0.0, 0.0, 0.0]
+    assert [kind.compute_initial_logit(3) for kind in kinds] == [-np.log(2.0), -np.log(2.0), 0.0]
+    assert [kind.has_rankable_columns(2) for kind in kinds] == [True, True, False]
+    assert [kind.has_rankable_columns(3) for kind in kinds] == [False, True, False]

@@ -17,6 +17,8 @@ Objective = Literal[
     "focal",
     "binary",  # of a sigmoid for each class, or of each scaled target
     "focal_binary",
+    "one_vs_rest",  # as binary, of sigmoids of which one is right
+    "focal_one_vs_rest",
     "quality_focal",
     "thresholds",  # of a sigmoid for each step from a class to the next
     "class_number",  # the distance on the scale of the class numbers
@@ -26,8 +28,8 @@ Objective = Literal[
 _ONE_CLASS: dict[str, Objective] = {
     "cross_entropy": "cross_entropy",
     "focal": "focal",
-    "bce": "binary",
-    "focal_bce": "focal_binary",
+    "bce": "one_vs_rest",
+    "focal_bce": "focal_one_vs_rest",
     "ordinal": "thresholds",
     "smooth_l1": "class_number",
 }

@@ -67,15 +67,14 @@ def build_loss(loss: LossConfig, *, task: Task, n_classes: int, class_counts: ND
     if objective == "cross_entropy" and loss.class_weights == "none":
         return lambda outputs, targets: F.cross_entropy(outputs.float(), targets, label_smoothing=loss.label_smoothing)
     image_loss = _get_image_loss(loss, objective)
-    n_choices = n_classes if task.target_kind.is_single_class else 2
-    weights = _build_weights(loss, class_counts, task)
-    compute_weights = _weights_by_class if task.target_kind.has_classes else _weights_by_tenth
+    n_choices = task.target_kind.count_choices(n_classes)
+    compute_weights = _build_image_weights(loss, class_counts, task)
 
     def mean_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         soft_targets = to_soft_targets(targets, n_classes)
         losses = image_loss(outputs.float(), _smooth_labels(soft_targets, loss.label_smoothing, n_choices))
-        if weights is not None:
-            losses = losses * compute_weights(soft_targets, weights.to(soft_targets.device))
+        if compute_weights is not None:
+            losses = losses * compute_weights(soft_targets)
         return losses.mean()
 
     return mean_loss
@@ -172,9 +171,9 @@ def _get_image_loss(loss: LossConfig, objective: Objective) -> Loss:
             return partial(F.cross_entropy, reduction="none")
         case "focal":
             return partial(compute_focal_loss, gamma=gamma)
-        case "binary":
+        case "binary" | "one_vs_rest":
             return compute_binary_loss
-        case "focal_binary":
+        case "focal_binary" | "focal_one_vs_rest":
             return partial(compute_focal_binary_loss, gamma=gamma, alpha=loss.focal_alpha)
         case "quality_focal":
             return partial(compute_quality_focal_loss, gamma=gamma, alpha=loss.focal_alpha)
@@ -186,16 +185,19 @@ def _get_image_loss(loss: LossConfig, objective: Objective) -> Loss:
             return compute_scaled_target_loss
 
 
-def _build_weights(loss: LossConfig, class_counts: NDArray[np.int64] | None, task: Task) -> Tensor | None:
-    """Build (n_classes,), or (10,) of the tenths of a scale; a mixture in a tenth without images weighs 1."""
+def _build_image_weights(
+    loss: LossConfig, class_counts: NDArray[np.int64] | None, task: Task
+) -> Callable[[Tensor], Tensor] | None:
+    """Build soft targets (B, n_classes) -> (B,) weights, by class or by tenth; in a tenth without images that is 1."""
     if loss.class_weights == "none":
         return None
     if class_counts is None:
         raise ValueError(f"class_weights = {loss.class_weights!r} needs the classes' counts")
     weights = compute_class_weights(loss.class_weights, class_counts)
-    if not task.target_kind.has_classes:
-        weights = np.where(class_counts > 0, weights, 1.0)
-    return torch.from_numpy(weights).float()
+    if task.target_kind.has_classes:
+        return partial(_weights_by_class, weights=torch.from_numpy(weights).float())
+    weights = np.where(class_counts > 0, weights, 1.0)
+    return partial(_weights_by_tenth, weights=torch.from_numpy(weights).float())
 
 
 def _smooth_labels(soft_targets: Tensor, label_smoothing: float, n_choices: int) -> Tensor:
@@ -212,9 +214,11 @@ def _smooth_labels(soft_targets: Tensor, label_smoothing: float, n_choices: int)
 def _weights_by_class(soft_targets: Tensor, weights: Tensor) -> Tensor:
     """Compute (B,) the mean weight of each image's classes, by their soft targets; 1 for an image of no class."""
     total = soft_targets.sum(dim=1)
+    weights = weights.to(soft_targets.device)
     return torch.where(total > 0.0, (soft_targets * weights).sum(dim=1) / total, 1.0)
 
 
 def _weights_by_tenth(scaled_targets: Tensor, weights: Tensor) -> Tensor:
     """Compute (B,) the weight of the tenth of the scale in which the mean of each image's scaled targets lies."""
+    weights = weights.to(scaled_targets.device)
     return weights[(scaled_targets.mean(dim=1) * N_TENTHS).long().clamp(0, N_TENTHS - 1)]

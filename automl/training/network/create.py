@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.artifacts import compute_digest
-from automl.config import LossConfig, ModelConfig, TrialConfig
+from automl.config import ModelConfig, TrialConfig
 from automl.data.competition import Competition
 from automl.errors import StorageError, UsageError, join_names
-from automl.tasks import Task
 from automl.training.network.backbones import REFUSALS, create_backbone, require_known
 from automl.training.network.feature_extractor import FeatureExtractor, find_map_extractor, find_pooled_extractor
 from automl.training.network.heads import build_head, build_pooling
 from automl.training.network.input_sizes import find_size_rule
 from automl.training.network.network import Network
-from automl.training.network.outputs import OutputLayer, build_output_layer
+from automl.training.network.outputs import OutputLayer, build_output_layer, softmax
 from automl.training.network.pretrained import load_file_weights, load_hub_weights
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -59,7 +58,7 @@ def build_model(
     else:
         whole = load_hub_weights(lambda **changes: _create(model, **changes), model.backbone)
     if output_layer is None:
-        output_layer = build_output_layer(LossConfig(), Task.MULTICLASS, n_classes)
+        output_layer = OutputLayer(n_classes, n_classes, softmax)
     return _assemble(model, whole, extractor, output_layer)
 
 

@@ -5,7 +5,6 @@ See also: automl.training.loss.losses, which trains them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +21,6 @@ from automl.tasks import Task
 from automl.training.loss.by_task import get_objective
 
 PRIOR_FLOOR = 1e-4  # an output that begins at a class that next to no image has could hardly move from there
-# Source: Lin et al. 2017, Focal Loss for Dense Object Detection, section 4.1. Values that begin scattered around their
-# mean cost more at first than a network can gain: measured, 10 % less RMSE after three epochs from scratch.
-VALUE_STD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,11 @@ class OutputLayer:
 
 
 def build_output_layer(
-    loss: LossConfig, task: Task, n_classes: int, *, prior: NDArray[np.floating[Any]] | None = None
+    loss: LossConfig,
+    task: Task,
+    n_classes: int,
+    *,
+    compute_prior: Callable[[], NDArray[np.floating[Any]]] | None = None,
 ) -> OutputLayer:
     """Build the output layer that the loss trains for.
 
@@ -58,21 +58,17 @@ def build_output_layer(
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, section 3.3 (the prior of the initialisation).
 
     Args:
-        prior: (n_classes,) mean of the training targets; of no account where an image has one class.
+        compute_prior: returns (n_classes,) the mean of the training targets; not called where an image has one class.
 
     Raises:
         UsageError: the loss has no meaning with that task.
     """
-    objective = get_objective(loss.name, task)
-    rest_bias = -math.log(max(n_classes - 1, 1))
-    if not task.target_kind.is_single_class:
-        of_values = not task.target_kind.has_classes
-        unknown = 0.0 if of_values else rest_bias
-        bias = unknown if prior is None else _compute_logits(prior)
-        return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=VALUE_STD if of_values else None)
-    match objective:
-        case "binary" | "focal_binary":
-            return OutputLayer(n_classes, n_classes, normalize_sigmoids, rest_bias)
+    initial_logit = task.target_kind.compute_initial_logit(n_classes)
+    match get_objective(loss.name, task):
+        case "cross_entropy" | "focal":
+            return OutputLayer(n_classes, n_classes, softmax)
+        case "one_vs_rest" | "focal_one_vs_rest":
+            return OutputLayer(n_classes, n_classes, normalize_sigmoids, initial_logit)
         case "thresholds":
             return OutputLayer(n_classes, n_classes - 1, subtract_thresholds)
         case "class_number":
@@ -80,7 +76,8 @@ def build_output_layer(
                 n_classes, 1, partial(split_between_neighbours, n_classes=n_classes), initial_bias=(n_classes - 1) / 2
             )
         case _:
-            return OutputLayer(n_classes, n_classes, softmax)
+            bias = initial_logit if compute_prior is None else _compute_logits(compute_prior())
+            return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=task.target_kind.initial_std)
 
 
 def softmax(logits: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ def test_labels_and_values_are_sigmoids_of_their_own_outputs(
 @pytest.mark.parametrize("task", [Task.MULTILABEL, Task.REGRESSION])
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "bce", "focal_bce"])
 def test_labels_and_values_begin_at_their_prior_and_never_at_certainty(task: Task, name: str) -> None:
-    output_layer = build_output_layer(loss_named(name), task, 4, prior=np.array([0.5, 0.02, 0.0, 1.0]))
+    output_layer = build_output_layer(loss_named(name), task, 4, compute_prior=lambda: np.array([0.5, 0.02, 0.0, 1.0]))
     model = build_model(
         ModelConfig(backbone="test_resnet", pretrained=False), n_classes=4, weights_dir=None, output_layer=output_layer
     )
@@ -180,12 +180,14 @@ def test_without_a_prior_labels_begin_as_classes_and_values_in_the_middle() -> N
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_prior_is_of_no_account_where_an_image_has_one_class(name: str) -> None:
-    with_prior = build_output_layer(loss_named(name), Task.ORDINAL, 4, prior=np.array([0.7, 0.1, 0.1, 0.1]))
+    with_prior = build_output_layer(
+        loss_named(name), Task.ORDINAL, 4, compute_prior=lambda: np.array([0.7, 0.1, 0.1, 0.1])
+    )
     assert with_prior.initial_bias == build_output_layer(loss_named(name), Task.ORDINAL, 4).initial_bias
 
 
 def test_values_begin_at_their_prior_whatever_the_image() -> None:
-    output_layer = build_output_layer(loss_named("bce"), Task.REGRESSION, 2, prior=np.array([0.2, 0.7]))
+    output_layer = build_output_layer(loss_named("bce"), Task.REGRESSION, 2, compute_prior=lambda: np.array([0.2, 0.7]))
     model = ModelConfig(backbone="test_resnet", pretrained=False)
     network = build_model(model, n_classes=2, weights_dir=None, output_layer=output_layer)
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
