@@ -91,6 +91,8 @@ def _uncompiled(images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.slow
 def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)  # nothing that another test compiled
+    torch._dynamo.reset()
     answer = run_trial(payload_of(write_study(tmp_path), config_of(compile=True)), ScriptedContext())
     assert (answer["outcome"], answer["exit_code"], answer["hint"]) == ("refused", 7, "leave out --compile")
 
