@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,25 @@ class StudyFiles:
         return self.root / "predictions"
 
     @property
+    def features(self) -> Path:
+        """The feature store, a folder keyed by content; may be deleted at any time."""
+        return self.root / "features"
+
+    @property
+    def backbones(self) -> Path:
+        """Weights of backbones that no trial has changed, each written once."""
+        return self.root / "backbones"
+
+    @property
+    def probes(self) -> Path:
+        return self.root / "probes"
+
+    @property
+    def standing(self) -> Path:
+        """What the running submission is made of, and its score."""
+        return self.root / "standing.json"
+
+    @property
     def refit(self) -> Path:
         """Which trials were chosen to be trained on their remaining folds, and what came of it."""
         return self.root / "refit.json"
@@ -132,6 +151,10 @@ class StudyFiles:
     def get_trial_files(self, number: int) -> TrialFiles:
         """Return the files of the trial with Optuna's number."""
         return TrialFiles(self.trials / f"{number:05d}")
+
+    def get_probe_files(self, number: int) -> TrialFiles:
+        """Return the files of the probe with that number in the study of probes, laid out as those of a trial."""
+        return TrialFiles(self.probes / f"{number:05d}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +256,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def remove_leftovers(files: StudyFiles) -> None:
     """Delete the temporary files that killed processes of this machine left in the study's and its trials' folders."""
-    folders = (files.root, *files.trials.glob("*/"), *files.trials.glob("*/*/"))
-    for path in (path for folder in folders for path in folder.glob(".*.tmp.*")):
+    below = (found for part in (files.trials, files.probes) for found in part.rglob("*/"))
+    for path in (path for folder in (files.root, files.backbones, *below) for path in folder.glob(".*.tmp.*")):
         pid = path.name.rsplit(".", 2)[-2]
         if pid.isdigit() and not _is_alive(int(pid)):
             path.unlink(missing_ok=True)
@@ -286,41 +309,6 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
     write_bytes(path, text.getvalue().encode())
 
 
-CHECKPOINT_HEADER = re.compile(rb"automl-checkpoint 1 ([0-9a-f]{64}) (\d+) (\d+)\n")
-
-
-def write_checkpoint(files: TrialFiles, fold: int, state: Mapping[str, Any], tensors: bytes) -> None:
-    """Keep a fold's training state; the checkpoint before it stays as the previous one.
-
-    State (JSON, with the metric history) and tensors (safetensors) are one file under one SHA-256, so that no kill
-    can part them.
-    """
-    state_bytes = json.dumps(state, allow_nan=False).encode()
-    body = state_bytes + tensors
-    digest = hashlib.sha256(body).hexdigest()
-    path = files.get_checkpoint_path(fold)
-    if path.exists():
-        path.replace(files.get_previous_checkpoint_path(fold))
-    header = f"automl-checkpoint 1 {digest} {len(state_bytes)} {len(tensors)}\n"
-    write_bytes(path, header.encode() + body)
-
-
-def read_checkpoint(files: TrialFiles, fold: int) -> tuple[dict[str, Any], bytes] | None:
-    """Return state and tensors of the newest whole checkpoint, or None where there is none.
-
-    A damaged file is passed over for the one before it.
-    """
-    for path in (files.get_checkpoint_path(fold), files.get_previous_checkpoint_path(fold)):
-        try:
-            content = path.read_bytes()
-        except OSError:
-            continue
-        parsed = _parse_checkpoint(content)
-        if parsed is not None:
-            return parsed
-    return None
-
-
 def delete_checkpoints(files: TrialFiles, fold: int) -> None:
     """Delete a fold's training state; its weights stay."""
     files.get_checkpoint_path(fold).unlink(missing_ok=True)
@@ -361,17 +349,6 @@ def require_plain_name(name: str, what: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
         raise DataError(f"'{name}' cannot name a {what}", hint="use letters, digits, '-', '_' and '.' alone")
     return name
-
-
-def _parse_checkpoint(content: bytes) -> tuple[dict[str, Any], bytes] | None:
-    match = CHECKPOINT_HEADER.match(content)
-    if match is None:
-        return None
-    body = content[match.end() :]
-    n_state, n_tensors = int(match[2]), int(match[3])
-    if len(body) != n_state + n_tensors or hashlib.sha256(body).hexdigest() != match[1].decode():
-        return None
-    return json.loads(body[:n_state]), body[n_state:]
 
 
 def _is_alive(pid: int) -> bool:

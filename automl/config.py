@@ -39,6 +39,8 @@ OPTIMIZERS = (
 SCHEDULES = ("cosine", "cosine_restarts", "one_cycle", "step", "plateau", "constant")
 AUGMENT_POLICIES = ("none", "light", "medium", "heavy", "dihedral", "rand", "photometric")
 EPOCH_CHOICES = ("last", "best")
+HEAD_INITS = ("random", "probe")
+INTERPOLATIONS = ("area", "bilinear", "bicubic", "lanczos")  # area first: that of configurations that name none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,37 +102,55 @@ class TransferConfig:
         freeze_epochs: first epochs in which the head alone is trained, on images as they are.
         trainable_blocks: how many of the backbone's last blocks are ever trained; None is all, 0 is the head alone.
         layer_decay: each layer's learning rate over that of the layer above it; 1 is the same for all.
+        head_init: the head's first weights: by chance, or the best ones for the backbone's features as they are, as
+            automl.training.linear_head fits them; by chance where the weights are not pretrained, the head has hidden
+            layers, or the pooling parameters.
+        head_lr_factor: learning rate of pooling and head over that of the backbone's last layer.
+        freeze_norms: whether the backbone's batch norms keep the statistics that they were pretrained with; a head that
+            fits the features as they are would not fit those of a batch's own statistics.
     """
 
     freeze_epochs: int = 0
     trainable_blocks: int | None = None
     layer_decay: float = 1.0
+    head_init: str = "random"
+    head_lr_factor: float = 1.0
+    freeze_norms: bool = False
 
     def __post_init__(self) -> None:
         _require(self.freeze_epochs >= 0, "freeze_epochs", self.freeze_epochs, "not negative")
         blocks = self.trainable_blocks
         _require(blocks is None or blocks >= 0, "trainable_blocks", blocks, "none, or not negative")
         _require(0.0 < self.layer_decay <= 1.0, "layer_decay", self.layer_decay, "in (0, 1]")
+        _require_known("head_init", self.head_init, HEAD_INITS)
+        _require(0.0 < self.head_lr_factor < math.inf, "head_lr_factor", self.head_lr_factor, "positive and finite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeConfig:
-    """Image sizes in pixels per side, in the order in which they are trained; one means no schedule.
+    """Image sizes in pixels per side, in the order in which they are trained, and how images come to them.
 
     Attributes:
-        image_sizes: each is rounded to the nearest that the backbone takes.
+        image_sizes: each is rounded to the nearest that the backbone takes; one means no schedule.
         scale_batch: whether stages of smaller images have larger batches, which take the same memory.
         scale_augment: whether stages of smaller images are augmented less.
+        interpolation: of the images that are predicted. A trial that begins with neither this nor crop_pct set takes
+            both from its backbone's pretraining; see automl.training.trial_context.
+        crop_pct: side of the middle that is predicted / side of the whole image.
     """
 
     image_sizes: tuple[int, ...]
     scale_batch: bool = False
     scale_augment: bool = False
+    interpolation: str = "area"
+    crop_pct: float = 1.0
 
     def __post_init__(self) -> None:
         sizes = self.image_sizes
         _require(1 <= len(sizes) <= 5, "image_sizes", sizes, "one to five sizes")
         _require(all(8 <= s <= 4096 for s in sizes), "image_sizes", sizes, "between 8 and 4096")
+        _require_known("interpolation", self.interpolation, INTERPOLATIONS)
+        _require(0.0 < self.crop_pct <= 1.0, "crop_pct", self.crop_pct, "in (0, 1]")
 
     @classmethod
     def parse(cls, text: str, *, scale_batch: bool = False, scale_augment: bool = False) -> ResizeConfig:

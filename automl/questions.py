@@ -130,14 +130,27 @@ def ask_transfer(
     freeze_epochs: int,
     trainable_blocks: Sequence[int | None] = (None,),
     layer_decays: Sequence[float] = (1.0,),
+    head_init: str = "random",
+    head_lr_factors: Sequence[float] = (1.0,),
 ) -> TransferConfig:
-    """How much of the pretrained backbone is trained, and how fast."""
+    """How much of the pretrained backbone is trained, and how fast; head_init is not asked.
+
+    With a head that begins at the probe's solution, batch norms keep their statistics.
+    """
     blocks = None
     if len(trainable_blocks) > 1:
         blocks = trial.suggest_categorical("trainable_blocks", trainable_blocks)
     decay = trial.suggest_categorical("layer_decay", layer_decays) if len(layer_decays) > 1 else layer_decays[0]
+    factor = head_lr_factors[0]
+    if len(head_lr_factors) > 1:
+        factor = trial.suggest_categorical("head_lr_factor", head_lr_factors)
     return TransferConfig(
-        freeze_epochs=trial.suggest_int("freeze_epochs", 0, freeze_epochs), trainable_blocks=blocks, layer_decay=decay
+        freeze_epochs=trial.suggest_int("freeze_epochs", 0, freeze_epochs),
+        trainable_blocks=blocks,
+        layer_decay=decay,
+        head_init=head_init,
+        head_lr_factor=factor,
+        freeze_norms=head_init == "probe",
     )
 
 

@@ -11,6 +11,8 @@ import difflib
 import importlib
 import math
 import pkgutil
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +23,21 @@ from automl.config import ModelConfig, TrialConfig, list_shared_settings
 from automl.dimensions import Dimension, find_dimensions
 from automl.errors import StorageError, UsageError
 from automl.own_code import load_module
-from automl.suggest import CENTERED_PARAMETER, NarrowedTrial, Narrowing, Params, Replay
+from automl.suggest import (
+    CENTERED_PARAMETER,
+    NarrowedTrial,
+    Narrowing,
+    Params,
+    Replay,
+    format_number,
+    parse_final_size,
+)
 from automl.suggest import Suggest as Suggest  # spaces of users import it from here
 
 SearchSpace: TypeAlias = Callable[[Suggest], TrialConfig]
 # These enter the fingerprint by their place, set or not; overrides that were added later by name, where they are set.
+CENTER_STEPS = (1.0, 1 / 3, 3.0)  # first trials' learning rates over a centred one
+PRETRAININGS = ("dino", "siglip", "clip", "beit", "mae")  # words in timm's names
 UNNAMED_OVERRIDES = ("epochs", "pretrained", "epoch_choice", "patience", "compile")
 
 
@@ -91,20 +103,83 @@ class Space:
 
     def build_first_config(self) -> TrialConfig:
         """Return the configuration of the first proposal, or of the space's first answers where it has none."""
-        return self(Replay(self.first_trials[0] if self.first_trials else {}))
+        proposals = self.list_proposals()
+        return self(Replay(proposals[0] if proposals else {}))
 
-    def list_proposals(self) -> list[Params]:
-        """Return complete parameters of the first trials as far as the narrowing leaves them distinct, best first.
+    def list_proposals(self, ranking: Sequence[tuple[str, int]] = ()) -> list[Params]:
+        """Return complete parameters of the first trials as far as they are distinct, best first.
 
-        A number outside of what is left of its range moves to the nearest bound.
+        Where `--choices` leaves a first trial's own value out, those that are left are dealt out in turn. A number
+        outside of what is left of its range moves to the nearest bound. About a centred learning rate, the first trial
+        has this one itself, and the next ones a third of it and three times as much.
+
+        Args:
+            ranking: backbones and image sizes, best first. The i-th first trial takes the i-th backbone that the
+                space allows, the best of each family first, at the resize choice that ends nearest to its size.
         """
+        recipes: Sequence[Mapping[str, Any]] = self.first_trials
+        if not recipes and self.lr_center is not None:
+            recipes = ({},)
+        allowed = _replay(self, {}).choices.get("backbone", ())
+        dealt = deal_over_families([entry for entry in ranking if entry[0] in allowed])
+        turns = dict.fromkeys(self.choices, 0)
         distinct: list[Params] = []
-        for known in self.first_trials:
-            replay = Replay(known)
-            self(replay)
-            if replay.params not in distinct:
-                distinct.append(replay.params)
+        for number, recipe in enumerate(recipes):
+            known = self._answer_for(recipe, number)
+            if number < len(dealt):
+                known |= self._answer_for_probed(known, *dealt[number])
+            params = _replay(self, known, turns).params
+            if params not in distinct:
+                distinct.append(params)
         return distinct
+
+    def _answer_for(self, recipe: Mapping[str, Any], number: int) -> Params:
+        """Return what a first trial states, with its silent answers to the narrowed choices and the centred lr."""
+        whole = _replay(self.suggest, recipe).params
+        silent = {name: whole[name] for name in self.choices if name in whole}
+        centered = {}
+        if self.lr_center is not None:
+            factor = CENTER_STEPS[number % len(CENTER_STEPS)]
+            centered[CENTERED_PARAMETER] = self.lr_center if factor == 1.0 else float(f"{factor * self.lr_center:.1e}")
+        return {**silent, **recipe, **centered}
+
+    def _answer_for_probed(self, known: Mapping[str, Any], backbone: str, image_size: int) -> Params:
+        """Return the backbone, and of the resize choices with it the one that ends nearest to the size."""
+        offered = _replay(self, {**known, "backbone": backbone}).choices.get("resize", ())
+        sizes = {choice: size for choice in offered if (size := parse_final_size(choice)) is not None}
+        if not sizes:
+            return {"backbone": backbone}
+        nearest = min(sizes, key=lambda choice: (abs(sizes[choice] - image_size), str(choice).count("-")))
+        return {"backbone": backbone, "resize": nearest}
+
+
+def deal_over_families(ranking: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return each backbone once with its best size: the best of every family first, then the second of each."""
+    best: dict[str, int] = {}
+    for backbone, image_size in ranking:
+        best.setdefault(backbone, image_size)
+    places: dict[str, int] = {}
+    n_of_family: Counter[str] = Counter()
+    for backbone in best:
+        family = derive_family(backbone)
+        places[backbone] = n_of_family[family]
+        n_of_family[family] += 1
+    return sorted(best.items(), key=lambda entry: places[entry[0]])
+
+
+def derive_family(backbone: str) -> str:
+    """Derive a backbone's family from timm's name: its letters before the first digit, and how it was pretrained.
+
+    Examples: efficientnet of tf_efficientnetv2_s, resnext of resnext50_32x4d, "vit dino" of vit_small_patch16_dinov3,
+    "convnext clip" of convnext_base.clip_laion2b.
+    """
+    name = re.sub(r"^(tf|test)_", "", backbone.lower())
+    letters = re.match(r"[a-z]*", name)
+    stem = letters[0] if letters else name
+    if re.match(r"v\d", name[len(stem) - 1 :]):  # the version of efficientnetv2 and convnextv2
+        stem = stem[:-1]
+    pretraining = [word for word in PRETRAININGS if word in name]
+    return " ".join([stem, *pretraining[:1]])
 
 
 def list_spaces() -> list[str]:
@@ -175,7 +250,9 @@ def center_learning_rate(space: Space, lr: float) -> Space:
         UsageError: the space asks for no range of lr, or lr is pinned, or this one is not a positive number.
     """
     if not 0.0 < lr < math.inf:
-        raise UsageError(f"--center-lr {lr:g} is not a positive number", hint="give one, such as 3e-4, or auto")
+        raise UsageError(
+            f"--center-lr {format_number(lr)} is not a positive number", hint="give one, such as 3e-4, or auto"
+        )
     if CENTERED_PARAMETER in space.fixed:
         raise UsageError(
             f"--fix {CENTERED_PARAMETER}={space.fixed[CENTERED_PARAMETER]} and --center-lr were both given",
@@ -213,6 +290,12 @@ def warm_start_space(space: Space, trial: Path) -> Space:
                 hint=f"leave {name} out of them",
             )
     return replace(space, init_from=files.root, model=model)
+
+
+def _replay(suggest: Callable[[Suggest], Any], known: Mapping[str, Any], turns: dict[str, int] | None = None) -> Replay:
+    replay = Replay(known, turns)
+    suggest(replay)
+    return replay
 
 
 def _for_every_trial(space: Space, config: TrialConfig) -> TrialConfig:

@@ -6,6 +6,7 @@ See also: automl.space loads and narrows spaces.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -18,6 +19,8 @@ Params: TypeAlias = dict[str, Any]
 OPEN_CHOICES = {"backbone", "resize", "batch_size", "head"}  # any value of the right type is allowed, listed or not
 CENTERED_PARAMETER = "lr"
 CENTER_FACTOR = 10.0  # how far a centred learning rate may be above and below the centre
+SMALLEST_PLAIN = 0.01  # smaller numbers are written as 3e-4
+SMALL_NUMBER = re.compile(r"(?<![\w.-])(?:\d(?:\.\d+)?e-\d+|0\.00\d+)(?![\w.-])")
 
 
 class Suggest(Protocol):
@@ -70,9 +73,10 @@ class NarrowedTrial:
         if name not in self._fixed:
             return self._trial.suggest_float(name, low, high, step=step, log=log)
         value = _parse_number(name, self._fixed[name], float)
-        if log and value <= 0:
-            raise UsageError(f"{name} = {value:g}, but it must be positive", hint="fix the value of --fix")
-        return self._trial.suggest_float(name, value, value, log=log)
+        if log and value < 0:
+            problem = f"{name} = {format_number(value)}, but it must be positive, or 0 to switch it off"
+            raise UsageError(problem, hint="fix the value of --fix")
+        return self._trial.suggest_float(name, value, value, log=log and value > 0)
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         self._refuse_choices(name)
@@ -81,7 +85,7 @@ class NarrowedTrial:
         if name not in self._fixed:
             return self._trial.suggest_int(name, low, high, step=step, log=log)
         value = _parse_number(name, self._fixed[name], int)
-        return self._trial.suggest_int(name, value, value, log=log)
+        return self._trial.suggest_int(name, value, value, log=log and value > 0)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         left = list(choices)
@@ -109,11 +113,21 @@ def compute_centered_range(low: float, high: float, center: float) -> tuple[floa
 
 
 class Replay:
-    """A trial that suggests known values where they are allowed, else the first one; params holds the suggestions."""
+    """A trial that suggests known values where they are allowed, else the first one, or the next one in turn.
 
-    def __init__(self, known: Mapping[str, Any]) -> None:
+    Args:
+        turns: choice -> how often it was dealt out; several replays that share them take what is left in rotation.
+
+    Attributes:
+        params: the suggestions.
+        choices: what was left of each choice that was asked for.
+    """
+
+    def __init__(self, known: Mapping[str, Any], turns: dict[str, int] | None = None) -> None:
         self._known = known
+        self._turns = turns or {}
         self.params: Params = {}
+        self.choices: dict[str, Sequence[Any]] = {}
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -126,14 +140,42 @@ class Replay:
         return int(self.params[name])
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        known = self._known.get(name, choices[0])
-        self.params[name] = known if known in choices else choices[0]
-        return self.params[name]
+        self.choices[name] = choices
+        value = self._known.get(name, choices[0])
+        if value not in choices:
+            value = choices[self._turns.get(name, 0) % len(choices)]
+            if name in self._turns:
+                self._turns[name] += 1
+        self.params[name] = value
+        return value
+
+
+def parse_final_size(resize: object) -> int | None:
+    """Parse the last image size of a resize choice: 320 of 160-240-320; None where it names no sizes."""
+    return int(str(resize).rpartition("-")[2]) if re.fullmatch(r"\d+(-\d+)*", str(resize)) else None
 
 
 def format_choice(value: Any) -> str:
-    """Format a choice as a person writes it."""
+    """Format a choice as fingerprints and `--choices` know it."""
     return "none" if value is None else str(value)
+
+
+def format_value(value: Any) -> str:
+    """Format a parameter's value as a person writes it: none, adamw, 0.3 or 3e-4."""
+    return format_number(value) if isinstance(value, float) else format_choice(value)
+
+
+def format_number(value: float, *, digits: int = 6) -> str:
+    """Format a number in so many digits at most, as 3e-4 where it is below a hundredth, and as 0.02 above."""
+    if value == 0 or abs(value) >= SMALLEST_PLAIN or not math.isfinite(value):
+        return f"{value:.{digits}g}".replace("e+0", "e").replace("e+", "e")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+
+
+def format_numbers(text: str) -> str:
+    """Format the small numbers that stand alone in a text, such as a range of learning rates, like `format_number`."""
+    return SMALL_NUMBER.sub(lambda found: format_number(float(found[0])), text)
 
 
 def _parse_choice(name: str, text: str, choices: Sequence[Any]) -> Any:
@@ -144,7 +186,8 @@ def _parse_choice(name: str, text: str, choices: Sequence[Any]) -> Any:
         if name == "head":
             parse_hidden(text)
         return _parse_number(name, text, int) if isinstance(choices[0], int) else text
-    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {', '.join(map(format_choice, choices))}")
+    offered = format_numbers(", ".join(map(format_choice, choices)))
+    raise UsageError(f"{name} cannot be '{text}'", hint=f"use one of {offered}")
 
 
 def _matches_choice(choice: Any, text: str) -> bool:

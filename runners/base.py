@@ -58,11 +58,13 @@ class Job:
         id: unique among the jobs that run at one time; a retry may carry the id of the attempt before.
         task: an importable function, called as `task(payload, context)`; what it returns must be JSON.
         payload: JSON.
+        is_urgent: whether nothing else may use the processor before its first report, such as the next job's imports.
     """
 
     id: str
     task: Task
     payload: Mapping[str, JSON] = field(default_factory=dict)
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

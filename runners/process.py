@@ -37,6 +37,7 @@ class Attempt:
     job_id: str
     child: Child
     last_event_s: float
+    is_urgent: bool = False
     deadline_s: float = inf
     begun: bool = False
     stop_requested: bool = False
@@ -205,7 +206,7 @@ class _Run:
             slot.standby.close()
             slot.standby = None
         child = slot.standby or self._spawn(slot)
-        slot.attempt = Attempt(job_id=job.id, child=child, last_event_s=time.monotonic())
+        slot.attempt = Attempt(job_id=job.id, child=child, last_event_s=time.monotonic(), is_urgent=job.is_urgent)
         slot.standby = None
         self._selector.register(child, selectors.EVENT_READ)
         child.send(line)
@@ -264,6 +265,7 @@ class _Run:
         if isinstance(event, Started):
             attempt.begun = True
             event = replace(event, device=slot.device)
+        if isinstance(event, Reported) or (isinstance(event, Started) and not attempt.is_urgent):
             slot.standby = slot.standby or self._spawn(slot)  # now, since this one has done its imports
         verdict = self._supervisor.handle(event)
         if verdict is Verdict.STOP:

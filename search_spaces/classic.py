@@ -50,5 +50,5 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=ask_augment(trial, ["light", "medium", "none"], mixes=False),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        transfer=ask_transfer(trial, freeze_epochs=2),
+        transfer=ask_transfer(trial, freeze_epochs=2, head_init="random" if backbone in FROM_SCRATCH else "probe"),
     )

@@ -107,6 +107,6 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=ask_augment(trial, ["none", "light", "medium", "heavy"]),
         batch_size=trial.suggest_categorical("batch_size", [16, 32, 64]),
         epochs=EPOCHS,
-        transfer=ask_transfer(trial, freeze_epochs=2),
+        transfer=ask_transfer(trial, freeze_epochs=2, head_init="probe"),
         ema_horizon=ask_ema(trial),
     )

@@ -60,6 +60,6 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=ask_augment(trial, ["light", "medium", "heavy", "none"]),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        transfer=ask_transfer(trial, freeze_epochs=2),
+        transfer=ask_transfer(trial, freeze_epochs=2, head_init="probe"),
         ema_horizon=ask_ema(trial),
     )

@@ -54,6 +54,6 @@ def suggest(trial: Suggest) -> TrialConfig:
         augment=ask_augment(trial, ["light", "medium", "heavy", "none"]),
         batch_size=trial.suggest_categorical("batch_size", [32, 16, 64]),
         epochs=EPOCHS,
-        transfer=ask_transfer(trial, freeze_epochs=2, layer_decays=[1.0, 0.9, 0.75]),
+        transfer=ask_transfer(trial, freeze_epochs=2, layer_decays=[1.0, 0.9, 0.75], head_init="probe"),
         ema_horizon=ask_ema(trial),
     )

@@ -46,6 +46,6 @@ def suggest(trial: Suggest) -> TrialConfig:
         class_sampling=trial.suggest_categorical("class_sampling", ["natural", "sqrt"]),
         batch_size=trial.suggest_categorical("batch_size", [16, 8, 32]),
         epochs=EPOCHS,
-        transfer=ask_transfer(trial, freeze_epochs=2),
+        transfer=ask_transfer(trial, freeze_epochs=2, head_init="probe"),
         ema_horizon=ask_ema(trial),
     )

@@ -22,19 +22,19 @@ SETTINGS_FILE = "automl.toml"  # no module
 # What a public function may begin with. A new verb is welcome here; a noun or a participle is not a verb.
 VERBS_TEXT = """
 accumulate add adjust allow append apply ask assign attach augment average await balance batch beat begin binarize blend
-bootstrap build cache calibrate cancel center check choose claim clean clear clip close collect combine compare
-compile compute connect convert copy count create cross cut deal decide declare decode delete derive describe detect
+bootstrap build cache calibrate cancel center check choose claim clean clear clip close collect combine compare compile
+compute connect convert copy count create crop cross cut deal decide declare decode delete derive describe detect
 distill download drain draw drop encode end ensure enter escape estimate evaluate exclude expand explain extract feed
 fill find finish fit flatten flush follow forget format forward freeze gather get group guard handle hash hide hold
 ignore include index infer init initialize insert inspect interpolate invert iterate join judge keep kill label launch
 leave limit link list load locate lock log look loop make map mark match measure merge mix move mute name narrow next
-normalize note notify number observe offer open order pack pad parse partition pass pick place plan pool postprocess
-predict prepare preprocess print propose prune put query raise rank read receive recommend record redraw reduce refit
-refuse register reject release remove rename render repeat replace replay report request require rescale reset resize
-resolve restart restore resume retry return round run sample save scale score search seed select send separate
-serialize serve set settle shift show shuffle sign smooth sort split spread start step stop store stratify strip
-submit subtract suggest sum summarize survey sweep take tell tidy to train transform translate trim try tune unflatten
-unfold unfreeze unpack update upload use validate wait walk warm warn watch weigh weight wrap write yield
+normalize note notify number observe offer open order pack pad pair parse partition pass pick place plan pool
+postprocess predict prepare preprocess print propose prune put query raise rank read receive recommend record redraw
+reduce refit refuse register reject release remove rename render repeat replace replay report request require rescale
+reset resize resolve restart restore resume retry return round run sample save scale score search seed select send
+separate serialize serve set settle shift show shuffle sign smooth sort split spread start step stop store stratify
+strip submit subtract suggest sum summarize survey sweep sync take tell tidy to train transform translate trim try tune
+unflatten unfold unfreeze unpack update upload use validate wait walk warm warn watch weigh weight wrap write yield
 """
 VERBS = frozenset(VERBS_TEXT.split())
 QUESTIONS = frozenset(

@@ -17,6 +17,7 @@ from automl.cli.inspect import check, inspect
 from automl.cli.kaggle import download, submit
 from automl.cli.kit import kit
 from automl.cli.predict import predict
+from automl.cli.probe import probe
 from automl.cli.refit import refit
 from automl.cli.search import search
 from automl.cli.spaces import spaces
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(download)
 app.command()(inspect)
+app.command()(probe)
 app.command()(search)
 app.command()(refit)
 app.command()(ensemble)

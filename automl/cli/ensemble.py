@@ -44,7 +44,7 @@ def ensemble(
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """Ensemble the best complete trials with test-time augmentation and write the submission; nothing is trained.
+    """Ensemble the best trials and probes with test-time augmentation and write the submission; nothing is trained.
 
     The same command again asks no model twice.
     """
@@ -67,8 +67,10 @@ def ensemble(
     )
 
 
-def write_ensemble(files: StudyFiles, *, out: Path | None, notify: Notify = print_line, **options: Any) -> None:
-    """Ensemble, write the submission, and print what it is made of.
+def write_ensemble(
+    files: StudyFiles, *, out: Path | None, notify: Notify = print_line, **options: Any
+) -> EnsembleResult:
+    """Ensemble, write the submission, print what it is made of, and return it.
 
     Args:
         options: other attributes of `automl.ensemble.ensemble_result.EnsembleRequest`.
@@ -79,6 +81,7 @@ def write_ensemble(files: StudyFiles, *, out: Path | None, notify: Notify = prin
     from automl.cli.workdir import format_path
     from automl.ensemble.ensemble_result import EnsembleRequest
     from automl.search.run_search import run_ensemble
+    from automl.search.standing import build_ensemble_standing, write_standing
     from runners.devices import count_cpus
 
     request = EnsembleRequest(out=out or files.submission, n_threads=count_cpus(), **options)
@@ -87,6 +90,9 @@ def write_ensemble(files: StudyFiles, *, out: Path | None, notify: Notify = prin
     for part in render_ensemble(result):
         console.print(part, highlight=False, markup=False)
     typer.echo(f"wrote {format_path(result.submission)}")
+    if out is None:
+        write_standing(files, build_ensemble_standing(result))
+    return result
 
 
 def render_ensemble(result: EnsembleResult) -> Iterator[str | Table]:
@@ -152,14 +158,18 @@ def _format_scores(result: EnsembleResult) -> Iterator[str]:
     yield f"ensemble           {result.score:.4f} +- {result.score_error:.4f}, {source}"
     if result.view_gains:
         yield f"  without views    {result.score_without_tta:.4f}"
-    yield f"best single trial  {result.best_single_score:.4f}, {_describe_optimism(result)}"
+    noun = "probe" if result.best_single_kind == "probe" else "trial"
+    yield f"best single {noun}  {result.best_single_score:.4f}, {_describe_optimism(result)}"
 
 
 def _describe_optimism(result: EnsembleResult) -> str:
+    from automl.ensemble.ensemble_recipe import describe_member
+
+    name = describe_member(result.best_single_number, result.best_single_kind)
     if result.n_trials < 2:
-        return f"trial {result.best_single_number}, the only one"
+        return f"{name}, the only one"
     flattered = f"which flatters it by about {result.optimism:.4f}"
-    return f"trial {result.best_single_number}: the best of {result.n_trials} by this score, {flattered}"
+    return f"{name}: the best of {result.n_trials} by this score, {flattered}"
 
 
 def _format_time(result: EnsembleResult) -> Iterator[str]:

@@ -28,6 +28,7 @@ from automl.cli.options import (
 )
 from automl.errors import Notify
 from automl.readers.settings import CompetitionSettings
+from automl.suggest import format_number
 
 if TYPE_CHECKING:
     from automl.lr_finder.lr_finder import LrFinding
@@ -91,8 +92,12 @@ def print_finding(finding: LrFinding, notify: Notify = typer.echo) -> None:
     lowest, highest = finding.lrs[0], finding.lrs[-1]
     steps = f"{len(finding.lrs)} steps of {finding.batch_size} images of {finding.image_size} px"
     if finding.suggestion is None or finding.falling is None:
-        notify(f"no suggestion: from {lowest:.0e} to {highest:.0e} the loss does not clearly fall, in {steps}")
+        tested = f"from {format_number(lowest, digits=1)} to {format_number(highest, digits=1)}"
+        notify(f"no suggestion: {tested} the loss does not clearly fall, in {steps}")
         notify("  noise hides the fall, or little is left to learn: read the plot, or --fix a larger batch_size")
         return
-    notify(f"suggestion: lr {finding.suggestion:.1e}, where the loss falls most steeply, in {steps}")
-    notify(f"  it falls from {finding.falling[0]:.1e} on and is lowest at {finding.falling[1]:.1e}")
+    suggestion, falling, best = (
+        format_number(lr, digits=2) for lr in (finding.suggestion, finding.falling[0], finding.falling[1])
+    )
+    notify(f"suggestion: lr {suggestion}, where the loss falls most steeply, in {steps}")
+    notify(f"  it falls from {falling} on and is lowest at {best}")

@@ -36,6 +36,10 @@ Weights = Annotated[Path | None, typer.Option(help="A folder of pretrained weigh
 InitFrom = Annotated[
     Path | None, typer.Option(help="Start from the network of a trial, automl_runs/STUDY/trials/00017.")
 ]
+CacheGb = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="GB of disk for features; half of what is free, up to 20, by default."),
+]
 Device = Annotated[str | None, typer.Option(help="cuda:0 or cpu; the first GPU by default.")]
 HERE = Path()
 DEFAULT_WORKDIR = Path("automl_runs")

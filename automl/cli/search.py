@@ -15,6 +15,7 @@ from automl.cli.options import (
     DEFAULT_WORKDIR,
     HERE,
     TTA,
+    CacheGb,
     Choices,
     Fix,
     Folder,
@@ -37,8 +38,9 @@ from automl.cli.options import (
     resource_flags,
     runner_flags,
 )
-from automl.errors import Notify, UsageError
+from automl.errors import Notify, NoUsableModelError, UsageError
 from automl.readers.settings import CompetitionSettings
+from automl.suggest import format_number
 
 if TYPE_CHECKING:
     from automl.search.placement import Placement
@@ -69,6 +71,10 @@ def search(
         str | None, typer.Option(help="Search lr within a decade of this; auto is what find-lr suggests.")
     ] = None,
     resources: dict[str, Any],
+    probe: Annotated[
+        str, typer.Option(help="Time for probes before the trials: auto (a tenth of all), none, or such as 3m.")
+    ] = "auto",
+    cache_gb: CacheGb = None,
     keep_checkpoints: Annotated[str, typer.Option(help="Of how many best trials to keep the weights, or all.")] = "15",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the result alone.")] = False,
     top: Top = 5,
@@ -86,7 +92,7 @@ def search(
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """Search, then ensemble the best trials and write the submission.
+    """Probe the backbones, search, then ensemble the best and write the submission.
 
     The same command again goes on where the last one ended, up to the number of trials.
     """
@@ -118,6 +124,9 @@ def search(
         n_threads=count_cpus(),
         deadline=deadline,
         keep_weights=parse_keep_checkpoints(keep_checkpoints, top),
+        probe=probe,
+        devices=devices,
+        cache_gb=cache_gb,
     )
     notify = ignore_line if quiet else print_line
     notify(f"study '{files.root.name}' in {format_path(files.root)}, trials on {describe_devices(devices)}")
@@ -126,20 +135,47 @@ def search(
     _search(request, trial_runner, quiet=quiet)
     if ensemble:
         device = "cpu" if resources["gpus"] == 0 else get_first_device()
-        write_ensemble(files, top=top, tta=tta, device=device, out=None, notify=notify)
+        _finish(request, top=top, tta=tta, device=device, notify=notify)
     notify(f"the study takes {count_bytes_below(files.root) / 1e6:.0f} MB")
 
 
+def _finish(request: SearchRequest, *, top: int, tta: str, device: str, notify: Notify) -> None:
+    """Write the ensemble; where neither a trial is complete nor a probe, a submission of a trial that is not."""
+    from automl.cli.workdir import format_path
+    from automl.data.competition import load_competition
+    from automl.search.standing import keep_better, read_standing, write_unfinished
+
+    files = request.files
+    before = read_standing(files)
+    submission = files.submission.read_bytes() if files.submission.exists() else None
+    try:
+        result = write_ensemble(files, top=top, tta=tta, device=device, out=None, notify=notify)
+        line = None
+        if before is not None and submission is not None:
+            competition = load_competition(files.competition)
+            line = keep_better(files, competition, result, before=before, submission=submission)
+        if line is not None:
+            print_line(line)
+    except NoUsableModelError:
+        competition = load_competition(files.competition)
+        line = write_unfinished(files, competition, device=device, n_threads=request.n_threads)
+        if line is None:
+            raise
+        print_line(line)
+        print_line(f"wrote {format_path(files.submission)}")
+
+
 def _search(request: SearchRequest, runner: Runner, *, quiet: bool) -> None:
+    from automl.probing.entry_point import run_probes
     from automl.search.progress import SearchMonitor
-    from automl.search.run_search import run_search
+    from automl.search.run_search import SearchTasks, run_search
     from automl.training.entry_points import run_trial
 
     interrupted = "interrupted; running trials keep their last epoch, the same command goes on with them"
     with open_display(quiet=quiet) as display, convert_runner_errors(display.print_line, interrupted=interrupted):
         run_search(
             request,
-            run_trial,
+            SearchTasks(trial=run_trial, probes=run_probes),
             runner,
             build_monitor=lambda loop, study: SearchMonitor(loop, study, display, n_trials=request.n_trials),
             notify=display.print_line,
@@ -181,5 +217,6 @@ def _find_suggested_lr(request: SearchRequest, placement: Placement, notify: Not
             "--center-lr auto found no learning rate: the loss did not clearly fall",
             hint=f"read {format_path(request.files.find_lr_page)} and give a number, or leave --center-lr out",
         )
-    notify(f"lr is searched within a decade of {finding.suggestion:.1e}, from {format_path(request.files.find_lr)}")
+    center = format_number(finding.suggestion, digits=2)
+    notify(f"lr is searched within a decade of {center}, from {format_path(request.files.find_lr)}")
     return finding.suggestion

@@ -9,6 +9,7 @@ import typer
 from automl.cli.console import report_errors
 from automl.cli.options import Choices, Fix, parse_learning_rate
 from automl.config import list_shared_settings
+from automl.suggest import format_numbers, format_value
 
 if TYPE_CHECKING:
     from automl.dimensions import Dimension
@@ -37,22 +38,16 @@ def spaces(
     width = 2 + max(len(dimension.name) for dimension in dimensions)
     for dimension in dimensions:
         condition = f"   [if {dimension.condition}]" if dimension.condition else ""
-        typer.echo(f"{dimension.name:{width}}{dimension.domain}{condition}")
+        typer.echo(f"{dimension.name:{width}}{format_numbers(dimension.domain + condition)}")
     for proposal in space.list_proposals():
-        typer.echo("first trial: " + ", ".join(f"{key}={_format_value(value)}" for key, value in proposal.items()))
+        typer.echo("first trial: " + ", ".join(f"{key}={format_value(value)}" for key, value in proposal.items()))
 
 
 def _format_common_line(space: Space, dimensions: list[Dimension]) -> str:
     """ "epochs: 12 (--epochs), patience: none (--patience)": without the space's own parameters."""
     config, questions = space.build_first_config(), {dimension.name for dimension in dimensions}
     return ", ".join(
-        f"{setting.name.replace('_', ' ')}: {_format_value(getattr(config, setting.name))} ({setting.flag})"
+        f"{setting.name.replace('_', ' ')}: {format_value(getattr(config, setting.name))} ({setting.flag})"
         for setting in list_shared_settings()
         if not setting.group and setting.name not in questions
     )
-
-
-def _format_value(value: object) -> str:
-    from automl.suggest import format_choice
-
-    return format_choice(value)

@@ -19,13 +19,21 @@ def status(
 ) -> None:
     """Show a study: its best trials, their states, the time they took, and what is running."""
     from automl.cli.workdir import find_study
+    from automl.errors import UsageError
+    from automl.reports.probe_table import render_probe_status
     from automl.reports.study_status import render_status
     from automl.study.lock import find_driver
     from automl.study.study import read_study
 
     files = find_study(workdir, study)
     console = open_console()
-    for part in render_status(read_study(files), files, driver=find_driver(files), top=top):
+    try:
+        parts = render_status(read_study(files), files, driver=find_driver(files), top=top)
+    except UsageError:
+        parts = iter(probed := list(render_probe_status(None, files, top=top)))
+        if not probed:
+            raise
+    for part in parts:
         console.print(part, highlight=False, markup=False)
 
 
@@ -56,5 +64,5 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
     from automl.study.study import read_study
 
     files = find_study(workdir, study)
-    write_report(read_study(files), files.report, ensemble=files.ensemble)
+    write_report(read_study(files), files)
     typer.echo(f"wrote {format_path(files.report)}")

@@ -38,6 +38,7 @@ from automl.config import AugmentConfig
 Step: TypeAlias = A.BasicTransform | A.BaseCompose
 
 MAX_ROTATION = 15  # degrees; a digit stays the same digit
+WHOLE_POLICIES = ("heavy", "photometric")  # they begin with the whole image that a model predicts, not with a crop
 CROP_SCALE = (0.7, 1.0)  # of the area
 CROP_RATIO = (0.85, 1.18)
 GRAY = 128

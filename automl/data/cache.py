@@ -6,16 +6,14 @@ See also: automl.files.decoding decodes a file.
 
 from __future__ import annotations
 
-import fcntl
-import io
 import math
 import os
 import secrets
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +23,7 @@ from PIL import Image
 
 from automl.artifacts import compute_digest
 from automl.data.competition import Competition
+from automl.data.mapped_files import build_header, count_array_bytes, hold_lock, sync_folder, write_at
 from automl.errors import DataError, StorageError, join_names
 from automl.files.addresses import list_source_files
 from automl.files.decoding import decode_image, read_size
@@ -34,9 +33,12 @@ Progress = Callable[[int, int], None]
 
 RULES = "1"  # raise it when decoding or resizing changes, so that old files are built again
 HEADROOM = 1.15  # cached side / trained side, room for random crops
+USUAL_CROP_PCT = 0.875  # trained side / cached side where images are not averaged; of most of timm's backbones
 SAMPLED_SIZES = 200
+SHARP_DRAFT = 2  # a JPEG is decoded at half its size or less where that leaves so many times the side
 CHUNK = 32  # images per task of a thread
-LOCK_POLL_S = 0.2
+
+AREA, BICUBIC = "area", "bicubic"  # squares for images that are averaged over areas, and squares for all others
 
 
 class PixelCache:
@@ -59,23 +61,34 @@ class PixelCache:
             self._short_side = _compute_median_short_side(self._competition.image_paths)
         return self._short_side
 
-    def get_cached_side(self, image_size: int) -> int:
+    def get_cached_side(self, image_size: int, *, interpolation: str = AREA, crop_pct: float = 1.0) -> int:
         """Return the side C of the cached squares that serve models of that image size.
 
-        It leaves room for random crops, unless the images have no more pixels than the model asks for.
+        It leaves room for random crops, and for a middle of that part of the side, unless the images have no more
+        pixels than the model asks for. The middle that most backbones are evaluated on needs no second resize.
         """
         if self.short_side <= image_size:
             return image_size
-        return math.ceil(HEADROOM * image_size / 8) * 8
+        if interpolation == AREA:
+            return math.ceil(max(HEADROOM * image_size, round(image_size / crop_pct)) / 8) * 8
+        return round(image_size / min(crop_pct, USUAL_CROP_PCT))
 
     def load_pixels(
-        self, split: Split, image_size: int, *, n_threads: int = 1, on_progress: Progress | None = None
+        self,
+        split: Split,
+        image_size: int,
+        *,
+        interpolation: str = AREA,
+        crop_pct: float = 1.0,
+        n_threads: int = 1,
+        on_progress: Progress | None = None,
     ) -> NDArray[np.uint8]:
         """Return read-only pixels (n, C, C, 3) in the competition's order, memory-mapped from the file.
 
         One process builds the file; others wait for it. Unreadable test images are zeros.
 
         Args:
+            interpolation, crop_pct: of the images that are predicted; one file serves all interpolations but "area".
             on_progress: called from this thread with (images done, images), now and then; while another process builds,
                 with 0 done.
 
@@ -83,21 +96,28 @@ class PixelCache:
             DataError: images are missing or unreadable; it names all of them at once.
             StorageError: the cache cannot be written.
         """
-        paths, side = self._list_paths(split), self.get_cached_side(image_size)
-        target = self.folder / f"{split}-{side}-{self.compute_fingerprint(split)}.npy"
+        paths = self._list_paths(split)
+        side = self.get_cached_side(image_size, interpolation=interpolation, crop_pct=crop_pct)
+        decoded = AREA if interpolation == AREA else BICUBIC
+        name = f"{split}-{side}-" if decoded == AREA else f"{split}-{side}-{decoded}-"
+        target = self.folder / f"{name}{self.compute_fingerprint(split)}.npy"
         report = on_progress or (lambda done, total: None)
         shape = (len(paths), side, side, 3)
         memmap = _load_memmap(target, shape)
         if memmap is not None:
             return memmap
-        with _raise_storage_errors(target), _hold_lock(target, lambda: report(0, len(paths))):
+        with _raise_storage_errors(target), hold_lock(target.with_suffix(".lock"), lambda: report(0, len(paths))):
             memmap = _load_memmap(target, shape)
             if memmap is None:
-                _build(target, paths, side, n_threads=n_threads, report=report)
+                _build(target, paths, _Squares(side, decoded), n_threads=n_threads, report=report)
                 memmap = _load_memmap(target, shape)
         if memmap is None:
             raise StorageError(f"{target} cannot be read back", hint="delete the cache folder and run again")
         return memmap
+
+    def count_images(self, split: Split) -> int:
+        """Count the images of a split, unreadable test images with them."""
+        return len(self._list_paths(split))
 
     def compute_fingerprint(self, split: Split) -> str:
         """Return the fingerprint of the images' names, sizes and modification times.
@@ -178,21 +198,6 @@ def _load_memmap(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None
 
 
 @contextmanager
-def _hold_lock(target: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the target's lock, which the kernel frees when its holder dies."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("wb") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                on_wait()
-                time.sleep(LOCK_POLL_S)
-        yield
-
-
-@contextmanager
 def _raise_storage_errors(target: Path) -> Iterator[None]:
     try:
         yield
@@ -203,35 +208,57 @@ def _raise_storage_errors(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(target: Path, paths: Sequence[Path | None], side: int, *, n_threads: int, report: Progress) -> None:
+@dataclass(frozen=True, slots=True)
+class _Squares:
+    """Squares of one side in pixels, and how images come to it."""
+
+    side: int
+    decoded: str
+
+    def decode(self, path: Path) -> Image.Image:
+        """Decode the whole image into a square.
+
+        Pillow's resize averages over the pixels that it leaves out, unlike OpenCV's.
+        """
+        if self.decoded == AREA:
+            return self._resize(decode_image(path, min_side=self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = decode_image(path, min_side=SHARP_DRAFT * self.side)
+        return self._resize(image, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+    def _resize(self, image: Image.Image, resampling: Image.Resampling, *, reducing_gap: float) -> Image.Image:
+        size = (self.side, self.side)
+        return image if image.size == size else image.resize(size, resampling, reducing_gap=reducing_gap)
+
+
+def _build(target: Path, paths: Sequence[Path | None], squares: _Squares, *, n_threads: int, report: Progress) -> None:
     """Decode all images into the target, whole or not at all."""
     for leftover in target.parent.glob(f".{target.name}.tmp.*"):  # of a builder that was killed; we hold its lock
         leftover.unlink(missing_ok=True)
     temporary = target.parent / f".{target.name}.tmp.{secrets.token_hex(4)}"
     try:
         with temporary.open("xb") as file:
-            offset = _allocate(file.fileno(), (len(paths), side, side, 3))
-            _decode_all(file.fileno(), offset, paths, side, n_threads=n_threads, report=report)
+            offset = _allocate(file.fileno(), (len(paths), squares.side, squares.side, 3))
+            _decode_all(file.fileno(), offset, paths, squares, n_threads=n_threads, report=report)
             os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _allocate(descriptor: int, shape: tuple[int, ...]) -> int:
     """Write the header and reserve the rest, so that a full disk is known before hours of decoding; return its end."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    os.posix_fallocate(descriptor, 0, header.tell() + math.prod(shape))
-    _write_at(descriptor, header.getvalue(), 0)
-    return header.tell()
+    dtype = np.dtype(np.uint8)
+    os.posix_fallocate(descriptor, 0, count_array_bytes(shape, dtype))
+    header = build_header(shape, dtype)
+    write_at(descriptor, header, 0)
+    return len(header)
 
 
 def _decode_all(
-    descriptor: int, offset: int, paths: Sequence[Path | None], side: int, *, n_threads: int, report: Progress
+    descriptor: int, offset: int, paths: Sequence[Path | None], squares: _Squares, *, n_threads: int, report: Progress
 ) -> None:
-    row_bytes = side * side * 3
+    row_bytes = squares.side**2 * 3
 
     def decode_chunk(start: int) -> list[tuple[Path, DataError]]:
         problems = []
@@ -239,11 +266,11 @@ def _decode_all(
             if path is None:  # the file is zeros where nothing is written
                 continue
             try:
-                square = _decode_square(path, side)
+                square = squares.decode(path)
             except DataError as error:
                 problems.append((path, error))
                 continue
-            _write_at(descriptor, square.tobytes(), offset + row * row_bytes)
+            write_at(descriptor, square.tobytes(), offset + row * row_bytes)
         return problems
 
     unreadable: list[tuple[Path, DataError]] = []
@@ -258,14 +285,6 @@ def _decode_all(
     _require_all_readable(unreadable, len(paths))
 
 
-def _decode_square(path: Path, side: int) -> Image.Image:
-    image = decode_image(path, min_side=side)
-    if image.size == (side, side):
-        return image
-    # Pillow's resize averages over the pixels that it leaves out, unlike OpenCV's linear one.
-    return image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-
-
 def _require_all_readable(problems: list[tuple[Path, DataError]], n_images: int) -> None:
     if len(problems) == 1:
         raise problems[0][1]
@@ -275,18 +294,3 @@ def _require_all_readable(problems: list[tuple[Path, DataError]], n_images: int)
             f"{len(problems)} of {n_images} images cannot be decoded: {join_names(names)}",
             hint="replace these images by whole ones, or remove them and their labels",
         )
-
-
-def _write_at(descriptor: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

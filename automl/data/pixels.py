@@ -1,8 +1,8 @@
-"""Concatenate pixels of training and test images, without a copy of either."""
+"""Concatenate arrays of training and test images, such as their pixels, without a copy of either."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,14 @@ class Pixels(Protocol):
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
-class ConcatenatedPixels:
-    """Two arrays of pixels, perhaps mapped from files; the rows of the second follow those of the first.
+class ConcatenatedRows:
+    """Two arrays of pixels or of features, perhaps mapped from files; the rows of the second follow those of the first.
 
     Raises:
         ValueError: their images are of different sizes.
     """
 
-    def __init__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
+    def __init__(self, first: NDArray[Any], second: NDArray[Any]) -> None:
         if first.shape[1:] != second.shape[1:]:
             raise ValueError(f"images of shape {first.shape[1:]} cannot be joined with those of {second.shape[1:]}")
         self._first, self._second = first, second
@@ -31,11 +31,11 @@ class ConcatenatedPixels:
     def __len__(self) -> int:
         return len(self._first) + len(self._second)
 
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Return (len(rows), C, C, 3) a copy of these rows, in their order."""
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+        """Return (len(rows), ...) a copy of these rows, in their order."""
         n = len(self._first)
         is_second = rows >= n
-        pixels = np.empty((len(rows), *self._first.shape[1:]), dtype=np.uint8)
-        pixels[~is_second] = self._first[rows[~is_second]]
-        pixels[is_second] = self._second[rows[is_second] - n]
-        return pixels
+        joined = np.empty((len(rows), *self._first.shape[1:]), dtype=np.result_type(self._first, self._second))
+        joined[~is_second] = self._first[rows[~is_second]]
+        joined[is_second] = self._second[rows[is_second] - n]
+        return joined

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.config import AugmentConfig
-from automl.data.augmentation import Step, build_augmentation_steps
+from automl.data.augmentation import WHOLE_POLICIES, Step, build_augmentation_steps
 from automl.data.pixels import Pixels
-from automl.data.resize import Images, resize_batch
+from automl.data.resize import EvaluationPixels, Images
 
 Rows = NDArray[np.int64]
 Batch = tuple[Images, Rows]
@@ -33,18 +33,21 @@ STREAM_DISTANCE = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 2**128 / golden ratio; s
 
 
 class Transform:
-    """Augment a batch of images and resize it to image_size; the same images and seed give the same result.
+    """Augment a batch of images and resize it to the model's image size; the same images and seed give the same result.
 
     What happens to an image depends on the seed and on its place in the batch alone, so that several processes can
     augment a batch in parts.
 
     Args:
-        steps: the last of them that changes the size leads to image_size; without any, images are resized alone.
+        steps: the last of them that changes the size leads to the evaluation's; without any, images are those that are
+            evaluated.
+        crops_first: whether the steps are given what the model sees in evaluation alone, instead of the whole squares.
     """
 
-    def __init__(self, steps: list[Step], *, image_size: int) -> None:
+    def __init__(self, steps: list[Step], *, evaluation: EvaluationPixels, crops_first: bool = False) -> None:
         self._pipeline = A.Compose(steps)
-        self._image_size = image_size
+        self._evaluation = evaluation
+        self._crops_first = crops_first
 
     def __call__(self, images: Images, *, seed: int, first: int = 0) -> Images:
         """Return augmented images (b, S, S, 3) from (b, C, C, 3); one instance serves one thread at a time.
@@ -53,12 +56,15 @@ class Transform:
             first: the place in its batch of the first of these images.
         """
         if not self._pipeline.transforms:
-            return resize_batch(images, self._image_size)
+            return self._evaluation.resize_batch(images)
+        if self._crops_first:
+            images = self._evaluation.crop_squares(images)
         # Not set_random_seed: that gives every step the same stream, so that all flipped images, say, lose a patch.
         bits, draws = np.random.PCG64(seed), random.Random()
         self._pipeline.set_random_state(np.random.Generator(bits), draws)
         origin = bits.state
-        augmented = np.empty((len(images), self._image_size, self._image_size, 3), dtype=np.uint8)
+        image_size = self._evaluation.image_size
+        augmented = np.empty((len(images), image_size, image_size, 3), dtype=np.uint8)
         for index, image in enumerate(images):
             bits.state = origin  # a fifth of the time that a new generator would take
             bits.advance((first + index) * STREAM_DISTANCE)
@@ -67,15 +73,18 @@ class Transform:
         return augmented
 
 
-def build_transform(augment: AugmentConfig, *, image_size: int, flips: bool, strength: float = 1.0) -> Transform:
+def build_transform(
+    augment: AugmentConfig, *, evaluation: EvaluationPixels, flips: bool, strength: float = 1.0
+) -> Transform:
     """Build the transform of an augmentation policy.
 
     Args:
+        evaluation: of the same images, which policy none trains on.
         flips: whether a mirrored image keeps its label.
         strength: in (0, 1], 1 is the whole policy.
     """
-    steps = build_augmentation_steps(augment, image_size=image_size, flips=flips, strength=strength)
-    return Transform(steps, image_size=image_size)
+    steps = build_augmentation_steps(augment, image_size=evaluation.image_size, flips=flips, strength=strength)
+    return Transform(steps, evaluation=evaluation, crops_first=augment.policy in WHOLE_POLICIES)
 
 
 def iterate_training_batches(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition
+from automl.decisions.bootstrap import bootstrap_scores
 from automl.ensemble.blending import compute_ranks
-from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.candidates import Member
 from automl.submission.decide import is_blended_by_rank
 

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles
+from automl.data.resize import EvaluationPixels
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.blending import blend_probs
-from automl.ensemble.candidates import REFIT
-from automl.ensemble.ensemble_recipe import IDENTITY_VIEW, SEARCH, Recipe, RecipeMember
+from automl.ensemble.ensemble_recipe import IDENTITY_VIEW, PROBE, SEARCH, Recipe, RecipeMember
 from automl.ensemble.predictor import TrainedFold
+from automl.ensemble.saved_folds import REFIT, get_member_files
 from automl.ensemble.time_budget import (
     MeasuredSpeed,
     RunningMean,
@@ -34,6 +35,7 @@ from automl.ensemble.time_budget import (
 )
 from automl.ensemble.tta import VIEWS
 from automl.errors import Notify, StorageError, join_names
+from automl.training.network.shared_backbone import BACKBONE_KEY, find_backbone, read_metadata
 
 if TYPE_CHECKING:
     from automl.ensemble.predictor import Predictor
@@ -76,7 +78,8 @@ def predict_ensemble_within(
     it.
     What is left is predicted in this order, so that it can end at any point with what it has:
 
-    1. the images as they are, by the first fold's model of each member, the heaviest first;
+    1. the images as they are, by the first fold's model of each member, the heaviest first; by all folds' models of one
+       whose folds share a backbone, as that costs hardly more;
     2. the same by the further folds' models;
     3. the further views, the one that gains most first, by all folds' models of each member.
 
@@ -95,15 +98,16 @@ def predict_ensemble_within(
     n_images = len(images.rows)
     if not n_images:
         return predict_ensemble(recipe, locate_weights, predictor, rows=rows)
-    first, sizes = recipe.members[0], {member.image_size for member in recipe.members}
+    first = recipe.members[0]
+    n_sizes = len({EvaluationPixels.from_config(member.config) for member in recipe.members})
     speed = _measure_speed(first, images)
     began_s = clock()
     images.decode(first)
     decoding_s = clock() - began_s
-    left_s = deadline_s - clock() - decoding_s * (len(sizes) - 1)
+    left_s = deadline_s - clock() - decoding_s * (n_sizes - 1)
     kept = trim_recipe(recipe, n_images=n_images, budget_s=left_s, slower=speed.slower)
     budget = TimeBudget(kept, images.decode, images.predict_view, n_images, deadline_s, clock, speed)
-    budget.record_decoding(first.image_size, decoding_s)
+    budget.record_decoding(first, decoding_s)
     for line in _describe_trimming(recipe, kept, speed):
         notify(line)
     budget.run()
@@ -115,8 +119,10 @@ def predict_ensemble_within(
 
 
 def locate_fold_weights(files: StudyFiles, member: RecipeMember, fold: int) -> Path:
-    """Return where a fold's network lies: with the trial's own folds, or with those trained after the search."""
-    trial = files.get_trial_files(member.number)
+    """Return where a fold's network lies: with the trial's or probe's own, or with those trained after the search."""
+    trial = get_member_files(files, member.number, member.member_kind)
+    if member.member_kind == PROBE:
+        return trial.get_weights_path(fold)
     if member.member_kind != SEARCH:
         return trial.get_refit_files(member.member_kind).get_weights_path(fold)
     refit = trial.get_refit_files(REFIT).get_weights_path(fold)
@@ -124,7 +130,7 @@ def locate_fold_weights(files: StudyFiles, member: RecipeMember, fold: int) -> P
 
 
 def require_weights(recipe: Recipe, locate_weights: LocateWeights, *, hint: str) -> None:
-    """Require the networks of all of a recipe's members to be there.
+    """Require the networks of all of a recipe's members to be there, and the backbones that heads among them share.
 
     Args:
         hint: what makes missing ones again, in the imperative.
@@ -139,6 +145,18 @@ def require_weights(recipe: Recipe, locate_weights: LocateWeights, *, hint: str)
             f"{len(missing)} of the ensemble's {len(paths)} networks are gone: {join_names(missing, at_most=N_NAMED)}",
             hint=hint,
         )
+    locate_backbones(paths, hint=hint)
+
+
+def locate_backbones(paths: Iterable[Path], *, hint: str) -> dict[str, Path]:
+    """Locate the backbones that files of weights name in place of their own, each once, by its digest.
+
+    Raises:
+        StorageError: a file is damaged, or its backbone is gone.
+    """
+    digests = {path: read_metadata(path, hint=hint).get(BACKBONE_KEY) for path in paths}
+    named = {digest: path for path, digest in digests.items() if digest is not None}
+    return {digest: find_backbone(path, digest, hint=hint) for digest, path in named.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +175,7 @@ class _Images:
 
     def decode(self, member: RecipeMember) -> None:
         """Make the pixels of all images for the member's size."""
-        self.predictor.load_pixels("test", member.image_size)
+        self.predictor.load_pixels("test", EvaluationPixels.from_config(member.config))
 
     def predict_views(self, member: RecipeMember, fold: int, *views: str) -> Floats:
         """(n_views, n_images, n_classes) by a fold's model, which is not loaded where there are no images."""
@@ -224,7 +242,8 @@ def _require_known_views(recipe: Recipe) -> None:
 def _measure_speed(member: RecipeMember, images: _Images) -> MeasuredSpeed:
     """That of the member's first fold. It counts as one image: what is measured later on outweighs it."""
     trained = images.get_fold(member, member.folds[0])
-    return MeasuredSpeed(images.predictor.measure_seconds_per_image(trained), member.seconds_per_image)
+    n_sharing = len(member.folds) if member.shares_backbone else 1
+    return MeasuredSpeed(images.predictor.measure_seconds_per_image(trained) / n_sharing, member.seconds_per_image)
 
 
 def _describe_trimming(recipe: Recipe, kept: Recipe, speed: MeasuredSpeed) -> Iterator[str]:

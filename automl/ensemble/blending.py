@@ -17,9 +17,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.decisions.bootstrap import bootstrap_scores
 from automl.decisions.choose import Scorer
 from automl.decisions.temperature import apply_temperature
-from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.calibration import calibrate_blend, fit_member_temperatures, needs_calibration
 from automl.ensemble.crossfit import IDENTITY_ONLY, Blend, BlendMethod, CrossFitted, Floats, Rows
 from automl.ensemble.greedy import MAX_ROWS, get_objective, select_greedy_weights

@@ -1,4 +1,4 @@
-"""From complete trials to a submission: read the members, select an ensemble, predict the test images, write."""
+"""From trials and probes to a submission: read the members, select an ensemble, predict the test images, write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from automl.data.competition import Competition
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.apply import predict_ensemble
 from automl.ensemble.blending import blend_probs
-from automl.ensemble.candidates import Candidate, Member, predict_test, read_members
+from automl.ensemble.candidates import Candidate, Member, get_model, predict_test, read_members, select_candidates
 from automl.ensemble.contributions import (
     BestSingle,
     compute_error_correlations,
@@ -29,15 +29,18 @@ from automl.ensemble.contributions import (
     order_drops,
 )
 from automl.ensemble.crossfit import IDENTITY_ONLY, Floats
-from automl.ensemble.ensemble_recipe import SEARCH, Recipe, RecipeMember
+from automl.ensemble.ensemble_recipe import Recipe, RecipeMember
 from automl.ensemble.ensemble_result import EnsembleRequest, EnsembleResult
 from automl.ensemble.predictor import Predictor, TrainedFold
 from automl.ensemble.selection import EnsembleSelection, PredictionBudget, select_ensemble, trim_selection
+from automl.ensemble.shared_features import find_shared_backbone
 from automl.ensemble.tta import IDENTITY, parse_tta
 from automl.errors import Notify, StorageError, join_names
+from automl.files.tables import format_count
 from automl.submission.decide import DecisionRule, fit_decision_rule, is_blended_by_rank
 from automl.submission.write import write_submission
-from automl.training.network.create import build_missing_weights_error
+from automl.training.feature_store import FeatureStore
+from automl.training.loss.soft_targets import TARGET_KINDS
 from automl.training.seeding import use_deterministic_algorithms
 
 
@@ -53,10 +56,11 @@ def build_ensemble(
 ) -> EnsembleResult:
     """Select up to `top` of the best candidates; write the submission and the result as ensemble.json.
 
-    The same trials give the same bytes, and what was predicted before is not predicted again.
+    The same trials and probes give the same bytes, and what was predicted before is not predicted again.
 
     Args:
-        candidates: all complete trials, best first, with what pseudo-labels and distillation have made of them.
+        candidates: all complete trials, best first, with what pseudo-labels and distillation have made of them, and
+            then all finished probes, best first.
         distillation_notes: what is known of how much these help, a line each; noted where such a member is selected.
 
     Raises:
@@ -78,27 +82,28 @@ def build_ensemble(
         PixelCache(competition, files.cache),
         device=request.device,
         cache_folder=files.predictions,
+        feature_store=FeatureStore(files.features),
         n_threads=request.n_threads,
         notify=notify,
     )
     for line in _describe_changes(competition, files):
         note(line)
-    best = _select_best_trials(candidates, max(request.pool, request.top))
+    best = select_candidates(candidates, max(request.pool, request.top))
     pool = read_members(best, files, competition, folds, notify=note)
-    notify(f"choosing among {len(pool)} trials on {len(pool[0].rows)} rows out of fold")
+    notify(f"choosing among {_count_members(pool)} on {len(pool[0].rows)} rows out of fold")
     whole = select_ensemble(
         pool, competition=competition, predictor=predictor, tta=tta, max_members=request.top, notify=note
     )
     built = _fit_in_time(whole, request, predictor, note)
-    if any(member.member_kind != SEARCH for member in built.recipe.members):
+    if any(member.member_kind in TARGET_KINDS for member in built.recipe.members):
         for line in distillation_notes:
             note(line)
     if competition.unreadable_test:
         note(_describe_unreadable(competition))
     probs = predict_submission(built.selection, built.recipe, predictor, notify=note)
     write_submission(competition, probs, request.out, built.decision.rule, by_rank=built.recipe.by_rank)
-    trials = [candidate for candidate in candidates if candidate.member_kind == SEARCH]
-    single = find_best_single(trials, files, built.selection.oof)
+    singles = [candidate for candidate in candidates if candidate.member_kind not in TARGET_KINDS]
+    single = find_best_single(singles, files, built.selection.oof)
     result = _build_result(built, single, request, seconds=time.monotonic() - started, notes=notes)
     write_json(files.ensemble, result.to_json())
     return result
@@ -115,10 +120,7 @@ def predict_submission(selection: EnsembleSelection, recipe: Recipe, predictor: 
     members = {member.name: member for member, _ in selection.weighted_members}
 
     def locate_weights(recipe_member: RecipeMember, fold: int) -> Path:
-        member = members[recipe_member.name]
-        if fold not in member.models:
-            raise build_missing_weights_error(member.missing_weights)
-        return member.models[fold].weights
+        return get_model(members[recipe_member.name], fold).weights
 
     try:
         return predict_ensemble(recipe, locate_weights, predictor)
@@ -139,9 +141,22 @@ def measure_seconds(members: Sequence[Member], predictor: Predictor) -> dict[str
 
     Measured by predicting the test images, which it has to do anyway, and cached with the predictions. All have
     predicted before any time is read, as networks of one architecture share the best time that was measured for any.
+    Where the folds are heads on one backbone, which sees an image once for all of them, each has its part of that time;
+    that another member may have the same backbone is not counted.
     """
     folds = {member.name: _predict_with_one_fold(member, predictor) for member in members}
-    return {name: 0.0 if fold is None else predictor.measure_seconds_per_image(fold) for name, fold in folds.items()}
+    seconds = {name: 0.0 if fold is None else predictor.measure_seconds_per_image(fold) for name, fold in folds.items()}
+    n_sharing = {own.name: len(own.models) if has_shared_backbone(own) else 1 for own in members}
+    return {name: own / n_sharing[name] for name, own in seconds.items()}
+
+
+def has_shared_backbone(member: Member) -> bool:
+    """Return whether all folds of a member are heads on one backbone that training has not changed."""
+    try:
+        backbones = {find_shared_backbone(own.weights, own.config.model) for own in member.models.values()}
+    except StorageError:  # damaged; such a member serves with the predictions in its files
+        return False
+    return len(backbones) == 1 and backbones != {None}
 
 
 def _predict_with_one_fold(member: Member, predictor: Predictor) -> TrainedFold | None:
@@ -168,7 +183,7 @@ def _predict_or_read_test(member: Member, predictor: Predictor, notify: Notify) 
     try:
         return predict_test(member, [IDENTITY], predictor)
     except StorageError as error:
-        notify(f"trial {member.name} answers with the predictions in its files: {error.problem}; {error.hint}")
+        notify(f"{member.title} answers with the predictions in its files: {error.problem}; {error.hint}")
         return member.test.astype(np.float64)
 
 
@@ -203,10 +218,13 @@ def _fit_in_time(
     return _Built(selection, plain, decision, recipe, is_trimmed=_list_parts(recipe) != _list_parts(whole))
 
 
-def _select_best_trials(candidates: Sequence[Candidate], n_trials: int) -> list[Candidate]:
-    """The candidates that come from the first so many trials."""
-    numbers = list(dict.fromkeys(candidate.number for candidate in candidates))[:n_trials]
-    return [candidate for candidate in candidates if candidate.number in numbers]
+def _count_members(pool: Sequence[Member]) -> str:
+    """As "15 trials", or "15 trials and 2 probes"."""
+    n_probes = sum(member.is_probe for member in pool)
+    counts = {"trial": len(pool) - n_probes, "probe": n_probes}
+    if n_probes == 0:
+        return f"{len(pool)} trials"
+    return " and ".join(format_count(n_members, noun) for noun, n_members in counts.items() if n_members > 0)
 
 
 def _list_parts(recipe: Recipe) -> list[tuple[str, tuple[str, ...]]]:
@@ -241,7 +259,10 @@ def _describe_unreadable(competition: Competition) -> str:
 
 def _build_recipe(selection: EnsembleSelection, decision: DecisionRule, predictor: Predictor) -> Recipe:
     seconds = measure_seconds([member for member, _ in selection.weighted_members], predictor)
-    members = tuple(_build_member(selection, member, seconds[member.name]) for member, _ in selection.weighted_members)
+    members = tuple(
+        _build_member(selection, member, seconds[member.name], shares_backbone=has_shared_backbone(member))
+        for member, _ in selection.weighted_members
+    )
     return Recipe(
         members=members,
         by_rank=is_blended_by_rank(selection.oof.competition),
@@ -252,7 +273,9 @@ def _build_recipe(selection: EnsembleSelection, decision: DecisionRule, predicto
     )
 
 
-def _build_member(selection: EnsembleSelection, member: Member, seconds_per_image: float) -> RecipeMember:
+def _build_member(
+    selection: EnsembleSelection, member: Member, seconds_per_image: float, *, shares_backbone: bool
+) -> RecipeMember:
     final, index = selection.fit.final, selection.find_position(member.name)
     return RecipeMember(
         number=member.number,
@@ -263,6 +286,7 @@ def _build_member(selection: EnsembleSelection, member: Member, seconds_per_imag
         folds=_list_folds(member),
         views=final.views[index],
         seconds_per_image=seconds_per_image,
+        shares_backbone=shares_backbone,
     )
 
 
@@ -288,6 +312,7 @@ def _build_result(
         is_trimmed=built.is_trimmed,
         score_without_tta=built.plain_decision.score,
         best_single_number=single.number,
+        best_single_kind=single.member_kind,
         best_single_score=single.score,
         optimism=single.optimism,
         n_trials=single.n_trials,

@@ -1,4 +1,4 @@
-"""Trials loaded as members of an ensemble: complete, usable, and compared on the same rows; others are left out."""
+"""Trials and probes loaded as members of an ensemble: usable, and compared on the same rows; others are left out."""
 
 from __future__ import annotations
 
@@ -11,28 +11,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.artifacts import Arrays, StudyFiles, TrialFiles, read_arrays
+from automl.artifacts import StudyFiles, TrialFiles, read_json
 from automl.config import TrialConfig
-from automl.data.competition import Competition
-from automl.ensemble.ensemble_recipe import SEARCH, format_member_name
+from automl.data.competition import Competition, load_competition
+from automl.ensemble.ensemble_recipe import PROBE, SEARCH, describe_member, format_member_name
 from automl.ensemble.predictor import Predictor, TrainedFold
+from automl.ensemble.saved_folds import (
+    REFIT,
+    SavedFolds,
+    average_test_probs,
+    get_member_files,
+    read_finished_folds,
+    read_search_folds,
+    require_same_competition,
+)
 from automl.ensemble.tta import IDENTITY, View
-from automl.errors import Notify, NoUsableModelError, StorageError
-from automl.training.fold_outputs import read_classes_digest
-from automl.training.network.create import build_missing_weights_error, compute_classes_digest
+from automl.errors import Notify, NoUsableModelError, StorageError, UsageError
+from automl.probing.probe_job import COMPLETED, ProbeReport
+from automl.training.network.create import build_missing_weights_error
 
-REFIT = "refit"  # the folder of the folds that complete a searched trial
 # Members beyond these do not make a blend better: in simulated families of models the mean of the best 10 of 50 scores
 # better than that of all at every number of rows.
 MAX_COUNTED_MEMBERS = 10
+N_PROBES = 5  # that members are selected from, beside the trials
+PROBE_HINT = "restore the file, or leave this probe out"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A complete trial that may become a member.
+    """A complete trial or a finished probe that may become a member.
 
     Attributes:
-        member_kind: how it was trained: search, pseudo or distilled. Several of one trial are several candidates.
+        member_kind: how it was trained: search, pseudo, distilled or probe. Several of one trial are several
+            candidates.
     """
 
     number: int
@@ -45,13 +56,18 @@ class Candidate:
         """As that of the member that it may become."""
         return format_member_name(self.number, self.member_kind)
 
+    @property
+    def title(self) -> str:
+        """What a message calls it: "trial 17", or "probe 3"."""
+        return describe_member(self.number, self.member_kind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Member:
-    """A complete trial and what it predicted with the identity view.
+    """A complete trial or a finished probe, and what it predicted with the identity view.
 
     Attributes:
-        member_kind: how it was trained: search, pseudo or distilled.
+        member_kind: how it was trained: search, pseudo, distilled or probe.
         score: the study's.
         models: each fold's network, as far as its weights are there.
         missing_weights: of the folds whose weights are not.
@@ -75,8 +91,18 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Unlike that of any other member: "17", or "17-pseudo"."""
+        """Unlike that of any other member: "17", "17-pseudo", or "3-probe"."""
         return format_member_name(self.number, self.member_kind)
+
+    @property
+    def title(self) -> str:
+        """What a message calls it: "trial 17", or "probe 3"."""
+        return describe_member(self.number, self.member_kind)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is a light head on a frozen backbone."""
+        return self.member_kind == PROBE
 
     @property
     def image_size(self) -> int:
@@ -89,20 +115,31 @@ class Member:
         return replace(self, rows=rows, folds=self.folds[positions], oof=self.oof[positions])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SavedFolds:
-    """Some folds of a member, from one place.
+def list_probes(files: StudyFiles, notify: Notify) -> list[Candidate]:
+    """List the study's finished probes, best first; unreadable ones are left out.
 
-    Attributes:
-        weights: of each fold, whether they are there or not.
-        oof: the arrays rows, folds, probs, and perhaps classes.
+    Raises:
+        StorageError: there are probes, but the competition's file is missing or damaged.
     """
+    probes = [probe for folder in sorted(files.probes.glob("*/")) if (probe := _read_probe(files, folder, notify))]
+    if not probes:
+        return []
+    sign = -1.0 if load_competition(files.competition).metric.greater_is_better else 1.0
+    return sorted(probes, key=lambda probe: (sign * probe.score, probe.number))
 
-    oof_file: Path
-    test_file: Path
-    weights: Mapping[int, Path]
-    oof: Arrays
-    test: Arrays
+
+def select_candidates(candidates: Sequence[Candidate], n_trials: int) -> list[Candidate]:
+    """Select those that come from the first so many trials, and at most N_PROBES probes; best first in each part.
+
+    Of the probes the best one of each backbone goes first: heads on the same features err alike.
+    """
+    trials = [candidate for candidate in candidates if candidate.member_kind != PROBE]
+    numbers = list(dict.fromkeys(trial.number for trial in trials))[:n_trials]
+    probes = [candidate for candidate in candidates if candidate.member_kind == PROBE]
+    first_of = {probe.config.model.backbone: probe for probe in reversed(probes)}
+    by_turn = sorted(probes, key=lambda probe: first_of[probe.config.model.backbone] is not probe)[:N_PROBES]
+    kept = {probe.number for probe in by_turn}
+    return [trial for trial in trials if trial.number in numbers] + [own for own in probes if own.number in kept]
 
 
 def read_members(
@@ -126,10 +163,10 @@ def read_members(
     members = []
     for candidate in _drop_repeated_configs(candidates, notify):
         try:
-            trial = files.get_trial_files(candidate.number)
-            member = read_member(candidate, trial, competition=competition, folds=folds, refits=refits)
+            own = get_member_files(files, candidate.number, candidate.member_kind)
+            member = read_member(candidate, own, competition=competition, folds=folds, refits=refits)
         except StorageError as error:
-            notify(f"trial {candidate.name} is left out: {error.problem}")
+            notify(f"{candidate.title} is left out: {error.problem}")
         else:
             members.append(member)
     return _restrict_to_common_rows(require_members(members), notify)
@@ -156,19 +193,19 @@ def read_member(
     folds: NDArray[np.int64],
     refits: bool = True,
 ) -> Member:
-    """Read the member that a complete trial left in its files.
+    """Read the member that a complete trial or a finished probe left in its files.
 
-    A searched one: what the search trained and, with refits, the further folds that were finished after it. Another:
-    the folds that were trained for it alone, all of them.
+    A searched one: what the search trained and, with refits, the further folds that were finished after it. A probe:
+    its folds. Another: the folds that were trained for it alone, all of them.
 
     Raises:
         StorageError: files are missing, damaged, or not of this competition and split.
     """
-    searched = candidate.member_kind == SEARCH
-    sources = [read_search_folds(files)] if searched else []
-    if refits or not searched:
+    searched, probed = candidate.member_kind == SEARCH, candidate.member_kind == PROBE
+    sources = [read_search_folds(files)] if searched or probed else []
+    if not probed and (refits or not searched):
         sources += read_finished_folds(files.get_refit_files(REFIT if searched else candidate.member_kind), folds)
-    if not searched and len(sources) < folds.max() + 1:
+    if not (searched or probed) and len(sources) < folds.max() + 1:
         raise StorageError(
             f"only {len(sources)} of its {folds.max() + 1} folds are trained", hint="go on with the same automl refit"
         )
@@ -191,7 +228,7 @@ def predict_oof(member: Member, views: Sequence[View], predictor: Predictor) -> 
     others = [view for view in views if view is not IDENTITY]
     for fold in np.unique(member.folds).tolist() if others else ():
         of_fold = np.flatnonzero(member.folds == fold)
-        predicted = predictor.predict_views(_get_model(member, fold), others, "train", member.rows[of_fold])
+        predicted = predictor.predict_views(get_model(member, fold), others, "train", member.rows[of_fold])
         probs[np.ix_(is_other, of_fold)] = predicted
     return probs
 
@@ -206,7 +243,7 @@ def predict_test(member: Member, views: Sequence[View], predictor: Predictor) ->
     """
     if member.missing_weights:
         if any(view is not IDENTITY for view in views):
-            raise build_missing_weights_error(member.missing_weights)
+            raise _build_missing_error(member)
         return member.test.astype(np.float64)
     models = [member.models[fold] for fold in sorted(member.models)]
     return predict_mean(models, views, predictor, np.arange(len(member.competition.test_ids)))
@@ -223,111 +260,55 @@ def predict_mean(
     return total
 
 
-def read_search_folds(files: TrialFiles) -> SavedFolds:
-    """Read what the search left of a complete trial.
-
-    Raises:
-        StorageError: files are missing or damaged.
-    """
-    oof, test = read_arrays(files.oof), read_arrays(files.test)
-    trained = np.unique(oof["folds"]).tolist() if "folds" in oof else []
-    return SavedFolds(
-        oof_file=files.oof,
-        test_file=files.test,
-        weights={int(fold): files.get_weights_path(int(fold)) for fold in trained},
-        oof=oof,
-        test=test,
-    )
-
-
-def read_finished_folds(files: TrialFiles, folds: NDArray[np.int64]) -> list[SavedFolds]:
-    """Read the folds that were trained after the search and are finished.
-
-    Raises:
-        StorageError: one of their files is damaged.
-    """
-    sources = []
-    for fold in range(int(folds.max()) + 1):
-        if not files.get_fold_oof_path(fold).exists():
-            continue
-        oof = read_arrays(files.get_fold_oof_path(fold))
-        if "rows" in oof:
-            oof["folds"] = np.full(oof["rows"].shape, fold)
-        source = SavedFolds(
-            oof_file=files.get_fold_oof_path(fold),
-            test_file=files.get_fold_test_path(fold),
-            weights={fold: files.get_weights_path(fold)},
-            oof=oof,
-            test=read_arrays(files.get_fold_test_path(fold)),
-        )
-        sources.append(source)
-    return sources
-
-
-def require_same_competition(source: SavedFolds, competition: Competition, folds: NDArray[np.int64]) -> None:
-    """Require rows, folds, classes and test images to be those of the competition and the split.
-
-    Raises:
-        StorageError: it names the file that is of others.
-    """
-    classes = compute_classes_digest(competition)
-    for path, arrays in ((source.oof_file, source.oof), (source.test_file, source.test)):
-        same = read_classes_digest(arrays) in (None, classes)
-        _require(same, f"{path} is of other classes, or of another order of them")
-    _require(_is_oof_of(source.oof, competition, folds), f"{source.oof_file} is not of this competition and split")
-    _require(
-        _are_probs(source.test.get("probs"), len(competition.test_ids), competition.n_classes),
-        f"{source.test_file} is not of this competition",
-    )
-
-
-def average_test_probs(sources: Sequence[SavedFolds]) -> NDArray[np.float32]:
-    """Average (n_test, n_classes) over the folds of all sources; a fold of several counts in the first."""
-    if len(sources) == 1:
-        return np.asarray(sources[0].test["probs"], np.float32)
-    counted: set[int] = set()
-    total: NDArray[np.float64] = np.zeros(sources[0].test["probs"].shape)
-    for source in sources:
-        total += len(source.weights.keys() - counted) * source.test["probs"].astype(np.float64)
-        counted |= source.weights.keys()
-    return np.asarray(total / len(counted), np.float32)
-
-
 def _drop_repeated_configs(candidates: Sequence[Candidate], notify: Notify) -> list[Candidate]:
     """The first candidate of each config and way of training: a second one would add weight, not knowledge."""
     kept: dict[tuple[TrialConfig, str], Candidate] = {}
     for candidate in candidates:
         first = kept.setdefault((candidate.config, candidate.member_kind), candidate)
         if first is not candidate:
-            notify(f"trial {candidate.name} is left out: it has the configuration of trial {first.name}")
+            notify(f"{candidate.title} is left out: it has the configuration of {first.title}")
     return list(kept.values())
 
 
 def _restrict_to_common_rows(members: list[Member], notify: Notify) -> list[Member]:
     """Those members that can be compared on the same rows, restricted to these rows.
 
-    Where the trials predicted different rows, the choice with the most predictions (members times rows) is taken, and
+    The trials choose them; probes, which have predicted every row that is in a fold, are cut to them, and choose among
+    themselves where there is no trial.
+    """
+    if len({member.rows.tobytes() for member in members}) == 1:
+        return members
+    rows = _choose_rows([member for member in members if not member.is_probe] or members)
+    kept = _find_covering(rows, members)
+    if others := [member for member in members if member not in kept]:
+        left_out = f"{others[0].title} is left out: it has" if len(others) == 1 else _join_left_out(others)
+        notify(f"{left_out} no prediction for some rows that the others share")
+    notify(f"members are compared on the {len(rows)} rows that all of them have out of fold")
+    return [member.select_rows(rows) for member in kept]
+
+
+def _choose_rows(members: list[Member]) -> NDArray[np.int64]:
+    """The rows on which members are compared.
+
+    Where they predicted different rows, the choice with the most predictions (members times rows) is taken, and
     of equal ones that with more members. More than MAX_COUNTED_MEMBERS count as that many: so of 15 trials with
     one fold of five, three or more that were trained on all folds since go before all, while two would leave too little
     to choose from.
     """
     row_sets = list({member.rows.tobytes(): member.rows for member in members}.values())
-    if len(row_sets) == 1:
-        return members
-    shared_by_all = reduce(np.intersect1d, row_sets)
-    choices = [(rows, _find_covering(rows, members)) for rows in (*row_sets, shared_by_all)]
-    rows, kept = max(
-        choices, key=lambda choice: (len(choice[0]) * min(len(choice[1]), MAX_COUNTED_MEMBERS), len(choice[1]))
-    )
-    if others := [member.name for member in members if member not in kept]:
-        trials = f"trial {others[0]} is left out: it has" if len(others) == 1 else _join_left_out(others)
-        notify(f"{trials} no prediction for some rows that the others share")
-    notify(f"members are compared on the {len(rows)} rows that all of them have out of fold")
-    return [member.select_rows(rows) for member in kept]
+    choices = row_sets if len(row_sets) == 1 else [*row_sets, reduce(np.intersect1d, row_sets)]
+
+    def count(rows: NDArray[np.int64]) -> tuple[int, int]:
+        n_members = len(_find_covering(rows, members))
+        return len(rows) * min(n_members, MAX_COUNTED_MEMBERS), n_members
+
+    return max(choices, key=count)
 
 
-def _join_left_out(names: list[str]) -> str:
-    return f"trials {', '.join(names[:-1])} and {names[-1]} are left out: they have"
+def _join_left_out(members: Sequence[Member]) -> str:
+    probes = any(member.is_probe for member in members)
+    names = [member.title if probes else member.name for member in members]
+    return f"{'' if probes else 'trials '}{', '.join(names[:-1])} and {names[-1]} are left out: they have"
 
 
 def _find_covering(rows: NDArray[np.int64], members: list[Member]) -> list[Member]:
@@ -361,27 +342,35 @@ def _join_folds(candidate: Candidate, sources: Sequence[SavedFolds], competition
     )
 
 
-def _get_model(member: Member, fold: int) -> TrainedFold:
+def get_model(member: Member, fold: int) -> TrainedFold:
+    """Return a fold's network.
+
+    Raises:
+        StorageError: its weights are gone.
+    """
     if fold not in member.models:
-        raise build_missing_weights_error(member.missing_weights)
+        raise _build_missing_error(member)
     return member.models[fold]
 
 
-def _is_oof_of(oof: Arrays, competition: Competition, folds: NDArray[np.int64]) -> bool:
-    rows, own_folds = oof.get("rows"), oof.get("folds")
-    if rows is None or own_folds is None or rows.ndim != 1 or rows.dtype.kind != "i" or len(rows) == 0:
-        return False
-    if rows.min() < 0 or rows.max() >= len(folds) or len(np.unique(rows)) < len(rows):
-        return False
-    return np.array_equal(folds[rows], own_folds) and _are_probs(oof.get("probs"), len(rows), competition.n_classes)
+def _build_missing_error(member: Member) -> StorageError:
+    error = build_missing_weights_error(member.missing_weights)
+    return StorageError(error.problem, hint=PROBE_HINT) if member.is_probe else error
 
 
-def _are_probs(probs: NDArray[Any] | None, n_rows: int, n_classes: int) -> bool:
-    if probs is None or probs.shape != (n_rows, n_classes) or probs.dtype.kind != "f":
-        return False
-    return bool(np.isfinite(probs).all() and (probs >= 0).all() and (probs <= 1).all())
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise StorageError(problem, hint="leave this trial out, or run the search again")
+def _read_probe(files: StudyFiles, folder: Path, notify: Notify) -> Candidate | None:
+    """The probe in a folder; None where it is not finished, or has none of its files."""
+    number = int(folder.name) if folder.name.isdecimal() else -1
+    own = files.get_probe_files(number)
+    if own.root != folder or not own.result.exists():
+        return None
+    try:
+        report = ProbeReport.from_json(read_json(own.result))
+        if report.outcome != COMPLETED or report.score is None:
+            return None
+        config = TrialConfig.from_json(read_json(own.config))
+    except (StorageError, UsageError, KeyError, TypeError) as error:
+        reason = getattr(error, "problem", f"{own.result} cannot be understood: {error!r}")
+        notify(f"{describe_member(number, PROBE)} is left out: {reason}")
+        return None
+    return Candidate(number=number, score=report.score, config=config, member_kind=PROBE)

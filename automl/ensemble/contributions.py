@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from automl.artifacts import StudyFiles, read_arrays
 from automl.data.competition import Competition
-from automl.ensemble.bootstrap import estimate_optimism
+from automl.decisions.bootstrap import estimate_optimism
 from automl.ensemble.candidates import Candidate, Member
 from automl.ensemble.crossfit import Blend, CrossFitted, drop_views, select_members_of_fit
-from automl.ensemble.ensemble_recipe import SEARCH, Drop
+from automl.ensemble.ensemble_recipe import Drop
 from automl.ensemble.oof_predictions import OofPredictions
+from automl.ensemble.saved_folds import get_member_files
 from automl.ensemble.selection import EnsembleSelection
 from automl.ensemble.tta import IDENTITY
 from automl.errors import StorageError
@@ -122,44 +123,52 @@ def _drop_member(selection: EnsembleSelection, fit: CrossFitted[Blend], name: st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestSingle:
-    """The best of those trials of a study that have predicted the same rows.
+    """The best of those trials and probes of a study that have predicted the same rows.
 
     Attributes:
-        optimism: by how much its score is expected to be better than the trial is.
+        n_trials: how many these are, probes included: any of them might have been the best.
+        optimism: by how much its score is expected to be better than it is.
     """
 
     number: int
+    member_kind: str
     score: float
     n_trials: int
     optimism: float
 
 
 def find_best_single(trials: Sequence[Candidate], files: StudyFiles, oof: OofPredictions) -> BestSingle:
-    """Find the trial, among them the members of the pool, that scores best on the rows out of fold."""
+    """Find the trial or probe, among them the members of the pool, that scores best on the rows out of fold."""
     probs = dict(_iterate_oof(trials, files, oof))
     scorer = oof.competition.scorer
-    scores = {number: oof.score(own) for number, own in probs.items()}
-    best = (max if scorer.greater_is_better else min)(scores, key=lambda number: scores[number])
+    scores = {trial: oof.score(own) for trial, own in probs.items()}
+    best = (max if scorer.greater_is_better else min)(scores, key=lambda trial: scores[trial])
     optimism = estimate_optimism(list(probs.values()), oof.targets, scorer, groups=oof.groups)
-    return BestSingle(number=best, score=scores[best], n_trials=len(probs), optimism=optimism)
+    return BestSingle(
+        number=best.number,
+        member_kind=best.member_kind,
+        score=scores[best],
+        n_trials=len(probs),
+        optimism=optimism,
+    )
 
 
 def _iterate_oof(
     trials: Sequence[Candidate], files: StudyFiles, oof: OofPredictions
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Numbers of trials, and their probabilities (n_rows, n_classes) of the pool's rows."""
-    members = {member.number: member for member in oof.pool if member.member_kind == SEARCH}
+) -> Iterator[tuple[Candidate, NDArray[Any]]]:
+    """Trials and probes, and their probabilities (n_rows, n_classes) of the pool's rows."""
+    members = {member.name: member for member in oof.pool}
     for trial in trials:
-        if trial.number in members:
-            yield trial.number, members[trial.number].oof
+        if trial.name in members:
+            yield trial, members[trial.name].oof
         elif (probs := _read_oof(trial, files, oof.rows)) is not None:
-            yield trial.number, probs
+            yield trial, probs
 
 
 def _read_oof(trial: Candidate, files: StudyFiles, rows: NDArray[np.int64]) -> NDArray[Any] | None:
     """None where the trial has not predicted all of the rows, or its file is not what it should be."""
     try:
-        arrays = read_arrays(files.get_trial_files(trial.number).oof)
+        arrays = read_arrays(get_member_files(files, trial.number, trial.member_kind).oof)
         ascending = np.argsort(arrays["rows"])
         known, probs = arrays["rows"][ascending], arrays["probs"][ascending]
     except (StorageError, KeyError):

@@ -19,25 +19,30 @@ from automl.config import TrialConfig
 from automl.errors import StorageError, UsageError
 
 SEARCH = "search"
-MEMBER_KINDS = (SEARCH, "pseudo", "distilled")  # how a member was trained
+PROBE = "probe"
+TRIAL_KINDS = (SEARCH, "pseudo", "distilled")  # how a member that is a trial was trained
+MEMBER_KINDS = (*TRIAL_KINDS, PROBE)
 IDENTITY_VIEW = "identity"  # of the view that every member has
 WEIGHT_TOLERANCE = 1e-6  # by which a sum of weights may miss 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeMember:
-    """A trial in the ensemble.
+    """A trial or a probe in the ensemble.
 
     Attributes:
-        number: of the trial.
+        number: of the trial, or of the probe in the study of probes.
         member_kind: how it was trained: "search" for the trial itself, with all folds that it has; "pseudo" for one
-            trained with pseudo-labels, "distilled" for one trained with soft targets.
+            trained with pseudo-labels, "distilled" for one trained with soft targets; "probe" for a light head on a
+            frozen backbone.
         weight: in the blend; the weights of all members sum to 1.
         temperature: by which its logits are divided, after views and folds are averaged; 1 leaves them.
         config: with the image sizes that it was trained at.
         folds: whose models are averaged.
         views: their names, the identity first.
-        seconds_per_image: of one view through one fold's model, where the ensemble was made.
+        seconds_per_image: of one view through one fold's model, where the ensemble was made. Where all folds share
+            one backbone, which then sees an image once, each has its part of that.
+        shares_backbone: whether its folds are heads on one backbone that training has not changed.
     """
 
     number: int
@@ -48,10 +53,11 @@ class RecipeMember:
     folds: tuple[int, ...]
     views: tuple[str, ...]
     seconds_per_image: float
+    shares_backbone: bool = False
 
     @property
     def name(self) -> str:
-        """Unlike that of any other member: "17", or "17-pseudo"."""
+        """Unlike that of any other member: "17", "17-pseudo", or "3-probe"."""
         return format_member_name(self.number, self.member_kind)
 
     @property
@@ -75,6 +81,7 @@ class RecipeMember:
             "folds": list(self.folds),
             "views": list(self.views),
             "seconds_per_image": self.seconds_per_image,
+            **({"shares_backbone": True} if self.shares_backbone else {}),
         }
 
     @classmethod
@@ -89,6 +96,7 @@ class RecipeMember:
             folds=tuple(int(fold) for fold in document["folds"]),
             views=tuple(str(view) for view in document["views"]),
             seconds_per_image=float(document["seconds_per_image"]),
+            shares_backbone=bool(document.get("shares_backbone", False)),
         )
 
 
@@ -172,8 +180,13 @@ class Recipe:
 
 
 def format_member_name(number: int, member_kind: str) -> str:
-    """Return a member's name, from its trial's number and how it was trained."""
+    """Return a member's name, from its trial's or probe's number and how it was trained."""
     return str(number) if member_kind == SEARCH else f"{number}-{member_kind}"
+
+
+def describe_member(number: int, member_kind: str) -> str:
+    """Return what a message calls a member: "trial 17", "trial 17-pseudo", or "probe 3"."""
+    return f"{PROBE} {number}" if member_kind == PROBE else f"trial {format_member_name(number, member_kind)}"
 
 
 def read_recipe(path: Path) -> Recipe:

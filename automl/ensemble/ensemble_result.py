@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.ensemble.crossfit import BlendMethod
-from automl.ensemble.ensemble_recipe import Recipe, RecipeMember
+from automl.ensemble.ensemble_recipe import SEARCH, Recipe, RecipeMember
 
 N_POOL = 15  # trials that members are selected from; Source: a simulation in which the best 15 of 50 beat all 50
 
@@ -19,7 +19,8 @@ class EnsembleRequest:
 
     Attributes:
         top: how many members at most.
-        pool: of how many trials, the best ones, the members are selected; `top` where that is more.
+        pool: of how many trials, the best ones, the members are selected, beside a few probes; `top` where that is
+            more.
         tta: a group of views, or "auto" for those that a member's training has shown it and that help.
         device: on which the images are predicted.
         out: the submission's file.
@@ -56,9 +57,10 @@ class EnsembleResult:
         is_trimmed: whether parts were left out for lack of time. Which ones was decided on all rows, those that are
             scored among them: the score is then a little optimistic.
         score_without_tta: the same blends with the identity view alone, and with a rule that was chosen for them.
-        best_single_score: of one trial on the same rows, the best of n_trials.
+        best_single_number, best_single_kind, best_single_score: of one trial or probe on the same rows, the best of
+            n_trials.
         optimism: by how much the best of n_trials looks better than it is, as it was chosen for its score.
-        n_trials: complete trials with predictions of these rows.
+        n_trials: complete trials and finished probes with predictions of these rows.
         tta: what the views are called, as "mirror+crops", and their names.
         view_gains: what each view beside the identity gains.
         error_correlations: of the members, in their order; see automl.ensemble.contributions.
@@ -97,6 +99,7 @@ class EnsembleResult:
     submission_digest: str
     device: str
     notes: tuple[str, ...]
+    best_single_kind: str = SEARCH
 
     @property
     def members(self) -> tuple[RecipeMember, ...]:
@@ -114,6 +117,7 @@ class EnsembleResult:
             "is_trimmed": self.is_trimmed,
             "score_without_tta": self.score_without_tta,
             "best_single_number": self.best_single_number,
+            "best_single_kind": self.best_single_kind,
             "best_single_score": self.best_single_score,
             "luck": self.optimism,
             "n_trials": self.n_trials,

@@ -104,7 +104,7 @@ def load_ensemble(files: StudyFiles) -> TrainedEnsemble:
         competition=competition,
         locate_weights=partial(locate_fold_weights, files),
         scratch=files.cache,
-        retrain_hint="train them again with automl refit, then run automl ensemble",
+        retrain_hint="restore them, or train trials again with automl refit; then run automl ensemble",
     )
 
 

@@ -19,7 +19,7 @@ from automl.errors import StorageError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedPrediction:
-    """Probabilities (n, n_classes), float32, and the seconds per image that they took."""
+    """Probabilities (n, n_classes), float32, and the seconds per image that they took; nan where that is not known."""
 
     probs: NDArray[np.float32]
     seconds: float

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.resize import Images, resize_into
+from automl.data.resize import EvaluationPixels, Images
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 SMALL = 2**28  # bytes of a set that stays in memory; a larger one goes to a file
 IN_MEMORY = 2**30  # bytes of all sets in memory at once
@@ -29,6 +32,7 @@ class ResizedImages:
     """(n_rows, side, side, 3) of some rows of the pixels, in batches.
 
     Attributes:
+        evaluation: how they come to their side.
         kept: (n_rows, side, side, 3) where resized images stay; None where they are read as they are, or where there is
             no room for them.
         batch_size: no batch that is asked for reaches over a multiple of it.
@@ -36,7 +40,7 @@ class ResizedImages:
 
     pixels: Images
     rows: NDArray[np.int64]
-    side: int
+    evaluation: EvaluationPixels
     kept: Images | None
     batch_size: int
     pool: ThreadPoolExecutor
@@ -78,10 +82,10 @@ class ResizedImages:
         if self.kept is not None and number in self._resized:
             return np.array(self.kept[part]) if self.in_file else self.kept[part]  # here the disk is waited for
         images = self.pixels[self.rows[part]]
-        if images.shape[1] == self.side:
-            return images
-        resized = np.empty((len(images), self.side, self.side, 3), np.uint8) if self.kept is None else self.kept[part]
-        resize_into(resized, images)
+        if self.kept is None:
+            return self.evaluation.resize_batch(images)
+        resized = self.kept[part]
+        self.evaluation.resize_into(resized, images)
         self._resized.add(number)
         return resized
 
@@ -97,22 +101,23 @@ class ResizedImageStore:
     def __init__(self, folder: Path, *, batch_size: int, n_threads: int) -> None:
         self._folder, self._batch_size, self._n_threads = folder, batch_size, n_threads
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="resize")
-        self._sets: dict[tuple[str, int, bytes], ResizedImages] = {}  # the latest used is the last
+        self._sets: dict[tuple[str, EvaluationPixels, bytes], ResizedImages] = {}  # the latest used is the last
 
-    def get(self, name: str, pixels: Images, rows: NDArray[np.int64], side: int) -> ResizedImages:
-        """Return the rows of the pixels at that side.
+    def get(self, name: str, pixels: Images, rows: NDArray[np.int64], evaluation: EvaluationPixels) -> ResizedImages:
+        """Return the rows of the pixels as they are evaluated.
 
         Args:
             name: unlike that of any other pixels.
         """
-        key = (name, side, rows.tobytes())
+        side = evaluation.image_size
+        key = (name, evaluation, rows.tobytes())
         found = self._sets.pop(key, None)
         if found is None:
             shape = (len(rows), side, side, 3)
             found = ResizedImages(
                 pixels=pixels,
                 rows=rows,
-                side=side,
+                evaluation=evaluation,
                 kept=None if pixels.shape[1] == side else self._allocate(shape),
                 batch_size=self._batch_size,
                 pool=self._pool,
@@ -129,17 +134,20 @@ class ResizedImageStore:
             self._drop_oldest(lambda kept: sum(images.bytes_in_memory for images in kept) + n_bytes > IN_MEMORY)
             return np.empty(shape, np.uint8)
         self._drop_oldest(lambda kept: sum(images.in_file for images in kept) >= MAPPED)
-        return self._map_file(shape, n_bytes)
-
-    def _map_file(self, shape: tuple[int, ...], n_bytes: int) -> Images | None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._folder) as file:
-                os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk shows here, not as a signal while writing
-                return np.memmap(file, np.uint8, "r+", shape=shape)
-        except OSError:
-            return None
+        return map_scratch_file(self._folder, shape, np.uint8)
 
     def _drop_oldest(self, too_many: Callable[[list[ResizedImages]], bool]) -> None:
         while self._sets and too_many(list(self._sets.values())):
             self._sets.pop(next(iter(self._sets))).cancel()
+
+
+def map_scratch_file(folder: Path, shape: tuple[int, ...], dtype: type[Scalar]) -> NDArray[Scalar] | None:
+    """Map an array in a new file of the folder, which has no name and goes with the array; None where no room is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+            os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk shows here, not as a signal while writing
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError:
+        return None

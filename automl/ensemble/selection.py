@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import Competition
+from automl.decisions.bootstrap import bootstrap_scores
 from automl.ensemble.blending import compute_ranks, fit_blend
-from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.candidates import Member, predict_oof, require_members
 from automl.ensemble.crossfit import IDENTITY_ONLY, Blend, CrossFitted, list_members, select_members_of_fit
-from automl.ensemble.ensemble_recipe import Recipe
+from automl.ensemble.ensemble_recipe import Recipe, describe_member
 from automl.ensemble.oof_predictions import OofPredictions
 from automl.ensemble.predictor import Predictor
 from automl.ensemble.time_budget import trim_recipe
@@ -113,7 +113,10 @@ class PredictionBudget:
 
 
 def fit_member_blend(pool: list[Member], competition: Competition, max_members: int) -> CrossFitted[Blend]:
-    """Fit the weights of members to their predictions out of fold, with the identity view alone."""
+    """Fit the weights of members to their predictions out of fold, with the identity view alone.
+
+    A probe and a trial that was fine-tuned from the same backbone count as of different backbones.
+    """
     rows = pool[0].rows
     stacked = np.stack([member.oof for member in pool])
     return fit_blend(
@@ -123,7 +126,7 @@ def fit_member_blend(pool: list[Member], competition: Competition, max_members: 
         strata=competition.strata[rows],
         groups=None if competition.groups is None else competition.groups[rows],
         max_members=max_members,
-        traits=[(member.config.model.backbone, member.image_size) for member in pool],
+        traits=[((member.config.model.backbone, member.is_probe), member.image_size) for member in pool],
     )
 
 
@@ -174,7 +177,9 @@ def trim_selection(
     names = {member.name for member in kept.members}
     views = {view for member in kept.members for view in member.views}
     dropped = [f"view {view}" for view in selection.views if view not in views]
-    dropped += [f"trial {member.name}" for member in recipe.members if member.name not in names]
+    dropped += [
+        describe_member(member.number, member.member_kind) for member in recipe.members if member.name not in names
+    ]
     left_out = f"{join_names(dropped, at_most=10)} left out, " if dropped else "nothing can be left out, "
     short = "" if kept_s <= 60.0 * budget.minutes else ", which is more than there is"
     whole = f"all would take {format_duration(whole_s)} of {budget.words}"
@@ -202,7 +207,7 @@ def _predict_under_views(
         try:
             probs = predict_oof(member, [VIEWS[name] for name in names], predictor)
         except StorageError as error:
-            notify(f"trial {member.name} is left out: {error.problem}; {error.hint}")
+            notify(f"{member.title} is left out: {error.problem}; {error.hint}")
             pool = require_members([other for other in pool if other is not member])
             fit = fit_member_blend(pool, competition, max_members)
         else:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.resize import EvaluationPixels
 from automl.ensemble.ensemble_recipe import IDENTITY_VIEW, Drop, Recipe, RecipeMember
 from automl.errors import join_names
 
@@ -90,9 +92,9 @@ class MeasuredSpeed:
         """The ratio of all that was measured so far."""
         return self.spent_s / self.nominal_s if self.nominal_s > 0 else 1.0
 
-    def record(self, member: RecipeMember, n_images: int, spent_s: float) -> None:
-        """Record how long one fold's model took under one view."""
-        nominal_s = member.seconds_per_image * n_images
+    def record(self, member: RecipeMember, n_images: int, spent_s: float, *, n_predictions: int = 1) -> None:
+        """Record how long the models of so many folds took under one view."""
+        nominal_s = member.seconds_per_image * n_images * n_predictions
         self.spent_s += spent_s
         self.nominal_s += nominal_s
         if nominal_s > 0:
@@ -120,23 +122,24 @@ class TimeBudget:
     clock: Callable[[], float]
     speed: MeasuredSpeed
     means: dict[str, RunningMean] = field(default_factory=dict)
-    _decoded: set[int] = field(default_factory=set)  # image sizes
+    _decoded: set[EvaluationPixels] = field(default_factory=set)
     _decoding_s: float = 0.0  # what the last one took
     _skipped: dict[str, list[str]] = field(default_factory=dict)  # step -> the members that had no time for it
 
-    def record_decoding(self, image_size: int, spent_s: float) -> None:
-        """Record that the images are decoded for a size, and how long it took; another is expected to take as long."""
-        self._decoded.add(image_size)
+    def record_decoding(self, member: RecipeMember, spent_s: float) -> None:
+        """Record that the images are decoded for a member's size, and how long it took; others should take as long."""
+        self._decoded.add(EvaluationPixels.from_config(member.config))
         self._decoding_s = spent_s
 
     def run(self) -> None:
         """Take all steps that there is time for, and the first one in any case."""
-        for member, fold in _interleave_folds(self.recipe):
-            if not self.means or self._has_time(member, n_predictions=1):
-                probs = self._predict_and_time(member, fold, IDENTITY_VIEW)
-                self.means.setdefault(member.name, RunningMean(np.zeros(probs.shape))).add(probs, 1)
+        for member, folds in _interleave_folds(self.recipe):
+            if not self.means or self._has_time(member, n_predictions=len(folds)):
+                total = self._predict_and_time(member, folds, IDENTITY_VIEW)
+                self.means.setdefault(member.name, RunningMean(np.zeros(total.shape))).add(total, len(folds))
             else:
-                self._skipped.setdefault(f"fold {fold}", []).append(member.name)
+                step = f"fold {folds[0]}" if len(folds) == 1 else "all folds"
+                self._skipped.setdefault(step, []).append(member.name)
         for view in list_further_views(self.recipe):
             for member in self.recipe.members:
                 if view in member.views and not self._add_view(member, view):
@@ -154,27 +157,30 @@ class TimeBudget:
         if mean is None or mean.n_predictions < n_folds or not self._has_time(member, n_predictions=n_folds):
             return False
         total = np.zeros(mean.total.shape)
-        for fold in member.folds:
+        for folds in _group_folds(member):
             if self.clock() > self.deadline_s:
                 return False
-            total += self._predict_and_time(member, fold, view)
+            total += self._predict_and_time(member, folds, view)
         mean.add(total, n_folds)
         return True
 
     def _has_time(self, member: RecipeMember, *, n_predictions: int) -> bool:
-        decoding_s = 0.0 if member.image_size in self._decoded else self._decoding_s
+        decoding_s = 0.0 if EvaluationPixels.from_config(member.config) in self._decoded else self._decoding_s
         predicting_s = n_predictions * self.speed.estimate_seconds(member, self.n_images)
         return self.clock() + decoding_s + predicting_s <= self.deadline_s
 
-    def _predict_and_time(self, member: RecipeMember, fold: int, view: str) -> Floats:
+    def _predict_and_time(self, member: RecipeMember, folds: Sequence[int], view: str) -> Floats:
+        """The sum of the predictions of these folds' models."""
         began_s = self.clock()
-        if member.image_size not in self._decoded:
+        if EvaluationPixels.from_config(member.config) not in self._decoded:
             self.decode(member)
-            self.record_decoding(member.image_size, self.clock() - began_s)
+            self.record_decoding(member, self.clock() - began_s)
             began_s = self.clock()
-        probs = self.predict_view(member, fold, view)
-        self.speed.record(member, self.n_images, self.clock() - began_s)
-        return probs
+        total = self.predict_view(member, folds[0], view)
+        for fold in folds[1:]:
+            total = total + self.predict_view(member, fold, view)
+        self.speed.record(member, self.n_images, self.clock() - began_s, n_predictions=len(folds))
+        return total
 
 
 def _iterate_drops(recipe: Recipe) -> Iterator[Drop]:
@@ -208,7 +214,12 @@ def _keep_heaviest_that_fit(recipe: Recipe, fits: Callable[[float], bool]) -> Re
     return keep_members(recipe, kept or [min(plain, key=lambda member: member.cost)])
 
 
-def _interleave_folds(recipe: Recipe) -> Iterator[tuple[RecipeMember, int]]:
-    """The first fold of each member, then the second ones, and so on."""
-    for place in range(max(len(member.folds) for member in recipe.members)):
-        yield from ((member, member.folds[place]) for member in recipe.members if place < len(member.folds))
+def _interleave_folds(recipe: Recipe) -> Iterator[tuple[RecipeMember, tuple[int, ...]]]:
+    """The first folds of each member, then the second ones, and so on."""
+    for places in zip_longest(*(_group_folds(member) for member in recipe.members)):
+        yield from ((member, folds) for member, folds in zip(recipe.members, places, strict=True) if folds is not None)
+
+
+def _group_folds(member: RecipeMember) -> list[tuple[int, ...]]:
+    """Folds that are predicted together: all where they share a backbone, which then sees each image once."""
+    return [member.folds] if member.shares_backbone else [(fold,) for fold in member.folds]

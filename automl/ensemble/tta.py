@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHIFT_FRACTION = 16  # a shift moves an image by one sixteenth of its side
-WIDTH = 1.15  # side of a wide image / side that a model takes; automl.data.cache keeps at least as much where it can
+WIDTH = 1.15  # side of a wide image / side that a model takes; automl.data.cache keeps about as much where it can
 SCALE = 1.1  # the furthest zoom that policy heavy trains with; automl.data.augmentation
 
 
@@ -31,13 +31,21 @@ class View:
         apply: (B, 3, S, S) and S -> (B, 3, S, S); of a wide view (B, 3, W, W) and S -> (B, 3, S, S).
         inverse: undoes `apply`; exactly where the view only permutes pixels, but for the border where it shifts them.
             None where pixels are lost.
-        wide: whether it takes the same images at the side W >= 1.15 S.
+        wide: whether it takes the whole images, at a side W of about 1.15 S.
+        centred: whether a wide one takes of these only the middle that the identity shows.
     """
 
     name: str
     apply: Callable[[Tensor, int], Tensor]
     inverse: Callable[[Tensor, int], Tensor] | None
     wide: bool = False
+    centred: bool = False
+
+    def apply_to_shown(self, images: Tensor, *, side: int, shown: float) -> Tensor:
+        """Apply it to images of which the identity shows that part of the side, the middle."""
+        if self.centred:
+            images = _crop(images, round(shown * images.shape[-1]), down=0.5, right=0.5)
+        return self.apply(images, side)
 
 
 def _leave_unchanged(images: Tensor, side: int) -> Tensor:
@@ -79,7 +87,7 @@ def _crop(images: Tensor, side: int, *, down: float, right: float) -> Tensor:
 
 
 def _enlarge(images: Tensor, side: int) -> Tensor:
-    """The middle 1 / SCALE of wide images at the side S: pixels are averaged, as there are enough of them."""
+    """The middle 1 / SCALE of wide images at the side S: pixels are averaged where there are enough of them."""
     middle = round(images.shape[-1] / SCALE)
     return _resize(_crop(images, middle, down=0.5, right=0.5), side)
 
@@ -126,7 +134,7 @@ SHIFTS = (
     _create_shift_view("left", right=-1),
     _create_shift_view("right", right=1),
 )
-SCALES = (View("larger", _enlarge, None, wide=True), View("smaller", _shrink, None))
+SCALES = (View("larger", _enlarge, None, wide=True, centred=True), View("smaller", _shrink, None))
 CROPS = (
     _create_crop_view("top-left", down=0.0, right=0.0),
     _create_crop_view("top-right", down=0.0, right=1.0),
@@ -170,6 +178,11 @@ def parse_tta(name: str, *, flips: bool) -> str:
             hint="use the group 'shifts', 'scales', 'crops' or 'none'",
         )
     return name
+
+
+def compute_wide_side(image_size: int, cached_side: int) -> int:
+    """Return the side W of the images that wide views take: as the cache has them, or enlarged where it has no more."""
+    return cached_side if cached_side > image_size else round(WIDTH * image_size)
 
 
 def get_trained_bundles(augment: AugmentConfig, *, flips: bool) -> tuple[str, ...]:

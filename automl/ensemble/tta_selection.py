@@ -34,7 +34,7 @@ def list_trained_views(member: Member) -> tuple[str, ...]:
 
 def list_bundle_views(member: Member, bundles: Collection[str]) -> tuple[str, ...]:
     """Return the identity, and the views of those of the bundles that the member's own training has shown it."""
-    own = get_trained_bundles(member.config.augment, flips=member.competition.flips)
+    own = _get_member_bundles(member)
     names = [
         view.name for bundle in VIEW_BUNDLES if bundle in bundles and bundle in own for view in VIEW_BUNDLES[bundle]
     ]
@@ -102,9 +102,14 @@ def _select_forward(oof: OofPredictions, blend: Blend, rows: Rows) -> Blend:
 
 def _list_bundles(oof: OofPredictions, blend: Blend) -> list[str]:
     """What the training of some member that weighs anything has shown it."""
-    configs = [oof.pool[index].config for index in blend.members]
-    trained = {name for config in configs for name in get_trained_bundles(config.augment, flips=oof.competition.flips)}
+    trained = {name for index in blend.members for name in _get_member_bundles(oof.pool[index])}
     return [name for name in VIEW_BUNDLES if name in trained]
+
+
+def _get_member_bundles(member: Member) -> tuple[str, ...]:
+    """The bundles of views that its training has shown it: to a probe's head images and mirrored images alone."""
+    bundles = get_trained_bundles(member.config.augment, flips=member.competition.flips)
+    return tuple(name for name in bundles if name == "mirror") if member.is_probe else bundles
 
 
 def _fit_with_bundles(oof: OofPredictions, blend: Blend, bundles: tuple[str, ...], rows: Rows) -> Blend:

@@ -25,7 +25,13 @@ from torch import Tensor
 from automl.artifacts import StudyFiles, compute_digest, read_json, write_bytes, write_json
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition, save_competition
-from automl.ensemble.apply import LocateWeights, locate_fold_weights, predict_ensemble, require_weights
+from automl.ensemble.apply import (
+    LocateWeights,
+    locate_backbones,
+    locate_fold_weights,
+    predict_ensemble,
+    require_weights,
+)
 from automl.ensemble.ensemble_recipe import Recipe, read_recipe
 from automl.ensemble.predictor import Predictor
 from automl.errors import DataError, Notify, StorageError, UsageError
@@ -36,11 +42,12 @@ from automl.kit.find_data import INPUTS
 from automl.kit.manifest import KitFiles, Manifest, is_kit
 from automl.kit.requirements import CARRIED, collect_versions, download_wheels, list_requirements, pack_package
 from automl.metrics.custom import is_user_metric
+from automl.training.network.shared_backbone import BACKBONE_KEY, read_backbone_digest
 
 # Running statistics of batch norm: there are few, small variances would vanish, and each is divided by.
 KEPT = ("running_mean", "running_var", "num_batches_tracked")
 N_TRIED = 1000  # test images
-REFIT_AGAIN = "train them again with automl refit, then automl ensemble, then automl kit"
+REFIT_AGAIN = "restore them, or train trials again with automl refit; then automl ensemble, then automl kit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +140,16 @@ def _carry_over(before: KitFiles, staged: Path) -> None:
 
 
 def _write_weights(kit: KitFiles, files: StudyFiles, recipe: Recipe, *, half: bool) -> None:
-    for member in recipe.members:
-        for fold in member.folds:
-            source = locate_fold_weights(files, member, fold)
-            content = source.read_bytes()
-            write_bytes(kit.locate_weights(member, fold), convert_to_float16(content, str(source)) if half else content)
+    """Write each fold's network; of heads on a backbone that they share the heads, and the backbone once."""
+    networks = [(member, fold) for member in recipe.members for fold in member.folds]
+    sources = {kit.locate_weights(*network): locate_fold_weights(files, *network) for network in networks}
+    backbones = locate_backbones(sources.values(), hint=REFIT_AGAIN)
+    sources |= {kit.locate_backbone(digest): source for digest, source in backbones.items()}
+    for place, source in sources.items():
+        content = source.read_bytes()
+        if half:
+            content = convert_to_float16(content, str(source), backbone=read_backbone_digest(source))
+        write_bytes(place, content)
 
 
 def _measure_float16_error(
@@ -248,11 +260,12 @@ def _write_documents(
     write_bytes(kit.card, _strip_folders(card, competition, files).encode())
 
 
-def convert_to_float16(weights: bytes, name: str) -> bytes:
+def convert_to_float16(weights: bytes, name: str, *, backbone: str | None = None) -> bytes:
     """Convert a safetensors file to float16, but for batch norm's statistics and what float16 cannot hold.
 
     Args:
         name: of the file, for the error.
+        backbone: the digest of the backbone that the file names.
 
     Raises:
         StorageError: it is damaged.
@@ -263,7 +276,8 @@ def convert_to_float16(weights: bytes, name: str) -> bytes:
         raise StorageError(
             f"the weights {name} cannot be read: {error}", hint="train them again: automl refit"
         ) from error
-    return safetensors.torch.save({key: _convert_tensor(key, tensor) for key, tensor in tensors.items()})
+    converted = {key: _convert_tensor(key, tensor) for key, tensor in tensors.items()}
+    return safetensors.torch.save(converted, None if backbone is None else {BACKBONE_KEY: backbone})
 
 
 def _convert_tensor(key: str, tensor: Tensor) -> Tensor:

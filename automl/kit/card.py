@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from automl.data.competition import Competition
 from automl.data.folds import N_FOLDS
+from automl.ensemble.ensemble_recipe import PROBE
 from automl.errors import escape_control_characters, join_names
+from automl.files.tables import format_count
 from automl.kit.manifest import Manifest
 from automl.kit.requirements import Requirement
 from automl.metrics.custom import is_user_metric
@@ -144,14 +146,16 @@ def _format_scores(competition: Competition, document: Mapping[str, Any]) -> Ite
     yield f"| this ensemble | {document['score']:.5f} ± {document['score_error']:.5f} (standard error) |"
     if len(document["views"]) > 1:
         yield f"| without views | {document['score_without_tta']:.5f} |"
-    yield f"| best single trial, number {document['best_single_number']} | {document['best_single_score']:.5f} |"
+    number, score = document["best_single_number"], document["best_single_score"]
+    yield f"| best single {_get_single_noun(document)}, number {number} | {score:.5f} |"
 
 
 def _format_caveats(document: Mapping[str, Any]) -> Iterator[str]:
     """What makes the scores look better than they are."""
     yield ""
     if document["n_trials"] > 1:
-        yield f"- The best single trial is the best of {document['n_trials']} by this very score: about"
+        single = f"The best single {_get_single_noun(document)}"
+        yield f"- {single} is the best of {document['n_trials']} by this very score: about"
         yield f"  {document['luck']:.5f} of it is luck."
     yield "- The trials were searched for by their scores on some or all of these images, which flatters each of them,"
     yield "  and so the ensemble, by what is not known."
@@ -163,6 +167,10 @@ def _format_caveats(document: Mapping[str, Any]) -> Iterator[str]:
     if any(member["kind"] == "distilled" for member in document["members"]):
         yield "- Labels of the distilled members come in part from models that have seen the images that are scored."
         yield "  That may flatter the ensemble a little."
+
+
+def _get_single_noun(document: Mapping[str, Any]) -> str:
+    return PROBE if document.get("best_single_kind") == PROBE else "trial"
 
 
 def _format_members(document: Mapping[str, Any]) -> Iterator[str]:
@@ -184,6 +192,8 @@ def _format_members(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "Folds are those whose networks predict new images, by their mean. Score alone is with the image as it is;"
     yield "adds is by how much the ensemble is worse without the member."
+    if any(member["kind"] == PROBE for member in document["members"]):
+        yield "The members called probe are light heads on networks that were left as others have trained them."
 
 
 def _format_soft_targets(document: Mapping[str, Any]) -> Iterator[str]:
@@ -220,9 +230,13 @@ def _format_weights(manifest: Manifest, moved: str | None) -> Iterator[str]:
     yield f"- {form}; safetensors, which hold no code"
     if moved is not None:
         yield f"- {moved}"
+    n_shared = sum(PurePosixPath(name).match("weights/backbone-*.safetensors") for name in manifest.files)
+    if n_shared:
+        yield f"- {format_count(n_shared, 'backbone')} that training left unchanged, stored once for all heads"
     pretrained = sorted({member.config.model.backbone for member in manifest.recipe.members if _is_pretrained(member)})
     if pretrained:
-        yield f"- fine-tuned from weights that others have trained: {_join_all(pretrained)}; their licences hold on"
+        how = "built on" if n_shared else "fine-tuned from"
+        yield f"- {how} weights that others have trained: {_join_all(pretrained)}; their licences hold on"
 
 
 def _is_pretrained(member: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from automl.artifacts import read_json
 from automl.ensemble.ensemble_recipe import Recipe, RecipeMember, parse_recipe
 from automl.errors import StorageError
+from automl.training.network.shared_backbone import get_carried_path
 
 FORMAT = 1
 
@@ -59,6 +60,10 @@ class KitFiles:
 
     def locate_weights(self, member: RecipeMember, fold: int) -> Path:
         return self.root / "weights" / f"{member.name}-fold{fold}.safetensors"
+
+    def locate_backbone(self, digest: str) -> Path:
+        """Return where a backbone lies that several heads share."""
+        return get_carried_path(self.root / "weights", digest)
 
     def is_own(self, path: Path) -> bool:
         """Return whether a kit writes a file or folder of that name, directly below its root."""

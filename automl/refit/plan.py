@@ -1,7 +1,7 @@
 """Choose the trials that a refit trains: once, kept in the study's folder, and resumed until done.
 
 The choice is that of an ensemble on the search's own out-of-fold predictions, so it does not depend on what a refit has
-trained already.
+trained already. Probes are members of that ensemble as well, but all of their folds are there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from automl.config import TrialConfig
 from automl.data.changed import find_changed_images
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import N_FOLDS, load_folds
-from automl.ensemble.candidates import Candidate, Member, read_member, read_members
+from automl.ensemble.candidates import (
+    Candidate,
+    Member,
+    list_probes,
+    read_member,
+    read_members,
+    select_candidates,
+)
 from automl.ensemble.selection import select_members
 from automl.errors import (
     DataError,
@@ -60,7 +67,7 @@ class RefitPlan:
 
     Attributes:
         selection: the flags, as their to_json has them.
-        numbers: of the trials, the heaviest in the ensemble first.
+        numbers: of the trials, the heaviest in the ensemble first; none where it would be of probes alone.
         n_complete: trials that there were to choose from.
         finished: whether every fold has been trained, or was found impossible to train.
     """
@@ -94,12 +101,12 @@ class CompleteTrials:
         Raises:
             UsageError: there is no study, or its competition is another one now.
             DataError: training images are others now.
-            NoUsableModelError: no trial is complete.
+            NoUsableModelError: no trial is complete, and no probe finished.
             StorageError: a file is missing or damaged.
         """
         study = read_study(files)
         complete = select_best_trials(study)
-        if not complete:
+        if not complete and not any(files.probes.glob("*/result.json")):
             raise NoUsableModelError(
                 f"no trial of study '{files.root.name}' is complete", hint="see with automl status why, then search on"
             )
@@ -196,7 +203,7 @@ def _require_same_images(files: StudyFiles, competition: Competition) -> None:
 
 def _resume_plan(trials: CompleteTrials, selection: RefitSelection, notify: Notify) -> RefitPlan | None:
     kept = _read_plan(trials.files)
-    if kept is None or kept.finished or kept.selection != selection.to_json():
+    if kept is None or kept.finished or not kept.numbers or kept.selection != selection.to_json():
         return None
     _require_complete(trials, kept.numbers)
     notify(f"going on with the refit of {format_trials(kept.numbers)}")
@@ -212,9 +219,15 @@ def _begin_plan(trials: CompleteTrials, selection: RefitSelection, notify: Notif
         numbers = tuple(dict.fromkeys(selection.numbers))
     else:
         numbers = _choose_trials(trials, selection, notify)
-        verb = "is" if len(numbers) == 1 else "are"
-        notify(f"{format_trials(numbers)} {verb} what an ensemble would take of {n_complete} complete trials")
+        notify(_describe_choice(numbers, n_complete))
     return RefitPlan(selection=selection.to_json(), numbers=numbers, n_complete=n_complete)
+
+
+def _describe_choice(numbers: Sequence[int], n_complete: int) -> str:
+    if not numbers:
+        return "an ensemble would take probes alone, and all folds of these are there: nothing is to be trained"
+    verb = "is" if len(numbers) == 1 else "are"
+    return f"{format_trials(numbers)} {verb} what an ensemble would take of {n_complete} complete trials"
 
 
 def _read_plan(files: StudyFiles) -> RefitPlan | None:
@@ -234,15 +247,20 @@ def _read_plan(files: StudyFiles) -> RefitPlan | None:
 
 
 def _choose_trials(trials: CompleteTrials, selection: RefitSelection, notify: Notify) -> tuple[int, ...]:
-    """Return the trials that an ensemble of the pool would take, by their predictions for the search's own folds."""
+    """Return the trials that an ensemble of the pool would take, by their predictions for the search's own folds.
+
+    Probes take part in the choice, as they do in an ensemble's.
+    """
     candidates = []
     for trial in trials.complete[: max(selection.n_pool, selection.top)]:
         try:
             candidates.append(trials.build_candidate(trial.number))
         except StorageError as error:
             notify(f"trial {trial.number} is left out: {error.problem}")
-    pool = read_members(candidates, trials.files, trials.competition, trials.folds, notify=notify, refits=False)
-    return tuple(member.number for member in select_members(pool, trials.competition, selection.top))
+    best = select_candidates([*candidates, *list_probes(trials.files, notify)], len(candidates))
+    pool = read_members(best, trials.files, trials.competition, trials.folds, notify=notify, refits=False)
+    chosen = select_members(pool, trials.competition, selection.top)
+    return tuple(member.number for member in chosen if not member.is_probe)
 
 
 def _require_complete(trials: CompleteTrials, numbers: Sequence[int]) -> None:

@@ -136,6 +136,8 @@ class _Refit:
 
     def train(self, refit_kind: str, numbers: Sequence[int], soft_targets: Path | None = None) -> None:
         """Train the folds of that kind that are missing."""
+        if not numbers:
+            return
         weights_dir = self._request.weights_dir
         jobs = [
             job

@@ -9,6 +9,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from automl.reports.page_shell import render_figure, render_paragraph, write_page
+from automl.suggest import format_number
 
 RAW, SMOOTHED, SUGGESTED = "#9ecae1", "#08519c", "#b2182b"
 HEADROOM = 0.25  # of the fall, above the loss at the start; what diverges beyond it is not worth the scale
@@ -43,7 +44,7 @@ def write_lr_page(
             x=math.log10(suggestion),  # of a logarithmic axis, annotations alone want the logarithm
             y=1.0,
             yref="paper",
-            text=f"suggestion {suggestion:.1e}",
+            text=f"suggestion {format_number(suggestion, digits=2)}",
             font={"color": SUGGESTED},
             showarrow=False,
             xshift=4,

@@ -13,8 +13,10 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from optuna.trial import FrozenTrial, TrialState
 
-from automl.artifacts import read_json
+from automl.artifacts import StudyFiles, read_json
+from automl.ensemble.ensemble_recipe import SEARCH, describe_member
 from automl.errors import StorageError
+from automl.probing.probe_study import read_probe_study
 from automl.reports.page_shell import (
     render_figure,
     render_list,
@@ -23,7 +25,9 @@ from automl.reports.page_shell import (
     render_table,
     write_page,
 )
+from automl.reports.probe_table import COLUMNS, FIRST_NUMBER, describe_agreement, format_probe_rows
 from automl.study.study import PARAMS, build_trials_table, read_terms, select_best_trials
+from automl.suggest import format_number
 
 CHOSEN_WITHOUT = "each with choices made without it"
 CELL_PX = 70  # of a correlation's square
@@ -37,11 +41,8 @@ COLOURS = {
 MIN_COMPLETE_FOR_IMPORTANCE = 10  # below that the importances are noise
 
 
-def write_report(study: optuna.Study, path: Path, *, ensemble: Path | None = None) -> None:
-    """Write the page, atomically.
-
-    Args:
-        ensemble: ensemble.json; there is no section about it where there is no such file.
+def write_report(study: optuna.Study, files: StudyFiles) -> None:
+    """Write the page of a study into its folder, atomically; with sections about probes and ensemble where there are.
 
     Raises:
         StorageError: the file cannot be written.
@@ -56,11 +57,43 @@ def write_report(study: optuna.Study, path: Path, *, ensemble: Path | None = Non
     ]
     sections = [
         render_paragraph(_summarise(study, trials, metric)),
-        Markup("") if ensemble is None or not ensemble.exists() else render_ensemble_section(ensemble),
+        render_ensemble_section(files.ensemble) if files.ensemble.exists() else Markup(""),
+        _render_probes(study, files, metric),
         render_section("Trials", *map(render_figure, figures)),
         render_section("Best trials", _render_best_table(build_trials_table(select_best_trials(study, 15)))),
     ]
-    write_page(path, f"Study {study.study_name}", sections)
+    write_page(files.report, f"Study {study.study_name}", sections)
+
+
+def _render_probes(study: optuna.Study, files: StudyFiles, metric: str) -> Markup:
+    """Return the section about the probes: score against cost, and their table."""
+    probes = read_probe_study(files)
+    reports = [] if probes is None else probes.list_reports()
+    if probes is None or not reports:
+        return Markup("")
+    figure = go.Figure(
+        go.Scatter(
+            x=[report.ms_per_image for report in reports],
+            y=[report.score for report in reports],
+            error_y={"array": [report.score_error or 0.0 for report in reports]},
+            text=[html.escape(str(report.candidate)) for report in reports],
+            mode="markers",
+        ),
+        {
+            "title": "Score of each probe against its cost",
+            "xaxis": {"title": "ms per image", "type": "log"},
+            "yaxis_title": metric,
+            "height": 380,
+        },
+    )
+    agreement = describe_agreement(probes, study)
+    return render_section(
+        "Probes",
+        render_paragraph("Light heads on the features of frozen pretrained backbones, scored out of fold."),
+        render_figure(figure),
+        render_table(COLUMNS, format_probe_rows(reports), numbers=range(FIRST_NUMBER, len(COLUMNS))),
+        render_paragraph(f"{agreement}.") if agreement else Markup(""),
+    )
 
 
 def _summarise(study: optuna.Study, trials: Sequence[FrozenTrial], metric: str) -> str:
@@ -132,15 +165,17 @@ def _plot_slices(trials: Sequence[FrozenTrial], metric: str) -> Iterable[go.Figu
 def _render_best_table(best: pd.DataFrame) -> Markup:
     shown = best.filter(regex=f"^(number|score|{PARAMS}.*)$")
     names = shown.columns[2:].str.removeprefix(PARAMS)
-    return render_table(
-        ("trial", "score", *names), [list(map(_format_cell, row)) for row in shown.itertuples(index=False)]
-    )
+    rows = [
+        [str(number), f"{score:.4g}", *map(_format_cell, values)]
+        for number, score, *values in shown.itertuples(index=False)
+    ]
+    return render_table(("trial", "score", *names), rows)
 
 
 def _format_cell(value: object) -> str:
     if value is pd.NA:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return format_number(value, digits=4) if isinstance(value, float) else str(value)
 
 
 def _get_last_value(trial: FrozenTrial) -> float | None:
@@ -176,7 +211,8 @@ def _render_scores(document: Mapping[str, Any]) -> Markup:
     ]
     if len(document["views"]) > 1:
         lines.append(f"Without views {document['score_without_tta']:.4f}.")
-    single = f"Trial {document['best_single_number']} alone {document['best_single_score']:.4f}"
+    name = describe_member(document["best_single_number"], document.get("best_single_kind", SEARCH))
+    single = f"{name.capitalize()} alone {document['best_single_score']:.4f}"
     if document["n_trials"] > 1:
         single += (
             f", the best of {document['n_trials']} trials, which by luck looks about {document['luck']:.4f} better "

@@ -12,9 +12,11 @@ from rich.table import Table
 from automl.artifacts import StudyFiles, read_json
 from automl.data.folds import N_FOLDS
 from automl.errors import StorageError, escape_control_characters
+from automl.reports.probe_table import render_probe_status
 from automl.study.deadline import format_duration
 from automl.study.pruners import IMAGE_SIZES
 from automl.study.study import PARAMS, Terms, build_trials_table, read_terms, select_best_trials
+from automl.suggest import format_number
 
 NO_VALUE = "-"
 
@@ -34,6 +36,7 @@ def render_status(study: optuna.Study, files: StudyFiles, *, driver: str | None,
     trained = format_duration(float(table["seconds"].sum()))
     yield f"{len(trials)} trials: {', '.join(counts)}; {trained} of training"
     yield f"{driver} works on it" if driver else "it is idle"
+    yield from render_probe_status(study, files, top=top)
     if best := select_best_trials(study, top):
         yield _build_table(build_trials_table(best))
     for trial in trials:
@@ -89,7 +92,7 @@ def _format_running(trial: FrozenTrial, epochs: int, *, is_driven: bool) -> str:
 
 
 def _format_cell(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return format_number(value, digits=3) if isinstance(value, float) else str(value)
 
 
 def _indent(text: str) -> list[str]:

@@ -23,6 +23,7 @@ from automl.errors import escape_control_characters
 from automl.search.search_loop import SearchLoop
 from automl.study.deadline import format_duration
 from automl.study.study import ENDED, SearchStudy, select_best_trials
+from automl.suggest import format_number
 from runners.base import Event, Failed, Finished, Job, Progressed, Reported, Started, Stopped, Supervisor, Verdict
 
 
@@ -209,7 +210,8 @@ def describe_config(config: Mapping[str, Any]) -> str:
     if loss["name"] != "cross_entropy":
         gamma = loss["focal_gamma"]
         parts.append(loss["name"] if gamma is None else f"{loss['name']} {gamma:.2g}")
-    parts += [f"{optim['optimizer']} {optim['lr']:.1e}", f"batch {config['batch_size']}", *_list_tricks(config)]
+    lr = format_number(optim["lr"], digits=2)
+    parts += [f"{optim['optimizer']} {lr}", f"batch {config['batch_size']}", *_list_tricks(config)]
     return ", ".join(parts)
 
 

@@ -5,28 +5,37 @@ The caller brings the runner that carries the jobs, and prints.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.artifacts import StudyFiles, TrialFiles, read_json
 from automl.config import TrialConfig
-from automl.data.cache import PixelCache
-from automl.data.changed import describe_change, record_file_sizes
-from automl.data.competition import Competition, load_competition, save_competition
-from automl.data.folds import N_FOLDS, find_rare_classes, load_folds, make_folds, save_folds
-from automl.errors import AutomlError, Notify, NoUsableModelError, StorageError, UsageError, join_names
+from automl.data.competition import Competition, load_competition
+from automl.data.folds import N_FOLDS, load_folds
+from automl.errors import Notify, NoUsableModelError, StorageError, UsageError
 from automl.inspection.prepare import prepare_competition
+from automl.probing.probe_study import ProbeStudy, list_probe_scores, read_probe_study
 from automl.readers.settings import CompetitionSettings
-from automl.search.search_loop import SearchLoop, search
+from automl.search.probe_loop import ProbeLoop
+from automl.search.run_probes import (
+    NONE,
+    ProbeRequest,
+    build_probe_supervisor,
+    explain_no_probes,
+    open_probes,
+    require_budget,
+)
+from automl.search.search_loop import SearchLoop
+from automl.search.study_files import decode_images, require_unchanged, write_study_files
 from automl.search.upkeep import StudyKeeper, Upkeep
 from automl.space import Space, describe
 from automl.study.deadline import Deadline, format_duration
+from automl.study.probe_evidence import ProbeScore
 from automl.study.study import ENDED, SearchStudy, Terms, open_study, read_study, select_best_trials
 from automl.training.loss.by_task import require_losses_fit
 from automl.training.trial_job import TrialJob
@@ -57,18 +66,46 @@ class SearchRequest:
     n_threads: int = 1
     deadline: Deadline = field(default_factory=Deadline)
     keep_weights: int | None = N_POOL
+    probe: str = NONE
+    devices: Sequence[str] = ("cpu",)
+    cache_gb: float | None = None
+
+    def build_probe_request(self) -> ProbeRequest:
+        """Return what of it concerns the probes."""
+        return ProbeRequest(
+            folder=self.folder,
+            files=self.files,
+            space=self.space,
+            settings=self.settings,
+            weights_dir=self.weights_dir,
+            seed=self.seed,
+            budget=self.probe,
+            n_trials=self.n_trials,
+            deadline=self.deadline,
+            devices=self.devices,
+            n_threads=self.n_threads,
+            cache_gb=self.cache_gb,
+        )
 
 
 MonitorFactory = Callable[[SearchLoop, SearchStudy], Supervisor]
 
 
+@dataclass(frozen=True, slots=True)
+class SearchTasks:
+    """What runs in a worker: `automl.training.entry_points.run_trial` trains a trial, the other makes probes."""
+
+    trial: Task
+    probes: Task
+
+
 def run_search(
-    request: SearchRequest, task: Task, runner: Runner, *, build_monitor: MonitorFactory, notify: Notify
+    request: SearchRequest, tasks: SearchTasks, runner: Runner, *, build_monitor: MonitorFactory, notify: Notify
 ) -> None:
-    """Search until the request's number of trials has ended.
+    """Probe the space's backbones, then search until the request's number of trials has ended.
 
     Args:
-        task: what trains a trial, `automl.training.trial.run_trial`.
+        tasks: what trains a trial and makes probes.
         build_monitor: wraps the loop in a supervisor that displays its progress.
         notify: takes one line for each thing worth knowing.
 
@@ -76,40 +113,111 @@ def run_search(
         AutomlError: the folder, the study or the environment does not fit.
         Interrupted: a signal arrived.
     """
+    require_budget(request.probe)
     competition = prepare_competition(
         request.folder, request.settings, cache=request.files.cache, n_threads=request.n_threads, notify=notify
     )
-    _require_unchanged(request.files, competition)
+    require_unchanged(request.files, competition)
     require_losses_fit(_list_losses(request.space), competition.task)
-    terms = _build_terms(request, competition)
-    with open_study(request.files, terms, sampler=request.sampler, pruner=request.pruner) as study:
-        _prepare_files(request, competition, study, notify)
+    with contextlib.ExitStack() as stack:
+        study = stack.enter_context(
+            open_study(
+                request.files, _build_terms(request, competition), sampler=request.sampler, pruner=request.pruner
+            )
+        )
+        probes = _open_probes(request, competition, stack)
+        has_trials = bool(study.optuna_study.get_trials(deepcopy=False))
+        write_study_files(request.files, competition, seed=request.seed, has_trials=has_trials, notify=notify)
         notify(_describe_study(study))
-        loop = SearchLoop(
-            study,
+        _Search(request, competition, study, probes, tasks, build_monitor, notify).run(runner)
+        if study.count_trials(*ENDED) < request.n_trials:
+            notify("the time is up; the same command goes on with the search")
+
+
+class _Search:
+    """A search under way: its probes, then its trials, on one runner."""
+
+    def __init__(
+        self,
+        request: SearchRequest,
+        competition: Competition,
+        study: SearchStudy,
+        probes: ProbeStudy | None,
+        tasks: SearchTasks,
+        build_monitor: MonitorFactory,
+        notify: Notify,
+    ) -> None:
+        self._request, self._competition, self._study, self._probes = request, competition, study, probes
+        self._tasks, self._build_monitor, self._notify = tasks, build_monitor, notify
+        self._loop: SearchLoop | None = None
+        self._keeper = StudyKeeper(
+            study.optuna_study,
+            request.files,
+            competition,
+            probes=probes,
+            top=request.top,
+            keep_weights=request.keep_weights,
+        )
+
+    def run(self, runner: Runner) -> None:
+        """Carry out all jobs.
+
+        Raises:
+            AutomlError: it cannot go on; what has ended stays ended.
+            Interrupted: a signal arrived.
+        """
+        probe_loop, supervisor = self._build_supervisor()
+        runner.run(supervisor)
+        for loop in (probe_loop, self._loop):
+            if loop is not None and loop.error is not None:
+                raise loop.error
+
+    def _build_supervisor(self) -> tuple[ProbeLoop | None, Supervisor]:
+        reason = explain_no_probes(self._request.space)
+        if self._probes is None or self._request.probe == NONE or reason is not None:
+            if reason is not None and self._request.probe != NONE:
+                self._notify(f"no probes: {reason}")
+            return None, self._begin_trials()
+        return build_probe_supervisor(
+            self._request.build_probe_request(),
+            self._competition,
+            self._probes,
+            self._tasks.probes,
+            after_report=self._keeper.tidy,
+            build_next=self._begin_trials,
+            notify=self._notify,
+        )
+
+    def _begin_trials(self) -> Supervisor:
+        request = self._request
+        if self._probes is not None:
+            self._study.set_probe_evidence(self._list_evidence(self._probes))
+        image_size = request.space.build_first_config().resize.image_sizes[0]
+        decode_images(request.files, self._competition, image_size, n_threads=request.n_threads, notify=self._notify)
+        self._loop = SearchLoop(
+            self._study,
             request.space,
-            task,
+            self._tasks.trial,
             lambda number, config: _make_job(request, number, config).to_json(),
             n_trials=request.n_trials,
             keep_complete=2 * request.top,
             time_left_s=request.deadline.get_training_seconds_left,
         )
-        keeper = StudyKeeper(
-            study.optuna_study, request.files, competition, top=request.top, keep_weights=request.keep_weights
-        )
-        search(loop, runner, Upkeep(build_monitor(loop, study), keeper.tidy))
-        if study.count_trials(*ENDED) < request.n_trials:
-            notify("the time is up; the same command goes on with the search")
+        return Upkeep(self._build_monitor(self._loop, self._study), self._keeper.tidy)
+
+    def _list_evidence(self, probes: ProbeStudy) -> list[ProbeScore]:
+        return list_probe_scores(probes, sign=1.0 if self._competition.metric.greater_is_better else -1.0)
 
 
 def run_ensemble(files: StudyFiles, request: EnsembleRequest, *, notify: Notify) -> EnsembleResult:
-    """Ensemble the study's best complete trials and write the submission.
+    """Ensemble the study's best complete trials and probes and write the submission.
 
     Raises:
-        AutomlError: the study, its files or its trials do not suffice.
+        AutomlError: the study, its files, its trials or its probes do not suffice.
     """
-    trials = select_best_trials(read_study(files))
-    if not trials:
+    has_probes = any(files.probes.glob("*/result.json"))
+    trials = _list_complete_trials(files, has_probes=has_probes)
+    if not trials and not has_probes:
         raise NoUsableModelError(
             f"no trial of study '{files.root.name}' is complete", hint="see with automl status why, then search on"
         )
@@ -136,16 +244,27 @@ def read_soft_target_report(files: StudyFiles) -> list[str]:
 
 
 def list_candidates(files: StudyFiles, trials: Sequence[FrozenTrial], notify: Notify) -> list[Candidate]:
-    """Return the trials in their order, each followed by its refits on soft targets whose folds are finished."""
-    from automl.ensemble.candidates import Candidate
-    from automl.ensemble.ensemble_recipe import MEMBER_KINDS, SEARCH
+    """Return the trials in their order, each followed by its refits on soft targets that are finished; then probes."""
+    from automl.ensemble.candidates import Candidate, list_probes
+    from automl.ensemble.ensemble_recipe import SEARCH, TRIAL_KINDS
 
-    return [
+    candidates = [
         Candidate(number=trial.number, score=trial.value or 0.0, config=config, member_kind=member_kind)
         for trial, config in _read_configs(files, trials, notify)
-        for member_kind in MEMBER_KINDS
+        for member_kind in TRIAL_KINDS
         if member_kind == SEARCH or _has_all_folds(files.get_trial_files(trial.number).get_refit_files(member_kind))
     ]
+    return candidates + list_probes(files, notify)
+
+
+def _list_complete_trials(files: StudyFiles, *, has_probes: bool) -> list[FrozenTrial]:
+    """The best first; none where the study holds probes alone."""
+    try:
+        return select_best_trials(read_study(files))
+    except UsageError:
+        if has_probes and files.study_db.exists():
+            return []
+        raise
 
 
 def _has_all_folds(files: TrialFiles) -> bool:
@@ -155,19 +274,11 @@ def _has_all_folds(files: TrialFiles) -> bool:
     )
 
 
-def _require_unchanged(files: StudyFiles, competition: Competition) -> None:
-    """Refuse what has changed since the study was begun; where that is not known any more, its terms decide."""
-    if not files.study_db.exists():
-        return
-    try:
-        begun = load_competition(files.competition)
-    except (AutomlError, KeyError, TypeError, ValueError):  # gone, damaged, or of another version; written again below
-        return
-    if change := describe_change(begun, competition):
-        raise UsageError(
-            f"study '{files.root.name}' was begun with another {change}",
-            hint="give the same flags as before to go on with it, or begin another with --study",
-        )
+def _open_probes(request: SearchRequest, competition: Competition, stack: contextlib.ExitStack) -> ProbeStudy | None:
+    """Open the study of probes; None where none are wanted and there are none."""
+    if request.probe == NONE and read_probe_study(request.files) is None:
+        return None
+    return stack.enter_context(open_probes(request.build_probe_request(), competition))
 
 
 def _build_terms(request: SearchRequest, competition: Competition) -> Terms:
@@ -200,44 +311,6 @@ def _describe_study(study: SearchStudy) -> str:
     return f"going on: {n_ended} trials ended and {n_running} interrupted in {trained} of training so far"
 
 
-def _prepare_files(request: SearchRequest, competition: Competition, study: SearchStudy, notify: Notify) -> None:
-    """Write competition and folds, and decode every image once, before the first trial."""
-    files = request.files
-    has_trials = bool(study.optuna_study.get_trials(deepcopy=False))
-    if files.folds.exists():
-        load_folds(files.folds, competition)
-    elif has_trials:
-        raise StorageError(
-            f"{files.folds} is missing, but the study has trials that were trained on its folds",
-            hint="restore the file from a backup, or begin another study with --study",
-        )
-    else:
-        folds = make_folds(competition, seed=request.seed)
-        if rare := find_rare_classes(competition, folds):
-            several = competition.task == "multilabel"
-            fate = "be in every fold" if several else "be validated, so used for training only"
-            notify(f"too few images to {fate}: {join_names(rare)}")
-        save_folds(folds, competition, files.folds)
-    save_competition(competition, files.competition)
-    record_file_sizes(competition, "train", files.train_sizes)
-    record_file_sizes(competition, "test", files.test_sizes)
-    cache = PixelCache(competition, files.cache)
-    image_size = request.space.build_first_config().resize.image_sizes[0]
-    n_unreadable = {"train": 0, "test": len(competition.unreadable_test)}
-    for split, n_left_out in n_unreadable.items():
-        _decode_images(cache, split, image_size, n_left_out=n_left_out, n_threads=request.n_threads, notify=notify)
-
-
-def _decode_images(
-    cache: PixelCache, split: Any, image_size: int, *, n_left_out: int, n_threads: int, notify: Notify
-) -> NDArray[np.uint8]:
-    def report(n_done: int, n_images: int) -> None:
-        if n_done == n_images:
-            notify(f"decoded {n_images - n_left_out} {split} images at {image_size} px")
-
-    return cache.load_pixels(split, image_size, n_threads=n_threads, on_progress=report)
-
-
 def _make_job(request: SearchRequest, number: int, config: TrialConfig) -> TrialJob:
     return TrialJob(
         trial=number,
@@ -247,6 +320,7 @@ def _make_job(request: SearchRequest, number: int, config: TrialConfig) -> Trial
         seed=request.seed,
         weights_dir=request.weights_dir,
         init_from=request.space.init_from,
+        cache_gb=request.cache_gb,
     )
 
 

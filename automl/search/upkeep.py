@@ -19,6 +19,8 @@ from automl.artifacts import Arrays, StudyFiles, delete_training_state, delete_w
 from automl.data.competition import Competition
 from automl.decisions.rules import Rule
 from automl.errors import StorageError
+from automl.probing.probe_study import ProbeStudy
+from automl.search.standing import StandingSubmission
 from automl.study.study import ENDED, select_best_trials
 from automl.submission.decide import is_decided_by_fitted_rule, match_training_frequencies
 from automl.submission.write import write_submission
@@ -46,16 +48,19 @@ class StudyKeeper:
     """Keeps the files of one study up to date.
 
     Args:
+        study: of the trials; None where there are probes alone.
+        probes: with them, the submission is the best mean of probes and trials; see automl.search.standing.
         top: how many of the best trials the running submission is the plain mean of.
         keep_weights: of how many complete trials, the best ones, the weights are kept; None for all.
     """
 
     def __init__(
         self,
-        study: optuna.Study,
+        study: optuna.Study | None,
         files: StudyFiles,
         competition: Competition,
         *,
+        probes: ProbeStudy | None = None,
         top: int,
         keep_weights: int | None,
     ) -> None:
@@ -65,6 +70,8 @@ class StudyKeeper:
         self._top = top
         self._keep_weights = keep_weights
         self._submitted: list[int] = []
+        self._standing = StandingSubmission(files, competition, top=top)
+        self._probes = probes
 
     def tidy(self) -> None:
         """Refresh the submission if other trials are best now, and delete what no ended trial needs any more.
@@ -74,10 +81,18 @@ class StudyKeeper:
         Raises:
             StorageError: the disk is full.
         """
-        best = [trial.number for trial in select_best_trials(self._study)]
-        self._update_submission(best)
+        best = [] if self._study is None else [trial.number for trial in select_best_trials(self._study)]
+        probed = [] if self._probes is None else [report.number for report in self._probes.list_reports()]
+        if probed:
+            self._standing.update(probed, best)
+        else:
+            self._update_submission(best)
+        if self._study is not None:
+            self._delete_superfluous(self._study, best)
+
+    def _delete_superfluous(self, study: optuna.Study, best: Sequence[int]) -> None:
         kept = set(best if self._keep_weights is None else best[: self._keep_weights])
-        for trial in self._study.get_trials(deepcopy=False, states=ENDED):
+        for trial in study.get_trials(deepcopy=False, states=ENDED):
             trial_files = self._files.get_trial_files(trial.number)
             delete_training_state(trial_files)
             if trial.state != TrialState.COMPLETE or trial.number not in kept:

@@ -34,6 +34,11 @@ class Deadline:
         reserve_s = min(max(timeout_s / 10, MIN_RESERVE_S), MAX_RESERVE_S, timeout_s / 2)
         return cls(at_s=clock() + timeout_s, reserve_s=reserve_s, clock=clock)
 
+    @classmethod
+    def from_budget(cls, budget_s: float, *, clock: Callable[[], float] = time.monotonic) -> Deadline:
+        """Return the deadline budget_s from now, with nothing reserved."""
+        return cls(at_s=clock() + budget_s, clock=clock)
+
     def get_training_seconds_left(self) -> float:
         """Return seconds until running trials have to stop; not positive after that."""
         return self.at_s - self.reserve_s - self.clock()

@@ -23,6 +23,7 @@ from automl.artifacts import StudyFiles, remove_leftovers
 from automl.errors import StorageError, UsageError
 from automl.space import Space
 from automl.study.lock import lock_study
+from automl.study.probe_evidence import Prior, ProbeScore, build_prior, rank_probes
 from automl.study.pruners import build_pruner
 from automl.study.samplers import SeededQuestions, build_sampler
 from automl.suggest import Suggest
@@ -73,6 +74,16 @@ class SearchStudy:
         self.optuna_study = optuna_study
         self._sampler = sampler
         self._seed = seed
+        self._ranking: list[tuple[str, int]] = []
+        self._prior: Prior = {}
+
+    def set_probe_evidence(self, scores: Sequence[ProbeScore]) -> None:
+        """Have the first trials take the backbones that probed best, and tpe draw from a prior that follows from them.
+
+        It steers the trials that are asked for from now on; without scores all is as if nothing had been probed.
+        """
+        self._ranking = rank_probes(scores)
+        self._prior = build_prior(scores)
 
     def ask(self, space: Space) -> Trial:
         """Start a new trial: the next of the space's first trials while they last, then the sampler's choice.
@@ -82,7 +93,7 @@ class SearchStudy:
         """
         trials = self.optuna_study.get_trials(deepcopy=False)
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        proposals = space.list_proposals() if len(trials) < 64 else []
+        proposals = space.list_proposals(self._ranking) if len(trials) < 64 else []
         if not waiting and len(trials) < len(proposals):
             self.optuna_study.enqueue_trial(proposals[len(trials)])
         self._seed_sampler(len(trials))
@@ -132,7 +143,7 @@ class SearchStudy:
 
     def _seed_sampler(self, number: int, question: str = "") -> None:
         self.optuna_study.sampler = build_sampler(
-            self._sampler, study_seed=self._seed, trial_number=number, question=question
+            self._sampler, study_seed=self._seed, trial_number=number, question=question, prior=self._prior
         )
 
 
@@ -148,20 +159,36 @@ def open_study(files: StudyFiles, terms: Terms, *, sampler: str = "tpe", pruner:
     """
     build_sampler(sampler, study_seed=0, trial_number=0)
     chosen_pruner = build_pruner(pruner, epochs=terms.epochs)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with lock_study(files), _convert_storage_errors(files):
-        _check_file(files)
-        remove_leftovers(files)
-        optuna_study = optuna.create_study(
-            study_name=files.root.name,
-            storage=_open_storage(f"sqlite:///{files.study_db}"),
-            direction=optuna.study.StudyDirection[terms.direction.upper()],
-            pruner=chosen_pruner,
-            load_if_exists=True,
-        )
+    with (
+        lock_study(files),
+        create_optuna_study(files, files.root.name, direction=terms.direction, pruner=chosen_pruner) as optuna_study,
+    ):
         _check_terms(optuna_study, terms, files)
         _name_metric(optuna_study, terms.metric)
         yield SearchStudy(optuna_study, sampler=sampler, seed=terms.seed)
+
+
+@contextlib.contextmanager
+def create_optuna_study(
+    files: StudyFiles, name: str, *, direction: str, pruner: optuna.pruners.BasePruner | None = None
+) -> Iterator[optuna.Study]:
+    """Open one of the studies in the file of a study's folder, made if it is new; the caller holds the study's lock.
+
+    Raises:
+        StorageError: the file is damaged, of another version, or missing beside the trials that it should hold; or it
+            cannot be written, also later on.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _convert_storage_errors(files):
+        _check_file(files)
+        remove_leftovers(files)
+        yield optuna.create_study(
+            study_name=name,
+            storage=_open_storage(f"sqlite:///{files.study_db}"),
+            direction=optuna.study.StudyDirection[direction.upper()],
+            pruner=pruner,
+            load_if_exists=True,
+        )
 
 
 def read_study(files: StudyFiles) -> optuna.Study:
@@ -175,9 +202,25 @@ def read_study(files: StudyFiles) -> optuna.Study:
         raise UsageError(
             f"there is no study in {files.root}", hint="begin one with automl search, or name it with --study"
         )
+    try:
+        return load_optuna_study(files, files.root.name)
+    except KeyError as error:  # Optuna's, of a study that is not in the file
+        raise UsageError(
+            f"study '{files.root.name}' holds probes alone",
+            hint="go on with automl search, or see them with automl probe",
+        ) from error
+
+
+def load_optuna_study(files: StudyFiles, name: str) -> optuna.Study:
+    """Open one of the studies in the file of a study's folder, read-only.
+
+    Raises:
+        KeyError: the file holds no study of that name.
+        StorageError: it is damaged.
+    """
     _check_file(files)
     storage = _open_storage(f"sqlite:///file:{files.study_db}?mode=ro&uri=true")
-    return optuna.load_study(study_name=files.root.name, storage=storage)
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def read_terms(optuna_study: optuna.Study) -> Terms:

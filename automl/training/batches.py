@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,12 +16,16 @@ from automl.config import AugmentConfig, TrialConfig
 from automl.data.augmentation import compute_stage_strength
 from automl.data.competition import Competition
 from automl.data.pixels import Pixels
+from automl.data.resize import EvaluationPixels
 from automl.data.transforms import Transform, build_transform, iterate_training_batches, split_batches
 from automl.training.checkpoints import TrainingState
 from automl.training.distributed.rank_group import RankGroup, SingleProcess, get_rank_slice
-from automl.training.feature_cache import FeatureCache
+from automl.training.feature_cache import FeatureCache, SplitImages
+from automl.training.feature_store import FeatureStore
+from automl.training.linear_head import HeadTask, convert_head_targets, get_link
+from automl.training.loss.by_task import get_objective
 from automl.training.loss.class_balance import count_for_weights, get_sampling_strata, sample_epoch_rows
-from automl.training.loss.losses import Loss, build_loss
+from automl.training.loss.losses import Loss, build_image_weights, build_loss, smooth_labels
 from automl.training.loss.mixup import Mix, draw_mix, is_mixed, mix_images, mix_targets, to_soft_targets
 from automl.training.loss.soft_targets import FoldTargets
 from automl.training.network.create import Normalisation
@@ -31,6 +35,10 @@ from automl.training.resizing import get_batch_size, get_image_size, get_stage
 from automl.training.seeding import derive_seed
 
 Rows = NDArray[np.int64]
+
+
+def _list_no_splits(image_size: int) -> Sequence[SplitImages]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +51,8 @@ class FoldTask:
         train_rows: (n_train,) row numbers, at least 2.
         valid_rows: (n_valid,) row numbers, all below n.
         fold_targets: soft targets that are trained on in place of the labels; scores are always those of the labels.
+        features: the store of features of frozen backbones, or None to keep them in memory alone.
+        splits: image size -> the splits whose pixels these are, one after the other, as the store knows them.
         seeds: study's seed, trial, fold.
         device: of this process; other ranks have others.
     """
@@ -57,6 +67,8 @@ class FoldTask:
     n_threads: int
     ranks: RankGroup = field(default_factory=SingleProcess)
     fold_targets: FoldTargets | None = None
+    features: FeatureStore | None = None
+    splits: Callable[[int], Sequence[SplitImages]] = _list_no_splits
 
     @property
     def targets(self) -> NDArray[Any]:
@@ -68,10 +80,14 @@ class FoldTask:
         """By rows of the pixels: what class sampling and class weights go by."""
         return self.competition if self.fold_targets is None else self.fold_targets.labelled
 
+    @property
+    def soft_targets(self) -> NDArray[np.float32]:
+        """(n, n_classes) by rows of the pixels: what is trained on, before labels are smoothed."""
+        return self.competition.soft_targets if self.fold_targets is None else self.fold_targets.targets
+
     def compute_prior(self) -> NDArray[np.float64]:
         """Return (n_classes,) the mean of the soft targets that are trained on."""
-        soft_targets = self.competition.soft_targets if self.fold_targets is None else self.fold_targets.targets
-        mean: NDArray[np.float64] = soft_targets[self.train_rows].mean(axis=0, dtype=np.float64)
+        mean: NDArray[np.float64] = self.soft_targets[self.train_rows].mean(axis=0, dtype=np.float64)
         return mean
 
     @property
@@ -84,6 +100,28 @@ def build_fold_loss(task: FoldTask) -> Loss:
     loss, competition = task.config.loss, task.competition
     counts = None if loss.class_weights == "none" else count_for_weights(task.labelled, task.train_rows)
     return build_loss(loss, task=competition.task, n_classes=competition.n_classes, class_counts=counts)
+
+
+def build_head_task(task: FoldTask, features: FeatureCache, *, on_step: Callable[[], object]) -> HeadTask:
+    """Build what a linear head has to be fitted to so that the configuration's loss is small.
+
+    A focal loss counts as the one without focus; how often class_sampling shows an image is left out of account.
+    """
+    loss, competition = task.config.loss, task.competition
+    objective = get_objective(loss.name, competition.task)
+    soft_targets = torch.from_numpy(task.soft_targets)
+    n_choices = competition.task.target_kind.count_choices(competition.n_classes)
+    smoothed = smooth_labels(soft_targets, loss.label_smoothing, n_choices)
+    counts = None if loss.class_weights == "none" else count_for_weights(task.labelled, task.train_rows)
+    compute_weights = build_image_weights(loss, counts, competition.task)
+    return HeadTask(
+        views=[features],
+        targets=convert_head_targets(smoothed.numpy(), objective),
+        link=get_link(objective),
+        sample_weights=None if compute_weights is None else compute_weights(soft_targets).numpy(),
+        device=task.device,
+        on_step=on_step,
+    )
 
 
 def draw_epoch_rows(task: FoldTask, rng: np.random.Generator) -> Rows:
@@ -161,7 +199,7 @@ def _build_transform(task: FoldTask, epoch: int, *, varies: bool) -> Transform:
     stage = get_stage(n_stages, epoch, task.config.epochs)
     return build_transform(
         augment if varies else AugmentConfig(policy="none"),
-        image_size=resize.image_sizes[stage],
+        evaluation=EvaluationPixels.from_config(task.config, resize.image_sizes[stage]),
         flips=task.competition.flips,
         strength=compute_stage_strength(stage, n_stages, scale_augment=resize.scale_augment),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from torch import nn
 from automl.artifacts import Arrays, TrialFiles, read_arrays, write_arrays, write_bytes
 from automl.training.checkpoints import EpochRecord, serialize_model
 from automl.training.network.create import CLASSES_KEY
+from automl.training.network.shared_backbone import BACKBONE_KEY, write_backbone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,15 @@ class FoldResult:
     classes: str | None = None
 
 
-def save_fold(files: TrialFiles, fold: int, model: nn.Module, finished: FoldResult) -> None:
-    """Write weights, test and OOF probabilities; the last file to appear makes the fold a finished one."""
-    write_bytes(
-        files.get_weights_path(fold),
-        serialize_model(model, {CLASSES_KEY: finished.classes} if finished.classes else None),
-    )
+def save_fold(
+    files: TrialFiles, fold: int, model: nn.Module, finished: FoldResult, *, backbones: Path | None = None
+) -> None:
+    """Write weights, test and OOF probabilities; the last file to appear makes the fold a finished one.
+
+    Args:
+        backbones: the study's folder of backbones, where the training has not changed the network's.
+    """
+    save_weights(files.get_weights_path(fold), model, classes=finished.classes, backbones=backbones)
     write_arrays(files.get_fold_test_path(fold), probs=finished.test_probs, **_make_classes_array(finished))
     write_arrays(
         files.get_fold_oof_path(fold),
@@ -52,6 +57,19 @@ def save_fold(files: TrialFiles, fold: int, model: nn.Module, finished: FoldResu
         n_parameters=np.array(finished.n_parameters),
         **_make_classes_array(finished),
     )
+
+
+def save_weights(path: Path, model: nn.Module, *, classes: str | None = None, backbones: Path | None = None) -> None:
+    """Write a network's weights into one file, or those of a shared backbone into a folder of such, once for all.
+
+    Args:
+        classes: their fingerprint.
+        backbones: the folder, where the training has not changed the network's backbone.
+    """
+    metadata = {} if classes is None else {CLASSES_KEY: classes}
+    if backbones is not None:
+        metadata[BACKBONE_KEY] = write_backbone(backbones, model)
+    write_bytes(path, serialize_model(model, metadata or None, with_backbone=backbones is None))
 
 
 def load_fold(files: TrialFiles, fold: int) -> FoldResult | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.data.pixels import Pixels
-from automl.data.resize import resize_batch
+from automl.data.resize import EvaluationPixels
 from automl.training.network.create import Normalisation
 from automl.training.optim.amp import autocast
 
@@ -38,7 +38,7 @@ def predict_probs(
     pixels: Pixels,
     rows: NDArray[np.int64],
     *,
-    image_size: int,
+    evaluation: EvaluationPixels,
     device: str,
     view: ViewTransform | None = None,
     batch_size: int = BATCH_SIZE,
@@ -55,7 +55,7 @@ def predict_probs(
     """
 
     def load(start: int, end: int) -> NDArray[np.uint8]:
-        return resize_batch(pixels[rows[start:end]], image_size)
+        return evaluation.resize_batch(pixels[rows[start:end]])
 
     image_views = ImageViews(load, [_return_batch if view is None else view])
     probs = predict_views(model, [image_views], len(rows), device=device, batch_size=batch_size, on_batch=on_batch)

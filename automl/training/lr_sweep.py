@@ -24,7 +24,7 @@ from automl.training.optim.optimizers import set_lr
 from automl.training.optim.step import take_step
 from automl.training.reporting import RunnerContext
 from automl.training.resizing import count_batches, get_batch_size, get_image_size
-from automl.training.seeding import derive_seed, seed_everything, use_deterministic_algorithms
+from automl.training.seeding import derive_seed, seed_everything, tune_allocator, use_deterministic_algorithms
 from automl.training.trial_context import TrialContext
 from automl.training.trial_job import Refused, SweepResult, TrialJob
 
@@ -73,6 +73,8 @@ def get_first_trained_epoch(task: FoldTask) -> int:
 
 def _run_steps(trial: TrialContext) -> SweepResult:
     use_deterministic_algorithms()
+    if trial.device == "cpu":
+        tune_allocator()
     torch.set_num_threads(trial.threads_per_rank)
     task, state = prepare_fold(trial, 0)
     epoch, config = get_first_trained_epoch(task), task.config

@@ -5,12 +5,11 @@ As kill-safe as a trial, and from the same seeds: the fold comes out bit for bit
 
 from __future__ import annotations
 
-import safetensors
-
 from automl.artifacts import TrialFiles
 from automl.errors import StorageError
 from automl.training.fold import Progress
 from automl.training.fold_outputs import FoldResult, load_fold
+from automl.training.network.shared_backbone import is_network_whole
 from automl.training.optim.accumulation import InfeasibleConfig
 from automl.training.reporting import RunnerContext
 from automl.training.trial_context import TrialContext, find_trial_files
@@ -50,11 +49,7 @@ def load_valid_fold(files: TrialFiles, fold: int) -> FoldResult | None:
 
 def has_weights(files: TrialFiles, fold: int) -> bool:
     """Whether the fold's weights are there, and not cut short."""
-    try:
-        with safetensors.safe_open(files.get_weights_path(fold), framework="numpy") as file:
-            return len(file.keys()) > 0
-    except (OSError, safetensors.SafetensorError):
-        return False
+    return is_network_whole(files.get_weights_path(fold))
 
 
 def delete_fold(files: TrialFiles, fold: int) -> None:

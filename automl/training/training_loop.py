@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from automl.data.pixels import Pixels
+from automl.data.resize import EvaluationPixels
+from automl.suggest import format_number
 from automl.training.batches import FoldTask, build_fold_loss, draw_epoch_rows, iterate_batches
 from automl.training.checkpoints import EpochRecord, TrainingState
 from automl.training.early_stopping import count_plateaus, is_out_of_patience, select_epoch
 from automl.training.feature_cache import FeatureCache, cache_features
 from automl.training.inference import predict_probs
+from automl.training.network.shared_backbone import drop_backbone
 from automl.training.optim.accumulation import InfeasibleConfig, accumulate_gradients
 from automl.training.optim.freezing import is_backbone_frozen, set_trainable
 from automl.training.optim.optimizers import get_lr, set_lr
@@ -43,14 +45,12 @@ class TrainedEpoch:
     """The result of training an epoch, before its validation; `EpochRecord` explains the names.
 
     Attributes:
-        pixels: (n, C, C, 3) that it was trained on.
         features: of the frozen backbone, where they replace it.
         began_s: by time.perf_counter, once the pixels and all ranks were there.
         now: what on_batch was last called with.
     """
 
     image_size: int
-    pixels: Pixels
     features: FeatureCache | None
     began_s: float
     lr: float
@@ -84,7 +84,7 @@ def train_fold(
 
         # ---- Validation, at the size that was trained ---------------------------------------------------------------
         probs = _validate(task, state, trained, on_batch)
-        score = _compute_finite_score(task, state, probs, when=f"epoch {epoch + 1}, lr {trained.lr:g}")
+        score = _compute_finite_score(task, state, probs, when=f"epoch {epoch + 1}, lr {format_number(trained.lr)}")
 
         # ---- The epoch is complete ----------------------------------------------------------------------------------
         state.history.append(
@@ -108,8 +108,14 @@ def train_fold(
     state.load_final_weights(best=not is_last)
     if probs is not None and is_last:
         return probs
-    size = task.config.resize.image_sizes[-1]
-    return predict_probs(state.model, task.pixels(size), task.valid_rows, image_size=size, device=task.device)
+    if state.backbone_digest is not None:
+        epoch = len(state.history) - 1
+        features = _get_features(task, state, epoch, cached=features, send_beat=partial(on_batch, {"epoch": epoch}))
+        if features is not None:
+            return features.predict_probs(state.model, task.valid_rows)
+    evaluation = EvaluationPixels.from_config(task.config)
+    pixels = task.pixels(evaluation.image_size)
+    return predict_probs(state.model, pixels, task.valid_rows, evaluation=evaluation, device=task.device)
 
 
 def train_epoch(
@@ -136,12 +142,15 @@ def train_epoch(
     seed_everything(seed if ranks.rank == 0 else derive_seed(seed, "rank", ranks.rank))
     image_size = get_image_size(config.resize.image_sizes, epoch, config.epochs)
     rows = draw_epoch_rows(task, np.random.default_rng(seed))
-    pixels = task.pixels(image_size)
 
     # ---- What stays the same in every batch -------------------------------------------------------------------------
     set_trainable(model, optimizer, config.transfer, epoch=epoch)
+    if not is_backbone_frozen(config.transfer, epoch):
+        state.backbone_digest = None
     send_beat = partial(on_batch, {"epoch": epoch, "image_size": image_size})
     features = _get_features(task, state, epoch, cached=features, send_beat=send_beat)
+    if features is None:
+        task.pixels(image_size)  # decoded now, if no trial has needed this size before
     ranks.begin_epoch(model, epoch, plateaus)
     began_s = time.perf_counter()
     compute_loss = build_fold_loss(task)
@@ -161,12 +170,13 @@ def train_epoch(
         )
         loss = gradients()
         if not math.isfinite(loss):
-            raise InfeasibleConfig("diverged", f"loss became {loss} in epoch {epoch + 1}, step {number + 1}, lr {lr:g}")
+            where = f"epoch {epoch + 1}, step {number + 1}, lr {format_number(lr)}"
+            raise InfeasibleConfig("diverged", f"loss became {loss} in {where}")
 
         # ---- A step -------------------------------------------------------------------------------------------------
         take_step(state, config.optim, closure=gradients)
         if state.ema is not None:
-            state.ema.update(model, n_before + number)
+            state.ema.update(model, n_before + number, with_backbone=state.backbone_digest is None)
         loss_sum += loss * batch.n_images
         n_seen += batch.n_images
         images_per_s = n_seen / (time.perf_counter() - began_s)
@@ -176,7 +186,6 @@ def train_epoch(
     ranks.end_epoch(model)
     return TrainedEpoch(
         image_size=image_size,
-        pixels=pixels,
         features=features,
         began_s=began_s,
         lr=lr,
@@ -226,7 +235,16 @@ def _get_features(
         return cached
     rows = np.concatenate([task.train_rows, task.valid_rows])
     return cache_features(
-        state.model, task.pixels(image_size), rows, image_size=image_size, device=task.device, on_batch=send_beat
+        state.model,
+        task.config,
+        task.splits(image_size),
+        rows,
+        load_pixels=partial(task.pixels, image_size),
+        image_size=image_size,
+        device=task.device,
+        store=task.features,
+        backbone_digest=state.backbone_digest,
+        on_batch=send_beat,
     )
 
 
@@ -236,9 +254,9 @@ def _validate(task: FoldTask, state: TrainingState, trained: TrainedEpoch, on_ba
         return trained.features.predict_probs(state.eval_model, task.valid_rows)
     return predict_probs(
         state.eval_model,
-        trained.pixels,
+        task.pixels(trained.image_size),
         task.valid_rows,
-        image_size=trained.image_size,
+        evaluation=EvaluationPixels.from_config(task.config, trained.image_size),
         device=task.device,
         on_batch=partial(on_batch, trained.now),
     )
@@ -250,7 +268,8 @@ def _compute_finite_score(task: FoldTask, state: TrainingState, probs: NDArray[n
     Raises:
         InfeasibleConfig: something is; a loss can be finite while the running statistics of a batch norm are not.
     """
-    for name, tensor in state.model.state_dict().items():
+    weights = state.model.state_dict()
+    for name, tensor in (weights if state.backbone_digest is None else drop_backbone(weights)).items():
         if not torch.isfinite(tensor).all():
             raise InfeasibleConfig("diverged", f"'{name}' is no longer finite after {when}")
     if not np.isfinite(probs).all():

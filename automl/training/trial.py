@@ -18,6 +18,7 @@ from automl.training.checkpoints import EpochRecord
 from automl.training.early_stopping import select_epoch
 from automl.training.fold import Progress
 from automl.training.fold_outputs import FoldResult, delete_fold_arrays, join_folds
+from automl.training.network.shared_backbone import is_network_whole
 from automl.training.optim.accumulation import InfeasibleConfig
 from automl.training.reporting import RunnerContext
 from automl.training.trial_context import TrialContext, find_trial_files
@@ -95,8 +96,8 @@ def _describe_epochs(trial: TrialContext, history: Sequence[EpochRecord]) -> dic
 
 
 def _is_complete(files: TrialFiles, n_folds: int) -> bool:
-    weights = [files.get_weights_path(fold) for fold in range(n_folds)]
-    return all(path.exists() for path in (files.result, files.oof, files.test, *weights))
+    weights = (files.get_weights_path(fold) for fold in range(n_folds))
+    return all(path.exists() for path in (files.result, files.oof, files.test)) and all(map(is_network_whole, weights))
 
 
 def _load_result(trial: TrialContext) -> TrialResult:

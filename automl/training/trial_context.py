@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.artifacts import StudyFiles, TrialFiles
-from automl.config import TrialConfig
-from automl.data.cache import PixelCache
+from automl.artifacts import StudyFiles, TrialFiles, read_json
+from automl.config import INTERPOLATIONS, ResizeConfig, TrialConfig
+from automl.data.cache import PixelCache, Split
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
-from automl.data.pixels import ConcatenatedPixels
+from automl.data.pixels import ConcatenatedRows
+from automl.data.resize import EvaluationPixels
 from automl.training.distributed.rank_group import RankGroup, SingleProcess
+from automl.training.feature_cache import SplitImages
+from automl.training.feature_store import FeatureStore
+from automl.training.network.backbones import get_pretrained_crop
 from automl.training.network.input_sizes import fit_sizes
+from automl.training.network.warm_start import read_source_config
 from automl.training.reporting import Reporter, RunnerContext
 from automl.training.trial_job import TrialJob
 
@@ -35,6 +39,8 @@ class TrialContext:
         device: of this process.
         n_threads: processor cores for all processes of the trial together.
         ranks: those processes, as this one sees them.
+        features: the study's feature store.
+        backbones: the study's folder of backbones that no trial has changed.
     """
 
     number: int
@@ -49,6 +55,8 @@ class TrialContext:
     device: str
     n_threads: int
     reporter: Reporter
+    features: FeatureStore
+    backbones: Path
     ranks: RankGroup = field(default_factory=SingleProcess)
     soft_targets: Path | None = None
     single_fold: int | None = None
@@ -61,11 +69,13 @@ class TrialContext:
             StorageError: the study's files are missing or damaged.
         """
         study = StudyFiles(job.study_dir)
+        own_config = study.get_trial_files(job.trial).config  # of a refit's folds too, which go on as the trial began
+        config = fit_transfer(fit_image_sizes(job.config), own_config=own_config, init_from=job.init_from)
         competition = load_competition(study.competition)
         return cls(
             number=job.trial,
             seed=job.seed,
-            config=_fit_image_sizes(job.config),
+            config=fill_evaluation_pixels(config, own_config=own_config, init_from=job.init_from),
             competition=competition,
             folds=load_folds(study.folds, competition),
             pixel_cache=PixelCache(competition, job.pixel_cache or study.cache),
@@ -75,6 +85,8 @@ class TrialContext:
             device=runner.device.split("+")[0],
             n_threads=runner.n_threads,
             reporter=Reporter(runner),
+            features=FeatureStore(study.features, limit_gb=job.cache_gb),
+            backbones=study.backbones,
             soft_targets=job.soft_targets,
             single_fold=job.fold,
         )
@@ -89,16 +101,33 @@ class TrialContext:
         """How many cores this process may use."""
         return max(1, self.n_threads // self.ranks.n_ranks)
 
-    def load_pixels(self, split: Literal["train", "test"], image_size: int) -> NDArray[np.uint8]:
+    def load_pixels(self, split: Split, image_size: int) -> NDArray[np.uint8]:
         """Return (n, C, C, 3) of the cache, decoded now if no trial has needed this size before."""
         beat = self.reporter.beat
         return self.pixel_cache.load_pixels(
-            split, image_size, n_threads=self.n_threads, on_progress=lambda done, total: beat()
+            split,
+            image_size,
+            interpolation=self.config.resize.interpolation,
+            crop_pct=self.config.resize.crop_pct,
+            n_threads=self.n_threads,
+            on_progress=lambda done, total: beat(),
         )
 
-    def load_all_pixels(self, image_size: int) -> ConcatenatedPixels:
+    def load_all_pixels(self, image_size: int) -> ConcatenatedRows:
         """Return (n + n_test, C, C, 3) of the training images, and after them of the test images."""
-        return ConcatenatedPixels(self.load_pixels("train", image_size), self.load_pixels("test", image_size))
+        return ConcatenatedRows(self.load_pixels("train", image_size), self.load_pixels("test", image_size))
+
+    def get_split_images(self, split: Split, image_size: int) -> SplitImages:
+        """Return the images of a split as the feature store knows them; their pixels are loaded when they are needed.
+
+        Raises:
+            DataError: images are missing.
+        """
+        evaluation = EvaluationPixels.from_config(self.config, image_size)
+        beat = self.reporter.beat
+        return SplitImages.from_cache(
+            self.pixel_cache, split, evaluation, n_threads=self.n_threads, on_progress=lambda done, total: beat()
+        )
 
 
 def find_trial_files(job: TrialJob) -> TrialFiles:
@@ -107,7 +136,60 @@ def find_trial_files(job: TrialJob) -> TrialFiles:
     return files if job.refit_kind is None else files.get_refit_files(job.refit_kind)
 
 
-def _fit_image_sizes(config: TrialConfig) -> TrialConfig:
+def fit_image_sizes(config: TrialConfig) -> TrialConfig:
     """Return the configuration with image sizes that its backbone takes."""
     sizes = fit_sizes(config.model.backbone, config.resize.image_sizes)
     return replace(config, resize=replace(config.resize, image_sizes=sizes))
+
+
+def fit_transfer(config: TrialConfig, *, own_config: Path, init_from: Path | None = None) -> TrialConfig:
+    """Return the configuration with the head_init and freeze_norms that it can have.
+
+    No parameter of a study says them: a trial that an older version began goes on as it was though its space has others
+    now. A network whose weights begin by chance has neither features to fit a head to nor statistics to keep.
+
+    Args:
+        own_config: file of the trial's configuration, which is there once it has begun.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    head_init, freeze_norms = config.transfer.head_init, config.transfer.freeze_norms
+    if own_config.exists():
+        begun = TrialConfig.from_json(read_json(own_config)).transfer
+        head_init, freeze_norms = begun.head_init, begun.freeze_norms
+    elif not config.model.pretrained and init_from is None:
+        head_init, freeze_norms = "random", False
+    transfer = replace(config.transfer, head_init=head_init, freeze_norms=freeze_norms)
+    return replace(config, transfer=transfer)
+
+
+def fill_evaluation_pixels(config: TrialConfig, *, own_config: Path, init_from: Path | None = None) -> TrialConfig:
+    """Return the configuration with the interpolation and the crop_pct of the images that are predicted.
+
+    Where it names none, they are those that the trial began with; of a new one those of the trial whose weights it
+    begins with, or else those that its backbone's pretrained weights are evaluated with. Without any weights images are
+    whole.
+
+    Args:
+        own_config: file of the trial's configuration, which is there once it has begun; older ones name neither.
+
+    Raises:
+        UsageError: init_from is not the folder of a trial.
+        StorageError: a configuration is damaged.
+    """
+    resize, model = config.resize, config.model
+    default = ResizeConfig(image_sizes=resize.image_sizes)
+    if (resize.interpolation, resize.crop_pct) != (default.interpolation, default.crop_pct):
+        return config
+    if own_config.exists():
+        source = TrialConfig.from_json(read_json(own_config)).resize
+    elif init_from is not None:
+        source = read_source_config(init_from).resize
+    else:
+        interpolation, crop_pct = get_pretrained_crop(model.backbone, resize.image_sizes[-1])
+        if not model.pretrained:
+            interpolation, crop_pct = "bicubic", 1.0
+        known = interpolation if interpolation in INTERPOLATIONS else "bicubic"
+        source = replace(default, interpolation=known, crop_pct=crop_pct)
+    return replace(config, resize=replace(resize, interpolation=source.interpolation, crop_pct=source.crop_pct))

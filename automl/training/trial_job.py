@@ -33,6 +33,7 @@ class TrialJob:
         refit_kind: into which of the trial's folders a fold is trained: refit, pseudo or distilled; None is its own.
         soft_targets: file of the targets that take the place of the labels, or None.
         pixel_cache: folder of the decoded images, or None for the study's own.
+        cache_gb: limit of the study's feature store, or None for half of what is free on its disk.
     """
 
     trial: int
@@ -46,6 +47,7 @@ class TrialJob:
     refit_kind: str | None = None
     soft_targets: Path | None = None
     pixel_cache: Path | None = None
+    cache_gb: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, lists and scalars."""

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 
 from automl.artifacts import read_json, write_json
+from automl.config import TrialConfig
 from automl.errors import AutomlError, StorageError, UnfitEnvironmentError
 from automl.training.distributed.rank_group import RankGroup
 from automl.training.fold import Progress, finish_fold
 from automl.training.fold_outputs import FoldResult
 from automl.training.optim.accumulation import InfeasibleConfig
-from automl.training.seeding import use_deterministic_algorithms
+from automl.training.seeding import tune_allocator, use_deterministic_algorithms
 from automl.training.trial_context import TrialContext
 from automl.training.trial_job import Infeasible, Refused, TrialJob, TrialResult
 
@@ -77,10 +78,10 @@ def write_config(trial: TrialContext) -> None:
     Raises:
         StorageError: the folder belongs to a trial of another configuration.
     """
-    path, config = trial.files.config, trial.config.to_json()
+    path = trial.files.config
     if not path.exists():
-        write_json(path, config)
-    elif read_json(path) != config:
+        write_json(path, trial.config.to_json())
+    elif TrialConfig.from_json(read_json(path)) != trial.config:  # an older version's lacks what is at its default
         raise StorageError(
             f"{path} holds another configuration than trial {trial.number} of this study",
             hint="begin another study with --study, or remove the folder of trials of the one that is gone",
@@ -97,6 +98,8 @@ def train_missing_folds(
         InfeasibleConfig: the configuration diverges or does not fit into memory.
     """
     use_deterministic_algorithms()
+    if trial.device == "cpu":
+        tune_allocator()
     try:
         with _start_ranks(trial, job, devices) as ranks:
             shared = replace(trial, ranks=ranks)

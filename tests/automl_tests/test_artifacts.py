@@ -1,4 +1,4 @@
-"""Files: whole or not there, read without pickle, checkpoints that survive damage."""
+"""Files: whole or not there, read without pickle."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ import pytest
 from automl.artifacts import (
     StudyFiles,
     TrialFiles,
-    delete_checkpoints,
     read_arrays,
-    read_checkpoint,
     read_json,
     require_plain_name,
     write_arrays,
     write_bytes,
-    write_checkpoint,
     write_json,
     write_table,
 )
@@ -97,32 +94,6 @@ def test_a_full_disk_is_a_storage_error_and_the_old_file_is_intact(tmp_path: Pat
 def test_a_table_is_utf8_with_lf_and_quotes_where_needed(tmp_path: Path) -> None:
     write_table(tmp_path / "a.csv", ("id", "label"), [("00012", 'a,"b"'), ("é", "NA")])
     assert (tmp_path / "a.csv").read_bytes() == 'id,label\n00012,"a,""b"""\né,NA\n'.encode()
-
-
-def test_a_checkpoint_comes_back_with_its_state(files: TrialFiles) -> None:
-    assert read_checkpoint(files, 0) is None
-    write_checkpoint(files, 0, {"epoch": 3, "history": [0.1, 0.2]}, b"tensors")
-    assert read_checkpoint(files, 0) == ({"epoch": 3, "history": [0.1, 0.2]}, b"tensors")
-    assert read_checkpoint(files, 1) is None
-    delete_checkpoints(files, 0)
-    assert read_checkpoint(files, 0) is None
-
-
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(files: TrialFiles, damage: str) -> None:
-    write_checkpoint(files, 0, {"epoch": 1}, b"first" * 100)
-    write_checkpoint(files, 0, {"epoch": 2}, b"second" * 100)
-    path = files.get_checkpoint_path(0)
-    content = bytearray(path.read_bytes())
-    flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
-    path.write_bytes({"cut": content[:-50], "flip": flipped, "empty": b"", "foreign": b"\x80\x04."}[damage])
-    assert read_checkpoint(files, 0) == ({"epoch": 1}, b"first" * 100)
-
-
-def test_a_kill_between_the_two_renames_leaves_the_checkpoint_before(files: TrialFiles) -> None:
-    write_checkpoint(files, 0, {"epoch": 1}, b"x")
-    files.get_checkpoint_path(0).rename(files.get_previous_checkpoint_path(0))
-    assert read_checkpoint(files, 0) == ({"epoch": 1}, b"x")
 
 
 def test_a_temporary_file_that_was_planted_is_not_followed(tmp_path: Path) -> None:

@@ -25,6 +25,21 @@ def test_a_config_comes_back_from_json_as_it_was() -> None:
     assert TrialConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
 
 
+def test_a_config_of_an_older_version_has_the_pixels_of_that_version() -> None:
+    document = json.loads(json.dumps(CONFIG.to_json()))
+    del document["resize"]["interpolation"], document["resize"]["crop_pct"]
+    resize = TrialConfig.from_json(document).resize
+    assert (resize.interpolation, resize.crop_pct) == ("area", 1.0)
+
+
+def test_a_config_of_an_older_version_has_a_head_as_that_version_had() -> None:
+    document = json.loads(json.dumps(CONFIG.to_json()))
+    for name in ("head_init", "head_lr_factor", "freeze_norms"):
+        del document["transfer"][name]
+    assert TrialConfig.from_json(document) == CONFIG
+    assert (CONFIG.transfer.head_init, CONFIG.transfer.head_lr_factor) == ("random", 1.0)
+
+
 def test_a_config_of_another_version_is_refused_by_the_key_that_is_unknown() -> None:
     with pytest.raises(UsageError, match="momentum"):
         TrialConfig.from_json({**CONFIG.to_json(), "momentum": 0.9})
@@ -46,6 +61,12 @@ def test_a_resize_schedule_is_sizes_joined_by_hyphens() -> None:
         (lambda: ModelConfig(backbone="x", dropout=1.0), "dropout = 1.0"),
         (lambda: ModelConfig(backbone=""), "backbone"),
         (lambda: ResizeConfig(image_sizes=(2,)), "image_sizes"),
+        (lambda: ResizeConfig(image_sizes=(32,), interpolation="nearest"), "interpolation = 'nearest'"),
+        (lambda: ResizeConfig(image_sizes=(32,), crop_pct=0.0), "crop_pct = 0.0"),
+        (lambda: ResizeConfig(image_sizes=(32,), crop_pct=1.1), "crop_pct = 1.1"),
+        (lambda: TransferConfig(head_init="zero"), "head_init = 'zero'"),
+        (lambda: TransferConfig(head_lr_factor=0.0), "head_lr_factor = 0.0"),
+        (lambda: TransferConfig(head_lr_factor=float("inf")), "head_lr_factor = inf"),
         (lambda: LossConfig(name="hinge"), "loss = 'hinge'"),
         (lambda: LossConfig(name="focal"), "focal_gamma"),
         (lambda: LossConfig(focal_gamma=2.0), "absent without focal"),

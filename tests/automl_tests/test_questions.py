@@ -24,8 +24,18 @@ def test_the_first_answers_leave_the_tricks_off() -> None:
     )
     assert (augment.policy, augment.magnitude, augment.mixup_alpha, augment.cutmix_alpha) == ("none", None, 0.0, 0.0)
     assert (transfer.freeze_epochs, transfer.trainable_blocks, transfer.layer_decay) == (0, None, 1.0)
+    assert (transfer.head_init, transfer.head_lr_factor) == ("random", 1.0)
     assert ask_ema(trial) == 0.0
-    never = {"scale_batch", "attention", "cut", "focal_gamma", "focal_alpha", "magnitude", "mix_alpha"}
+    never = {
+        "head_lr_factor",
+        "scale_batch",
+        "attention",
+        "cut",
+        "focal_gamma",
+        "focal_alpha",
+        "magnitude",
+        "mix_alpha",
+    }
     assert not never & set(trial.params)
 
 
@@ -74,3 +84,13 @@ def _list_parameters(ask: object) -> set[str]:
     trial = Replay({})
     ask(trial)  # type: ignore[operator]
     return set(trial.params)
+
+
+def test_the_rate_of_the_head_is_asked_where_there_is_a_choice_and_its_beginning_never() -> None:
+    trial = Replay({"head_lr_factor": 10.0})
+    transfer = ask_transfer(trial, freeze_epochs=0, head_init="probe", head_lr_factors=[3.0, 10.0])
+    assert (transfer.head_init, transfer.head_lr_factor) == ("probe", 10.0)
+    assert "head_init" not in trial.params
+    alone = Replay({})
+    assert ask_transfer(alone, freeze_epochs=0, head_lr_factors=[3.0]).head_lr_factor == 3.0
+    assert "head_lr_factor" not in alone.params

@@ -19,7 +19,17 @@ from automl.config import (
     parse_hidden,
 )
 from automl.errors import UsageError
-from automl.space import Space, center_learning_rate, describe, list_spaces, load_space, narrow_space, warm_start_space
+from automl.space import (
+    Space,
+    center_learning_rate,
+    deal_over_families,
+    derive_family,
+    describe,
+    list_spaces,
+    load_space,
+    narrow_space,
+    warm_start_space,
+)
 from automl.suggest import Suggest
 
 OWN = '''"""My own space."""
@@ -128,6 +138,7 @@ def test_any_timm_name_may_be_chosen_as_backbone() -> None:
         (["lr"], [], "is not name=value"),
         (["lr=fast"], [], "is not a number"),
         (["lr=0"], [], "must be positive"),
+        (["lr=-3e-4"], [], "lr = -3e-4, but it must be positive"),
         (["batch_size=8.5"], [], "is not a whole number"),
         (["loss=hinge"], [], "loss cannot be 'hinge'"),
         ([], ["loss=focal,hinge"], "loss cannot be 'hinge'"),
@@ -160,6 +171,166 @@ def test_proposals_are_complete_fit_the_narrowing_and_are_distinct() -> None:
     assert narrow.list_proposals()[0]["lr"] == 1e-4
     for proposal in SPACE.list_proposals():
         assert SPACE(fixed(proposal)).optim.lr == proposal["lr"]
+
+
+# ---- Dealt out ------------------------------------------------------------------------------------------------------
+
+
+def list_values(space: Space, *names: str) -> list[tuple[object, ...]]:
+    return [tuple(proposal[name] for name in names) for proposal in space.list_proposals()]
+
+
+def test_choices_that_are_left_are_dealt_out_to_the_first_trials_in_turn() -> None:
+    narrowed = narrow_space(load_space("default"), choices=["backbone=convnext_tiny,nfnet_l0"])
+    assert list_values(narrowed, "backbone") == [("convnext_tiny",), ("nfnet_l0",)] * 2 + [("convnext_tiny",)]
+    sizes = narrow_space(
+        load_space("recipe"), fix=["backbone=efficientnet_b5"], choices=["resize=320,160-240-320", "augment=heavy,rand"]
+    )
+    assert list_values(sizes, "backbone", "resize", "augment") == [
+        ("efficientnet_b5", "320", "heavy"),
+        ("efficientnet_b5", "160-240-320", "rand"),
+        ("efficientnet_b5", "320", "heavy"),
+    ]
+
+
+def test_a_first_trial_whose_own_value_is_left_keeps_it_and_takes_no_turn() -> None:
+    narrowed = narrow_space(load_space("default"), choices=["backbone=resnet50,efficientnet_b0,resnext50_32x4d"])
+    backbones = [backbone for (backbone,) in list_values(narrowed, "backbone")]
+    assert backbones == ["resnet50", "efficientnet_b0", "resnext50_32x4d", "resnext50_32x4d", "resnet50"]
+
+
+def test_a_first_trial_that_does_not_mention_a_choice_stays_without_it_while_that_is_left() -> None:
+    narrowed = narrow_space(SPACE, choices=["loss=focal,cross_entropy", "resize=32,16-32"])
+    assert list_values(narrowed, "loss", "resize") == [("focal", "32"), ("cross_entropy", "32")]
+
+
+def test_first_trials_that_narrowing_makes_the_same_are_proposed_once() -> None:
+    same = ["lr=1e-4", "loss=cross_entropy"]
+    assert list_values(narrow_space(SPACE, fix=same, choices=["backbone=densenet121"]), "backbone") == [
+        ("densenet121",)
+    ]
+    assert list_values(narrow_space(SPACE, fix=same, choices=["backbone=densenet121,vgg11"]), "backbone") == [
+        ("densenet121",),
+        ("vgg11",),
+    ]
+
+
+# ---- What probes say ------------------------------------------------------------------------------------------------
+
+RANKING = [
+    ("densenet169", 224),
+    ("densenet169", 320),  # again, at another size
+    ("densenet121", 224),
+    ("gone", 224),  # the space has it not
+    ("resnet101", 300),
+    ("efficientnet_b4", 224),
+    ("inception_v3", 160),
+    ("resnext101_32x8d", 320),
+    ("vgg16", 224),
+]
+
+
+def test_first_trials_take_the_best_probed_backbones_of_different_families_first() -> None:
+    space = load_space("default")
+    proposals = space.list_proposals(RANKING)
+    assert [(proposal["backbone"], proposal["resize"]) for proposal in proposals] == [
+        ("densenet169", "224"),
+        ("resnet101", "320"),
+        ("efficientnet_b4", "224"),
+        ("inception_v3", "224"),
+        ("resnext101_32x8d", "320"),
+    ]
+    for proposal, curated in zip(proposals, space.list_proposals(), strict=True):
+        for name in ("optimizer", "lr", "weight_decay", "batch_size", "augment"):
+            assert proposal[name] == curated[name]
+        assert space(fixed(proposal)).model.backbone == proposal["backbone"]
+
+
+def test_a_short_ranking_leaves_the_rest_curated_and_an_empty_one_all() -> None:
+    space = load_space("default")
+    curated = space.list_proposals()
+    assert space.list_proposals(RANKING[:2]) == [
+        curated[0] | {"backbone": "densenet169", "resize": "224"},
+        *curated[1:],
+    ]
+    assert space.list_proposals([]) == space.list_proposals([("gone", 224)]) == curated
+
+
+def test_a_ranking_follows_the_narrowing() -> None:
+    narrowed = narrow_space(
+        load_space("default"), choices=["backbone=densenet121,resnet101", "resize=160-320,320,128-256"]
+    )
+    found = [(proposal["backbone"], proposal["resize"]) for proposal in narrowed.list_proposals(RANKING)]
+    assert found[:2] == [("densenet121", "128-256"), ("resnet101", "320")]
+    assert {backbone for backbone, _ in found} == {"densenet121", "resnet101"}
+    pinned = narrow_space(load_space("default"), fix=["resize=224"])
+    assert {proposal["resize"] for proposal in pinned.list_proposals(RANKING)} == {"224"}
+
+
+def test_a_ranking_serves_spaces_that_ask_neither_for_a_backbone_nor_for_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    assert load_space(str(path)).list_proposals([("a", 224), ("b", 224)]) == [{"backbone": "a"}]
+    chosen = Space(name="chosen", suggest=choosing, first_trials=({"lr": 1e-4},))
+    assert chosen.list_proposals([("resnet18", 224)]) == [{"lr": 1e-4}]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "family"),
+    [
+        ("efficientnet_b0", "efficientnet"),
+        ("tf_efficientnetv2_s", "efficientnet"),
+        ("tf_efficientnet_lite0", "efficientnet"),
+        ("resnet50", "resnet"),
+        ("resnext50_32x4d", "resnext"),
+        ("test_resnet", "resnet"),
+        ("inception_v3", "inception"),
+        ("vit_base_patch16_224", "vit"),
+        ("vit_small_patch16_dinov3.lvd1689m", "vit dino"),
+        ("vit_base_patch16_siglip_256.v2_webli", "vit siglip"),
+        ("convnext_base.clip_laion2b", "convnext clip"),
+        ("convnextv2_tiny.fcmae_ft_in22k_in1k", "convnext mae"),
+        ("eva02_small_patch14_336", "eva"),
+        ("1d_net", ""),
+    ],
+)
+def test_a_family_is_read_from_the_name(backbone: str, family: str) -> None:
+    assert derive_family(backbone) == family
+
+
+def test_the_best_of_each_family_comes_before_the_second_of_any() -> None:
+    ranking = [("resnet50", 224), ("resnet18", 224), ("resnet50", 320), ("vgg11", 224), ("resnet34", 96)]
+    assert deal_over_families(ranking) == [("resnet50", 224), ("vgg11", 224), ("resnet18", 224), ("resnet34", 96)]
+
+
+# ---- Fingerprints ---------------------------------------------------------------------------------------------------
+
+FROZEN: list[tuple[str, list[str], list[str], str]] = [
+    ("default", [], [], "89e16ea1e822bb66"),
+    ("default", ["optimizer=adamw"], ["backbone=efficientnet_b0,densenet121"], "f84c83cead8686cf"),
+    ("default", ["lr=3e-5", "weight_decay=1e-4"], [], "eb9ba7d6242dc40b"),
+    ("default", [], ["resize=224,320"], "1c752cf5768344c9"),
+    ("recipe", [], [], "55cb3e811dc5c686"),
+    ("recipe", ["backbone=efficientnet_b5"], ["resize=320,160-240-320"], "0d505883d609c9d0"),
+    ("recipe", ["clip_norm=none", "lr=0.0003"], [], "9d33f2a434c18599"),
+    ("tiny", [], [], "fee3d3cbbd823b43"),
+    ("tiny", ["lr=2e-3", "weight_decay=1e-5", "dropout=0"], ["backbone=test_resnet,test_vit"], "575beb77bcca5fc5"),
+    ("classic", [], ["backbone=lenet5,alexnet"], "7734e1034430057f"),
+    ("efficientnet", [], [], "9ccdddb095f6b589"),
+    ("modern", ["layer_decay=0.75"], ["resize=224"], "f81d8056f5b9712e"),
+    ("ordinal", ["loss=ordinal"], [], "b92a4b083c84f6f9"),
+]
+
+
+@pytest.mark.parametrize(("name", "fix", "choices", "fingerprint"), FROZEN)
+def test_a_study_that_was_begun_before_is_found_again(
+    name: str, fix: list[str], choices: list[str], fingerprint: str
+) -> None:
+    assert narrow_space(load_space(name), fix=fix, choices=choices).fingerprint == fingerprint
+
+
+def test_a_study_that_was_begun_before_about_a_centre_is_found_again() -> None:
+    assert center_learning_rate(load_space("tiny"), 3e-4).fingerprint == "958724262b088026"
 
 
 def test_the_fingerprint_follows_what_can_be_answered() -> None:
@@ -254,14 +425,20 @@ def test_lr_is_suggested_within_a_decade_of_the_center(center: float, domain: st
     assert lr_domain(center_learning_rate(SPACE, center)) == domain
 
 
-def test_a_first_trial_outside_of_the_centred_range_moves_to_its_nearest_bound() -> None:
+def test_first_trials_begin_with_the_centre_itself_and_go_to_both_sides_of_it() -> None:
     assert [proposal["lr"] for proposal in SPACE.list_proposals()] == [3e-5, 1e-3]
-    assert [proposal["lr"] for proposal in center_learning_rate(SPACE, 1e-3).list_proposals()] == pytest.approx(
-        [1e-4, 1e-3]
-    )
-    assert [proposal["lr"] for proposal in center_learning_rate(SPACE, 1e-5).list_proposals()] == pytest.approx(
-        [3e-5, 1e-4]
-    )
+    four = replace(SPACE, first_trials=tuple({"lr": 1e-3, "batch_size": size} for size in (8, 16, 24, 32)))
+    centred = center_learning_rate(four, 3e-4)
+    assert [proposal["lr"] for proposal in centred.list_proposals()] == [3e-4, 1e-4, 9e-4, 3e-4]
+    assert centred.build_first_config().optim.lr == 3e-4
+    bounded = center_learning_rate(four, 2e-5)  # a third of it lies below the space's own range
+    assert [proposal["lr"] for proposal in bounded.list_proposals()] == [2e-5, 1e-5, 6e-5, 2e-5]
+
+
+def test_a_centre_is_tried_first_also_where_a_space_has_no_first_trials() -> None:
+    centred = center_learning_rate(replace(SPACE, first_trials=()), 3e-4)
+    assert [proposal["lr"] for proposal in centred.list_proposals()] == [3e-4]
+    assert centred.build_first_config().optim.lr == 3e-4
 
 
 def test_the_center_is_part_of_the_fingerprint_even_where_the_range_is_the_same() -> None:

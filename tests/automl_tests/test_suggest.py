@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
 
 from automl.config import (
@@ -13,7 +14,17 @@ from automl.config import (
 )
 from automl.errors import UsageError
 from automl.space import Space, describe, narrow_space
-from automl.suggest import NarrowedTrial, Narrowing, Replay, Suggest, compute_centered_range
+from automl.suggest import (
+    NarrowedTrial,
+    Narrowing,
+    Replay,
+    Suggest,
+    compute_centered_range,
+    format_number,
+    format_numbers,
+    format_value,
+    parse_final_size,
+)
 
 
 def odd(trial: Suggest) -> TrialConfig:
@@ -93,6 +104,80 @@ def test_a_centered_learning_rate_that_is_a_choice_is_refused() -> None:
     trial = NarrowedTrial(Replay({}), Narrowing(lr_center=1e-3))
     with pytest.raises(UsageError, match="'lr' is a choice"):
         trial.suggest_categorical("lr", [1e-3, 1e-2])
+
+
+def decaying(trial: Suggest) -> TrialConfig:
+    decay = trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True)
+    return TrialConfig(
+        model=ModelConfig(backbone="resnet18"),
+        resize=ResizeConfig.parse("32"),
+        optim=OptimConfig(weight_decay=decay),
+        batch_size=trial.suggest_int("batch_size", 8, 64, log=True),
+    )
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("1e-4", 1e-4), ("5", 5.0)])
+def test_a_value_is_pinned_though_it_is_asked_on_a_log_scale(text: str, value: float) -> None:
+    space = narrow_space(Space(name="decaying", suggest=decaying), fix=[f"weight_decay={text}"])
+    study = optuna.create_study()
+    for _ in range(2):
+        trial = study.ask()
+        assert space(trial).optim.weight_decay == trial.params["weight_decay"] == value
+        study.tell(trial, 0.5)
+    (distribution,) = {each.distributions["weight_decay"] for each in study.trials}
+    assert distribution == optuna.distributions.FloatDistribution(value, value, log=value > 0)  # as studies have it
+
+
+def test_a_replay_takes_the_next_of_what_is_left_in_turn_where_it_deals_out() -> None:
+    turns = {"backbone": 0}
+    trials = [Replay({"backbone": "gone", "loss": "gone"}, turns) for _ in range(3)]
+    assert [trial.suggest_categorical("backbone", ["a", "b"]) for trial in trials] == ["a", "b", "a"]
+    assert [trial.suggest_categorical("loss", ["c", "d"]) for trial in trials] == ["c", "c", "c"]
+    assert trials[0].choices == {"backbone": ["a", "b"], "loss": ["c", "d"]}
+    assert Replay({"backbone": "b"}, turns).suggest_categorical("backbone", ["a", "b"]) == "b"
+    assert turns == {"backbone": 3}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3e-4, "3e-4"),
+        (1e-3, "1e-3"),
+        (0.00033, "3.3e-4"),
+        (-3e-5, "-3e-5"),
+        (1e-10, "1e-10"),
+        (0.01, "0.01"),
+        (0.05, "0.05"),
+        (0.0, "0"),
+        (1.0, "1"),
+        (1e6, "1e6"),
+        (1e-3 / 3, "3.33333e-4"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+def test_numbers_are_rounded_to_as_many_digits_as_they_are_worth() -> None:
+    assert [format_number(value, digits=2) for value in (1.26e-3, 9.99e-4, 0.123)] == ["1.3e-3", "1e-3", "0.12"]
+
+
+def test_values_that_are_no_numbers_are_written_by_their_words() -> None:
+    assert [format_value(value) for value in (None, True, 32, "adamw", 3e-4)] == ["none", "True", "32", "adamw", "3e-4"]
+
+
+def test_numbers_in_a_text_are_written_alike_and_names_stay() -> None:
+    domain = "1e-05 .. 0.01 (log, step 0.005)"
+    assert format_numbers(domain) == "1e-5 .. 0.01 (log, step 5e-3)"
+    assert format_numbers("net_1e-05, net-0.001, 1.0e-05x") == "net_1e-05, net-0.001, 1.0e-05x"
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"), [("224", 224), ("160-240-320", 320), (96, 96), ("small", None), (None, None), ("-32", None)]
+)
+def test_the_final_size_of_a_resize_choice(resize: object, size: int | None) -> None:
+    assert parse_final_size(resize) == size
 
 
 def test_a_replay_suggests_known_values_where_they_are_allowed_and_records_them() -> None:

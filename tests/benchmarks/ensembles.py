@@ -30,10 +30,10 @@ from automl.config import TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
+from automl.decisions.bootstrap import bootstrap_scores
 from automl.decisions.choose import fit_matched_rule
 from automl.decisions.rules import Rule, parse_rule
 from automl.ensemble.apply import predict_ensemble
-from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.candidates import Candidate, Member, predict_oof, predict_test, read_members
 from automl.ensemble.ensemble_result import EnsembleRequest, EnsembleResult
 from automl.ensemble.predictor import Predictor

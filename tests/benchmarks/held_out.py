@@ -38,24 +38,29 @@ class HeldOut:
         return np.array([competition.classes.index(label_of[test_id]) for test_id in competition.test_ids])
 
 
-def hold_out(source: Path, root: Path, *, seed: int = 0) -> HeldOut:
+def hold_out(source: Path, root: Path, *, seed: int = 0, limit: int | None = None) -> HeldOut:
     """Copy a competition into root with a fifth of its labelled images as the test set; done once.
 
     Only for competitions with one label for each image, in a table or in the file name.
+
+    Args:
+        limit: how many labelled images to copy at all.
     """
     original = read_competition(source)
     labels = [original.classes[index] for index in original.targets]
-    rng = np.random.default_rng(seed)
-    held = np.sort(rng.permutation(len(labels))[: int(HELD_OUT_FRACTION * len(labels))])
+    order = np.random.default_rng(seed).permutation(len(labels))[:limit]
+    held, kept = np.split(order, [int(HELD_OUT_FRACTION * len(order))])
+    held, kept = np.sort(held), np.sort(kept)
     out = HeldOut(root, tuple(labels[row] for row in held))
     if not (root / "sampleSubmission.csv").exists():
-        _copy(original, root, held, labels)
+        _copy(original, root, kept, held, labels)
     return out
 
 
-def _copy(original: Competition, root: Path, held: NDArray[np.int64], labels: Sequence[str]) -> None:
+def _copy(
+    original: Competition, root: Path, kept: NDArray[np.int64], held: NDArray[np.int64], labels: Sequence[str]
+) -> None:
     paths = original.image_paths
-    kept = np.setdiff1d(np.arange(len(paths)), held)
     for folder in ("train", "test"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for row in kept:

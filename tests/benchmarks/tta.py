@@ -28,7 +28,7 @@ from PIL import Image
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
-from automl.data.resize import resize_batch
+from automl.data.resize import EvaluationPixels
 from automl.ensemble.predictor import Predictor, TrainedFold
 from automl.ensemble.tta import TTA_GROUPS, View
 from automl.files.decoding import decode_image
@@ -144,7 +144,8 @@ def _read_ahead(world: World, image_size: int) -> Iterator[NDArray[np.uint8]]:
     paths, side = world.competition.test_paths, world.cache(Path("/nowhere")).get_cached_side(image_size)
 
     def read(start: int) -> NDArray[np.uint8]:
-        return resize_batch(np.stack([_square(path, side) for path in paths[start : start + BATCH_SIZE]]), image_size)
+        squares = np.stack([_square(path, side) for path in paths[start : start + BATCH_SIZE]])
+        return EvaluationPixels(image_size).resize_batch(squares)
 
     with ThreadPoolExecutor(1) as pool:
         starts = range(0, len(paths), BATCH_SIZE)

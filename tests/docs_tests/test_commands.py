@@ -68,7 +68,7 @@ def test_no_command_of_the_pages_is_left_out_here() -> None:
     """A command of another kind needs a test of its own."""
     kinds = ("automl ", "make ", "pip install ", "python submit.py ", "UPDATE_GOLDEN=1 pytest ")
     assert [line for line in command_lines() if not line.startswith(kinds)] == []
-    tested = {*QUICK, *automl_commands("search", "refit", "submit", "download", "find-lr", "dashboard")}
+    tested = {*QUICK, *automl_commands("search", "probe", "refit", "submit", "download", "find-lr", "dashboard")}
     assert set(automl_commands()) == tested
 
 
@@ -82,8 +82,8 @@ def test_a_quick_command_runs_as_it_stands(command: str, folder: Path) -> None:
     assert finished.stdout
 
 
-@pytest.mark.parametrize("command", automl_commands("search"))
-def test_the_flags_of_a_search_are_understood(command: str, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", automl_commands("search", "probe"))
+def test_the_flags_of_a_search_and_of_probes_are_understood(command: str, folder: Path, tmp_path: Path) -> None:
     """Flags, space and narrowing up to the first trial: a folder without images ends it there."""
     words = [word.replace("path/to/competition", ".") for word in words_of(command)]
     (tmp_path / "path" / "to" / "weights").mkdir(parents=True)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
 from automl.data.cache import PixelCache
+from automl.data.resize import EvaluationPixels
 from automl.data.transforms import build_transform
 from tests.automl_tests.small_competitions import competition_of
 from tests.faults_tests.programs import ROOT
@@ -25,7 +26,9 @@ def test_an_image_of_any_shape_becomes_one_that_a_network_takes(
         Image.new("RGB", size, (9, 99, 199)).save(tmp_path / name)
     cache = PixelCache(competition_of(tmp_path, ["a.png", "b.png"], ["a.png"]), tmp_path / "cache")
     augment = AugmentConfig(policy=policy, magnitude=10.0 if policy == "rand" else None)
-    images = build_transform(augment, image_size=32, flips=True)(np.array(cache.load_pixels("train", 32)), seed=0)
+    images = build_transform(augment, evaluation=EvaluationPixels(32), flips=True)(
+        np.array(cache.load_pixels("train", 32)), seed=0
+    )
     assert (images.shape, images.dtype) == ((2, 32, 32, 3), np.uint8)
 
 

@@ -28,9 +28,10 @@ from automl.config import (
     TrialConfig,
 )
 from automl.questions import MIXINGS
-from automl.space import Space, describe, list_spaces, load_space, narrow_space
+from automl.space import Space, derive_family, describe, list_spaces, load_space, narrow_space
 from automl.tasks import Task
 from automl.training.loss.losses import build_loss
+from automl.training.network.backbones import build_skeleton
 from automl.training.network.create import build_model, require_sizes_fit
 from automl.training.network.input_sizes import fit_sizes
 from automl.training.optim.optimizers import build_optimizer
@@ -54,6 +55,7 @@ ANSWERS: dict[str, Callable[[TrialConfig], Any]] = {
     "focal_gamma": lambda config: config.loss.focal_gamma,
     "freeze_epochs": lambda config: config.transfer.freeze_epochs,
     "head": lambda config: "-".join(map(str, config.model.hidden)) or "linear",
+    "head_lr_factor": lambda config: config.transfer.head_lr_factor,
     "label_smoothing": lambda config: config.loss.label_smoothing,
     "layer_decay": lambda config: config.transfer.layer_decay,
     "loss": lambda config: config.loss.name,
@@ -167,12 +169,41 @@ def test_the_default_space_has_every_family_that_was_asked_for() -> None:
 
 @every_space
 def test_every_backbone_has_pretrained_weights_in_timm(name: str) -> None:
-    trained = {tagged.partition(".")[0] for tagged in timm.list_pretrained()}
+    trained = {known for tagged in timm.list_pretrained() for known in (tagged, tagged.partition(".")[0])}
     backbones = set(backbones_of(load_space(name))) - FROM_SCRATCH
     assert backbones <= trained
     for backbone in backbones:
         pretrained = timm.models.get_pretrained_cfg(backbone)
         assert pretrained is not None and pretrained.has_weights, backbone
+
+
+def test_pretrained_networks_begin_with_the_head_that_suits_their_features() -> None:
+    for name in set(list_spaces()) - {"tiny"}:
+        for params, config in answers(name, 30):
+            expected = "random" if params["backbone"] in FROM_SCRATCH else "probe"
+            assert config.transfer.head_init == expected, name
+    assert {config.transfer.head_init for _, config in answers("tiny", 30)} == {"random"}
+
+
+def test_the_foundation_space_has_every_family_and_tries_different_ones_first() -> None:
+    space = load_space("foundation")
+    backbones = backbones_of(space)
+    for word in ("vit_small_patch16_dinov3", "convnext_tiny.dinov3", "siglip_256.v2", "eva02", "convnextv2", "_clip"):
+        assert any(word in backbone for backbone in backbones), word
+    assert all("." in backbone for backbone in backbones)  # a name alone leaves open which weights are meant
+    proposals = space.list_proposals()
+    families = [derive_family(str(proposal["backbone"])) for proposal in proposals]
+    assert len(set(families)) == len(families) == 5
+    assert {proposal["weight_decay"] for proposal in proposals} == {0.05}
+    assert max(proposal["lr"] for proposal in proposals) <= 1e-4
+
+
+@pytest.mark.slow
+def test_the_foundation_space_reaches_from_small_networks_to_large_ones_and_no_further() -> None:
+    backbones = backbones_of(load_space("foundation"))
+    n_parameters = [sum(part.numel() for part in build_skeleton(backbone).parameters()) for backbone in backbones]
+    assert min(n_parameters) < 10e6
+    assert max(n_parameters) < 320e6
 
 
 def test_the_classic_networks_without_weights_begin_from_scratch() -> None:
@@ -235,6 +266,8 @@ def test_every_backbone_builds_with_its_regularisation_and_takes_every_size(name
         kept = describe(narrow_space(space, fix=[f"backbone={backbone}"]))
         asks_drop_path = any(dimension.name == "drop_path" for dimension in kept)
         config = ModelConfig(backbone=backbone, pretrained=False, drop_path=0.1 if asks_drop_path else 0.0)
-        model = build_model(config, n_classes=3, weights_dir=None)
         sizes = {size for schedule in sizes_of(space, backbone) for size in schedule}
-        require_sizes_fit(model, fit_sizes(backbone, (min(sizes), max(sizes))), backbone)
+        is_large = name == "foundation" and "_tiny_" not in backbone  # in shapes alone: numbers would take minutes
+        with torch.device("meta" if is_large else "cpu"):
+            model = build_model(config, n_classes=3, weights_dir=None)
+            require_sizes_fit(model, fit_sizes(backbone, (min(sizes), max(sizes))), backbone)

@@ -20,9 +20,7 @@ from automl.artifacts import (
     StudyFiles,
     TrialFiles,
     delete_checkpoints,
-    read_checkpoint,
     read_json,
-    write_checkpoint,
     write_json,
 )
 from automl.errors import AutomlError
@@ -82,8 +80,8 @@ def _answer_again(files: TrialFiles, context: Context) -> dict[str, Any]:
 
 
 def _train_epochs(payload: Mapping[str, Any], study: StudyFiles, files: TrialFiles, context: Context) -> list[float]:
-    checkpoint = read_checkpoint(files, 0)
-    history: list[float] = [] if checkpoint is None else checkpoint[0]["history"]
+    checkpoint = files.get_checkpoint_path(0)
+    history: list[float] = read_json(checkpoint)["history"] if checkpoint.exists() else []
     _replay(history, context)
     fault = FAULTS.get(payload.get("faults", {}).get(str(payload["trial"]), ""))
     for epoch in range(len(history), payload["config"]["epochs"]):
@@ -92,7 +90,7 @@ def _train_epochs(payload: Mapping[str, Any], study: StudyFiles, files: TrialFil
             fault(context)
         time.sleep(payload.get("epoch_seconds", 0.0))
         history.append(score_of(payload["trial"], epoch, payload["config"]["optim"]["lr"]))
-        write_checkpoint(files, 0, {"history": history}, b"weights" * 1000)
+        write_json(checkpoint, {"history": history, "weights": "0" * 7000})
         context.report(epoch, history[-1], {"seconds": payload.get("epoch_seconds", 0.0)})
         context.beat({"epoch": epoch})
     return history

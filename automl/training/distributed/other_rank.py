@@ -28,7 +28,7 @@ from automl.training.distributed.ddp_rank import DdpRank, enter_store
 from automl.training.distributed.main_rank import OUT_OF_MEMORY
 from automl.training.fold import prepare_fold
 from automl.training.optim.accumulation import InfeasibleConfig
-from automl.training.seeding import use_deterministic_algorithms
+from automl.training.seeding import tune_allocator, use_deterministic_algorithms
 from automl.training.training_loop import train_epoch
 from automl.training.trial_context import TrialContext
 from automl.training.trial_job import TrialJob
@@ -81,6 +81,8 @@ def _serve(
     ranks = DdpRank(rank, n_ranks, device)
     trial = replace(TrialContext.open_job(TrialJob.from_json(payload), SilentContext(device, n_threads)), ranks=ranks)
     use_deterministic_algorithms()
+    if device == "cpu":
+        tune_allocator()
     torch.set_num_threads(trial.threads_per_rank)
     fold: _Fold | None = None
     while True:

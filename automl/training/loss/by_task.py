@@ -53,6 +53,14 @@ OBJECTIVES: dict[Task, dict[str, Objective]] = {
 }
 
 
+def list_linear_losses(task: Task) -> dict[str, str]:
+    """List the losses whose minimum a linear head can be solved for, by the name of the head.
+
+    Of classes in an order, their numbers can be regressed too.
+    """
+    return {"linear": "cross_entropy", **({"ridge": "smooth_l1"} if task is Task.ORDINAL else {})}
+
+
 def get_objective(loss_name: str, task: Task) -> Objective:
     """Return what the loss of that name trains in a competition of that task.
 

@@ -68,11 +68,11 @@ def build_loss(loss: LossConfig, *, task: Task, n_classes: int, class_counts: ND
         return lambda outputs, targets: F.cross_entropy(outputs.float(), targets, label_smoothing=loss.label_smoothing)
     image_loss = _get_image_loss(loss, objective)
     n_choices = task.target_kind.count_choices(n_classes)
-    compute_weights = _build_image_weights(loss, class_counts, task)
+    compute_weights = build_image_weights(loss, class_counts, task)
 
     def mean_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         soft_targets = to_soft_targets(targets, n_classes)
-        losses = image_loss(outputs.float(), _smooth_labels(soft_targets, loss.label_smoothing, n_choices))
+        losses = image_loss(outputs.float(), smooth_labels(soft_targets, loss.label_smoothing, n_choices))
         if compute_weights is not None:
             losses = losses * compute_weights(soft_targets)
         return losses.mean()
@@ -185,7 +185,7 @@ def _get_image_loss(loss: LossConfig, objective: Objective) -> Loss:
             return compute_scaled_target_loss
 
 
-def _build_image_weights(
+def build_image_weights(
     loss: LossConfig, class_counts: NDArray[np.int64] | None, task: Task
 ) -> Callable[[Tensor], Tensor] | None:
     """Build soft targets (B, n_classes) -> (B,) weights, by class or by tenth; in a tenth without images that is 1."""
@@ -200,7 +200,7 @@ def _build_image_weights(
     return partial(_weights_by_tenth, weights=torch.from_numpy(weights).float())
 
 
-def _smooth_labels(soft_targets: Tensor, label_smoothing: float, n_choices: int) -> Tensor:
+def smooth_labels(soft_targets: Tensor, label_smoothing: float, n_choices: int) -> Tensor:
     """Return the soft targets with label_smoothing given to all choices alike: to the classes, or to yes and no.
 
     Source: Szegedy et al. 2016, Rethinking the Inception Architecture, section 7; for sigmoids as timm has it, of

@@ -58,10 +58,38 @@ def make_blank_images(image_size: int) -> Tensor:
     return torch.empty(2, 3, image_size, image_size, device="meta")
 
 
+def count_multiply_adds(backbone: str, image_size: int) -> float:
+    """Count about how many multiplications, each with an addition, the backbone takes for one image.
+
+    Those of convolutions and linear layers, at its own size; others' are proportional to the number of pixels.
+    """
+    return _count_multiply_adds(backbone) * (image_size / get_pretrained_size(_build_skeleton(backbone))) ** 2
+
+
+def get_family(backbone: str) -> str:
+    """Return the module that builds the backbone, which timm has one of for each family of architectures."""
+    return type(_build_skeleton(backbone)).__module__
+
+
 def get_pretrained_size(model: nn.Module) -> int:
     """Return the size that the backbone was pretrained with."""
     pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     return int(pretrained["input_size"][-1])
+
+
+def get_pretrained_crop(backbone: str, image_size: int) -> tuple[str, float]:
+    """Return interpolation (a name of timm's) and crop_pct that the backbone's weights are evaluated with at that size.
+
+    Some are evaluated on more of the image at a larger size than that of their training.
+    Source: Touvron et al. 2019, Fixing the train-test resolution discrepancy, arXiv 1906.06423.
+    """
+    pretrained = timm.get_pretrained_cfg(backbone)
+    if pretrained is None:
+        return "bicubic", 1.0
+    larger = pretrained.test_input_size
+    is_larger = larger is not None and image_size >= larger[-1]
+    crop_pct = pretrained.test_crop_pct if is_larger and pretrained.test_crop_pct else pretrained.crop_pct
+    return pretrained.interpolation, min(1.0, crop_pct)  # above 1, a border is laid around the image
 
 
 @cache
@@ -69,6 +97,22 @@ def _build_skeleton(backbone: str) -> nn.Module:
     """Builds leave the random numbers as they were, should one of them draw some."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return create_backbone(backbone).eval()
+
+
+@cache
+def _count_multiply_adds(backbone: str) -> float:
+    model, counts = build_skeleton(backbone), list[int]()
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        counts.append(output.numel() * module.get_parameter("weight")[0].numel())
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    images = make_blank_images(get_pretrained_size(model))
+    with torch.no_grad():
+        model(images)
+    return sum(counts) / len(images)
 
 
 @cache

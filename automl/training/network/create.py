@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -29,11 +27,11 @@ from automl.training.network.input_sizes import find_size_rule
 from automl.training.network.network import Network
 from automl.training.network.outputs import OutputLayer, build_output_layer, softmax
 from automl.training.network.pretrained import load_file_weights, load_hub_weights
+from automl.training.network.shared_backbone import REFIT_HINT, read_metadata, read_weights
 
 Model = TypeVar("Model", bound=nn.Module)
 
 CLASSES_KEY = "classes"  # under which a file of trained weights names the classes that they are of
-REFIT_HINT = "make them again with automl refit, or leave this trial out"
 
 
 def build_model(
@@ -66,7 +64,8 @@ def load_trained(config: TrialConfig, weights: Path, *, competition: Competition
     """Load the network that was trained on a fold, in evaluation mode on the device.
 
     Args:
-        weights: a file that `automl.training.fold_outputs.save_fold` wrote; it may hold half precision.
+        weights: a file that `automl.training.fold_outputs.save_fold` wrote; it may hold half precision, and name a
+            backbone that lies elsewhere.
 
     Raises:
         StorageError: it is missing, damaged, of another network, of one that this timm has not, or of other classes.
@@ -79,16 +78,20 @@ def load_trained(config: TrialConfig, weights: Path, *, competition: Competition
     network = _assemble(config.model, _create(config.model), _find_extractor(config.model), output_layer)
     if not weights.exists():
         raise build_missing_weights_error([weights])
-    try:
-        with safetensors.safe_open(weights, framework="pt") as file:
-            classes = (file.metadata() or {}).get(CLASSES_KEY)
-        network.load_state_dict(safetensors.torch.load(weights.read_bytes()))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise StorageError(f"the weights {weights} cannot be loaded: {reason}", hint=REFIT_HINT) from error
-    if classes not in (None, compute_classes_digest(competition)):
-        raise StorageError(f"the weights {weights} are of other classes, or of another order of them", hint=REFIT_HINT)
+    _fill_weights(network, read_weights(weights), weights, competition)
     return move_to_device(network, device).eval()
+
+
+def load_head(network: Network, weights: Path, *, competition: Competition) -> None:
+    """Load the pooling and the head of another fold into a network that has the backbone which that fold names.
+
+    Raises:
+        StorageError: the weights are missing, damaged, of another network, or of other classes.
+    """
+    if not weights.exists():
+        raise build_missing_weights_error([weights])
+    tensors = read_weights(weights, with_backbone=False)
+    _fill_weights(network, network.state_dict() | tensors, weights, competition)
 
 
 def build_missing_weights_error(paths: Sequence[Path]) -> StorageError:
@@ -148,6 +151,17 @@ class Normalisation:
         mean = torch.tensor(self.mean, device=device).view(1, -1, 1, 1) * 255.0
         std = torch.tensor(self.std, device=device).view(1, -1, 1, 1) * 255.0
         return (pixels - mean) / std
+
+
+def _fill_weights(network: Network, tensors: dict[str, Tensor], weights: Path, competition: Competition) -> None:
+    """Load the tensors that were read from a file of weights."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(f"the weights {weights} cannot be loaded: {reason}", hint=REFIT_HINT) from error
+    if read_metadata(weights).get(CLASSES_KEY) not in (None, compute_classes_digest(competition)):
+        raise StorageError(f"the weights {weights} are of other classes, or of another order of them", hint=REFIT_HINT)
 
 
 def _find_extractor(model: ModelConfig) -> FeatureExtractor:

@@ -32,6 +32,10 @@ NESTS = ("state_dict_ema", "model_ema", "state_dict", "model")  # as timm.models
 HUB_TIMEOUT_S = 5.0
 
 
+class UnreachableHubError(UnfitEnvironmentError):
+    """The hub does not answer, so that no weights but those on this machine can be had."""
+
+
 def load_file_weights(build: Build, backbone: str, folder: Path) -> nn.Module:
     """Load the backbone with the weights that lie in the folder, and with as many classes as they have.
 
@@ -68,14 +72,33 @@ def load_hub_weights(build: Build, backbone: str) -> nn.Module:
             hint="choose another backbone, pass --weights DIR, or --no-pretrained to train from scratch",
         )
     if pretrained.hf_hub_id and not pretrained.hf_hub_filename:
-        cached = huggingface_hub.try_to_load_from_cache(pretrained.hf_hub_id, "model.safetensors")
-        if isinstance(cached, str):
-            return _from_file(build, backbone, Path(cached))
+        if (cached := _find_cached_weights(backbone)) is not None:
+            return _from_file(build, backbone, cached)
         _require_hub(backbone)  # the hub's own client tries for three quarters of a minute before it gives up
     try:
         return build(pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _build_unavailable_error(backbone) from error
+        problem, hint = _describe_unavailable(backbone)
+        raise UnfitEnvironmentError(problem, hint=hint) from error
+
+
+def has_cached_weights(backbone: str) -> bool:
+    """Return whether the hub's cache on this machine has the weights."""
+    return _find_cached_weights(backbone) is not None
+
+
+def build_unreachable_error(backbone: str) -> UnreachableHubError:
+    """Build the error to raise where the hub that has the weights does not answer."""
+    problem, hint = _describe_unavailable(backbone)
+    return UnreachableHubError(problem, hint=hint)
+
+
+def _find_cached_weights(backbone: str) -> Path | None:
+    pretrained = timm.models.get_pretrained_cfg(backbone)
+    if pretrained is None or not pretrained.hf_hub_id or pretrained.hf_hub_filename:
+        return None
+    cached = huggingface_hub.try_to_load_from_cache(pretrained.hf_hub_id, "model.safetensors")
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _safetensors_files(folder: Path, name: str) -> Iterator[Path]:
@@ -240,11 +263,11 @@ def _require_hub(backbone: str) -> None:
     except urllib.error.HTTPError:
         return  # an answer, if not a friendly one
     except OSError as error:
-        raise _build_unavailable_error(backbone) from error
+        raise build_unreachable_error(backbone) from error
 
 
-def _build_unavailable_error(backbone: str) -> UnfitEnvironmentError:
-    return UnfitEnvironmentError(
+def _describe_unavailable(backbone: str) -> tuple[str, str]:
+    return (
         f"the pretrained weights of '{backbone}' can be had neither from the hub nor from a folder",
-        hint=f"pass --weights DIR with {backbone}.safetensors, or --no-pretrained to train from scratch",
+        f"pass --weights DIR with {backbone}.safetensors, or --no-pretrained to train from scratch",
     )

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,9 +17,10 @@ from automl.artifacts import StudyFiles, TrialFiles, read_json
 from automl.config import ModelConfig, TrialConfig
 from automl.data.competition import Competition, load_competition
 from automl.data.folds import load_folds
-from automl.errors import StorageError, UsageError
+from automl.errors import UsageError
 from automl.training.network.network import Network
 from automl.training.network.outputs import OutputLayer, build_output_layer
+from automl.training.network.shared_backbone import read_weights
 
 Folds = NDArray[np.int64]
 
@@ -41,12 +40,12 @@ def load_warm_start(model: Network, source: Path, *, fold: int, competition: Com
         StorageError: a file is damaged.
     """
     path = find_warm_start_weights(source, fold=fold, competition=competition, folds=folds)
-    trained, own = _read_weights(path), model.state_dict()
+    trained, own = read_weights(path, hint="choose another trial, or restore the file"), model.state_dict()
     _require_fit(trained, own, path, read_source_model(source))
     head = {name for name in own if name.startswith("head.")}
     fits = {name: trained[name].shape for name in head & set(trained)} == {name: own[name].shape for name in head}
     theirs = _load_source_competition(source)
-    output_layer = build_output_layer(_read_config(source).loss, theirs.task, theirs.n_classes)
+    output_layer = build_output_layer(read_source_config(source).loss, theirs.task, theirs.n_classes)
     asks_the_same = (theirs.classes, theirs.scales) == (competition.classes, competition.scales)
     is_known = fits and asks_the_same and _is_same_output(output_layer, model.output_layer)
     model.load_state_dict({name: trained[name] if is_known or name not in head else own[name] for name in own})
@@ -85,16 +84,17 @@ def find_warm_start_weights(source: Path, *, fold: int, competition: Competition
 
 
 def read_source_model(source: Path) -> ModelConfig:
-    """Read the configuration of the network that the trial in the folder has trained.
+    """Read the configuration of the network that the trial in the folder has trained; raises as the next."""
+    return read_source_config(source).model
+
+
+def read_source_config(source: Path) -> TrialConfig:
+    """Read the configuration of the trial in the folder.
 
     Raises:
         UsageError: the folder is no trial's, or one of another version.
         StorageError: its configuration is damaged.
     """
-    return _read_config(source).model
-
-
-def _read_config(source: Path) -> TrialConfig:
     path = TrialFiles(source).config
     if not path.is_file():
         raise UsageError(
@@ -110,7 +110,7 @@ def _get_study_folder(source: Path) -> Path:
 
 def _load_source_competition(source: Path) -> Competition:
     """Load the competition that the trial was trained for."""
-    _read_config(source)
+    read_source_config(source)
     path = StudyFiles(_get_study_folder(source)).competition
     if not path.is_file():
         raise UsageError(
@@ -133,15 +133,6 @@ def _list_labelled_images(competition: Competition) -> set[tuple[str, tuple[str,
     list_labels = competition.task.target_kind.list_labels
     labels = (sorted(list_labels(target, competition.classes)) for target in competition.targets)
     return {(name, tuple(own)) for name, own in zip(names, labels, strict=True)}
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except (OSError, safetensors.SafetensorError) as error:
-        raise StorageError(
-            f"the weights {path} cannot be loaded: {error}", hint="choose another trial, or restore the file"
-        ) from error
 
 
 def _require_fit(trained: dict[str, Tensor], own: dict[str, Tensor], path: Path, theirs: ModelConfig) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from automl.training.network.shared_backbone import drop_backbone
+
 
 class ModelEma:
     """An exponential moving average of a network's parameters and running statistics, as a network of its own.
@@ -29,14 +31,16 @@ class ModelEma:
         self._decay = decay
 
     @torch.no_grad()
-    def update(self, model: nn.Module, n_updates: int) -> None:
+    def update(self, model: nn.Module, n_updates: int, *, with_backbone: bool = True) -> None:
         """Take in the model's weights of this moment.
 
         Args:
             n_updates: how many have come before this one.
+            with_backbone: whether those of the backbone may have changed.
         """
         averaged, floats = [], []
-        for mean, value in zip(_tensors(self.model), _tensors(model), strict=True):
+        pairs = zip(_tensors(self.model, with_backbone), _tensors(model, with_backbone), strict=True)
+        for mean, value in pairs:
             if mean.is_floating_point():
                 averaged.append(mean)
                 floats.append(value.detach().to(mean))
@@ -71,6 +75,8 @@ def warm_up_decay(decay: float, n_updates: int) -> float:
     return min(decay, (1 + n_updates) / (10 + n_updates))
 
 
-def _tensors(model: nn.Module) -> list[Tensor]:
+def _tensors(model: nn.Module, with_backbone: bool) -> list[Tensor]:
     """List parameters and those buffers that belong to a checkpoint, each once, also where modules share them."""
-    return list({id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}.values())
+    named = model.state_dict(keep_vars=True)
+    kept = named if with_backbone else drop_backbone(named)
+    return list({id(tensor): tensor for tensor in kept.values()}.values())

@@ -14,7 +14,8 @@ def set_trainable(model: nn.Module, optimizer: torch.optim.Optimizer, transfer: 
 
     Blocks train as a whole or not at all; the stem trains only where more blocks are asked for than there are. While a
     block is frozen its batch norms stay in evaluation mode: their running statistics belong to the frozen weights. A
-    wholly frozen backbone is in evaluation mode altogether, so that its features are a function of the image.
+    wholly frozen backbone is in evaluation mode altogether, so that its features are a function of the image. With
+    freeze_norms all batch norms of the backbone are in evaluation mode; their scales and shifts train.
     Parameters that the optimizer does not hold are left alone.
     Source: Yosinski et al. 2014, How transferable are features in deep neural networks?, section 2; Keras' guide
     "Transfer learning and fine-tuning" for the batch norms.
@@ -27,8 +28,9 @@ def set_trainable(model: nn.Module, optimizer: torch.optim.Optimizer, transfer: 
     model.train()
     if is_backbone_frozen(transfer, epoch):
         model.get_submodule("body").eval()
-    elif frozen:
-        for module in _frozen_batch_norms(model, frozen):
+        return
+    for path, module in _list_batch_norms(model).items():
+        if transfer.freeze_norms or (frozen and _is_norm_frozen(model, path, module, frozen)):
             module.eval()
 
 
@@ -46,15 +48,15 @@ def _frozen_parameters(model: nn.Module, transfer: TransferConfig, epoch: int) -
     return {name for name, number in numbers.items() if number < first}
 
 
-def _frozen_batch_norms(model: nn.Module, frozen: set[str]) -> list[nn.Module]:
-    """Find the modules with running statistics that no trainable parameter is part of."""
-    found = []
-    for path, module in model.get_submodule("body").named_modules(prefix="body"):
-        if getattr(module, "running_var", None) is None:
-            continue
-        if not list(module.parameters()):  # without a scale and shift of its own it goes with what is around it
-            path, _, _ = path.rpartition(".")
-        around = [name for name, _ in model.get_submodule(path).named_parameters(prefix=path)]
-        if frozen.issuperset(around):
-            found.append(module)
-    return found
+def _list_batch_norms(model: nn.Module) -> dict[str, nn.Module]:
+    """List the backbone's modules with running statistics by their paths."""
+    modules = model.get_submodule("body").named_modules(prefix="body")
+    return {path: module for path, module in modules if getattr(module, "running_var", None) is not None}
+
+
+def _is_norm_frozen(model: nn.Module, path: str, module: nn.Module, frozen: set[str]) -> bool:
+    """Whether no trainable parameter is part of a module with running statistics."""
+    if not list(module.parameters()):  # without a scale and shift of its own it goes with what is around it
+        path, _, _ = path.rpartition(".")
+    around = [name for name, _ in model.get_submodule(path).named_parameters(prefix=path)]
+    return frozen.issuperset(around)

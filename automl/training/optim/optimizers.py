@@ -36,7 +36,12 @@ _SLOW = "lookahead_slow_buff"  # timm's name
 
 def build_optimizer(model: nn.Module, optim: OptimConfig, transfer: TransferConfig) -> torch.optim.Optimizer:
     """Build the optimizer over all trainable parameters, in the groups of `automl.training.optim.param_groups`."""
-    groups = build_param_groups(model, weight_decay=optim.weight_decay, layer_decay=transfer.layer_decay)
+    groups = build_param_groups(
+        model,
+        weight_decay=optim.weight_decay,
+        layer_decay=transfer.layer_decay,
+        head_lr_factor=transfer.head_lr_factor,
+    )
     if optim.optimizer == "muon":
         groups = _split_muon_groups(groups, model)
     base = (

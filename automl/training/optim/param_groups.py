@@ -19,19 +19,24 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 UNMATCHED = "unmatched"  # a name that no backbone knows
 
 
-def build_param_groups(model: nn.Module, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+def build_param_groups(
+    model: nn.Module, *, weight_decay: float, layer_decay: float, head_lr_factor: float = 1.0
+) -> list[dict[str, Any]]:
     """Build groups with "params", "weight_decay" and "lr_scale".
 
     Every trainable parameter of the model is in one of them.
     Biases, scales of norms and what the backbone itself lists are not decayed. With layer_decay below 1 each layer
-    learns that much slower than the one above it; pooling and head learn at full rate.
+    learns that much slower than the one above it; pooling and head learn at full rate, times head_lr_factor.
     Source: He et al. 2019, Bag of Tricks for Image Classification, section 3.1; Bao et al. 2021, BEiT, appendix on
-    fine-tuning (layer-wise decay), numbered as in timm.optim.param_groups_layer_decay.
+    fine-tuning (layer-wise decay), numbered as in timm.optim.param_groups_layer_decay; Howard and Ruder 2018, ULMFiT,
+    section 3.2 (a rate of its own for the head).
     """
     kept = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
     groups = timm.optim.param_groups_weight_decay(model, weight_decay, no_weight_decay_list=kept)
     groups = [{**group, "lr_scale": 1.0} for group in groups if group["params"]]
-    return groups if layer_decay == 1.0 else list(_split_by_layer(model, groups, layer_decay))
+    if layer_decay == head_lr_factor == 1.0:
+        return groups
+    return list(_split_by_lr_scale(model, groups, _compute_lr_scales(model, layer_decay, head_lr_factor)))
 
 
 def number_layers(model: nn.Module) -> dict[str, int]:
@@ -50,17 +55,24 @@ def number_layers(model: nn.Module) -> dict[str, int]:
     return {name: numbers.get(name, len(layers)) for name, _ in model.named_parameters()}
 
 
-def _split_by_layer(model: nn.Module, groups: list[dict[str, Any]], layer_decay: float) -> Iterator[dict[str, Any]]:
-    """Split each group into one for each layer."""
+def _compute_lr_scales(model: nn.Module, layer_decay: float, head_lr_factor: float) -> dict[int, float]:
+    """Compute the lr_scale of each parameter by its id."""
     numbers = number_layers(model)
-    number_of = {id(parameter): numbers[name] for name, parameter in model.named_parameters()}
     last = max(numbers.values())
+    scales = {number: layer_decay ** (last - number) for number in range(last)} | {last: head_lr_factor}
+    return {id(parameter): scales[numbers[name]] for name, parameter in model.named_parameters()}
+
+
+def _split_by_lr_scale(
+    model: nn.Module, groups: list[dict[str, Any]], lr_scales: dict[int, float]
+) -> Iterator[dict[str, Any]]:
+    """Split each group into one for each lr_scale: with layer-wise decay one for each layer."""
     for group in groups:
-        layers: dict[int, list[nn.Parameter]] = {}
+        parts: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
-            layers.setdefault(number_of[id(parameter)], []).append(parameter)
-        for number, parameters in layers.items():
-            yield {**group, "params": parameters, "lr_scale": layer_decay ** (last - number)}
+            parts.setdefault(lr_scales[id(parameter)], []).append(parameter)
+        for lr_scale, parameters in parts.items():
+            yield {**group, "params": parameters, "lr_scale": lr_scale}
 
 
 def _find_layers(backbone: nn.Module) -> Layers:

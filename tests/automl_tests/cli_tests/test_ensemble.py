@@ -92,6 +92,13 @@ def test_the_score_stands_beside_the_best_trial_and_its_luck() -> None:
     )
 
 
+def test_a_probe_that_is_the_best_single_one_is_called_so(tmp_path: Path) -> None:
+    result = replace(example_result(), best_single_number=3, best_single_kind="probe")
+    assert "best single probe  0.2413, probe 3: the best of 16 by this score" in printed(result)
+    assert "Probe 3 alone 0.2413" in section_of(result.to_json(), tmp_path).text
+    assert "Trial 7 alone 0.2413" in section_of(example_result().to_json(), tmp_path).text
+
+
 def test_a_score_whose_rows_decided_what_to_leave_out_is_not_called_independent_of_them(tmp_path: Path) -> None:
     for is_trimmed in (False, True):
         result = replace(example_result(), is_trimmed=is_trimmed)

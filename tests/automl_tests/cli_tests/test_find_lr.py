@@ -14,6 +14,7 @@ import torch
 from typer.testing import Result
 
 from automl.artifacts import StudyFiles
+from automl.suggest import format_number
 from tests.automl_tests.lr_finder_tests.curves import completed
 from tests.automl_tests.training_tests.toy_competitions import SIDE, shape_image
 from tests.conftest import automl_here
@@ -60,7 +61,9 @@ def found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_find_lr_says_what_it_suggests_and_where_the_plot_is(found: tuple[Path, Result]) -> None:
     here, finished = found
     assert finished.exit_code == 0, finished.stderr
-    assert re.search(r"suggestion: lr \d\.\de-0[234], where the loss falls most steeply, in \d+ steps", finished.stdout)
+    assert re.search(
+        r"suggestion: lr (\d(\.\d)?e-[34]|0\.0\d+), where the loss falls most steeply, in \d+ steps", finished.stdout
+    )
     assert "wrote automl_runs/shapes/find_lr.html and automl_runs/shapes/find_lr.json" in finished.stdout
     files = StudyFiles(here / "automl_runs" / "shapes")
     assert {path.name for path in files.root.iterdir()} == {"cache", "find_lr.html", "find_lr.json"}
@@ -74,7 +77,7 @@ def test_a_search_with_another_seed_may_follow_and_takes_the_suggestion(
     options = ("--trials", "2", "--seed", "9", "--runner", "inline", "--no-ensemble", "--center-lr", "auto")
     finished = automl_here(tmp_path, "search", str(folder), *QUICK, *options, "--fix", "freeze_epochs=0")
     assert finished.exit_code == 0, finished.stderr
-    assert f"lr is searched within a decade of {kept['suggestion']:.1e}" in finished.stdout
+    assert f"lr is searched within a decade of {format_number(kept['suggestion'], digits=2)}" in finished.stdout
     assert "testing learning rates" not in finished.stdout
     study = optuna.load_study(study_name="shapes", storage=f"sqlite:///{tmp_path}/automl_runs/shapes/study.db")
     domain = study.trials[0].distributions["lr"]
@@ -100,7 +103,7 @@ def test_a_loss_that_does_not_fall_has_no_suggestion_and_a_search_asks_for_a_num
     monkeypatch.setattr(inline, "InlineRunner", lambda *args, **kwargs: completed([0.7] * 60))
     finished = automl_here(tmp_path, "find-lr", str(folder), *QUICK)
     assert finished.exit_code == 0, finished.stderr
-    assert "no suggestion: from 1e-07 to" in finished.stdout
+    assert "no suggestion: from 1e-7 to" in finished.stdout
     refused = automl_here(tmp_path, "search", str(folder), *QUICK, "--center-lr", "auto", "--trials", "1")
     assert refused.exit_code == 2
     assert "--center-lr auto found no learning rate" in refused.stderr

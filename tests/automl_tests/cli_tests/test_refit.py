@@ -112,7 +112,7 @@ def test_a_refit_tells_of_each_fold_and_leaves_an_ensemble_of_all_folds(
     assert result.exit_code == 0, result.output
     require_all_folds(files, all_folds, tuple(read_json(files.refit)["trials"]))
     lines = result.stdout.splitlines()
-    begins = r"trial \d fold 1 starts on cpu: test_\w+, 32 px, adamw 3.0e-03, batch 16"
+    begins = r"trial \d fold 1 starts on cpu: test_\w+, 32 px, adamw 3e-3, batch 16"
     ends = r"trial \d fold 4 is trained with \d\.\d{4} after \d+ s; \d of \d folds trained.*"
     scores = r"trial \d: \d\.\d{4} on 60 rows of 5 folds \(.*\); \d\.\d{4} in the search"
     for form in (begins, ends, scores):

@@ -25,7 +25,7 @@ from automl.data.augmentation import (
     build_augmentation_steps,
     compute_stage_strength,
 )
-from automl.data.resize import resize_batch
+from automl.data.resize import EvaluationPixels
 from automl.data.transforms import Transform
 
 Images = NDArray[np.uint8]
@@ -41,7 +41,7 @@ def augment_of(policy: str) -> AugmentConfig:
 
 def transform_of(policy: str, *, image_size: int, flips: bool = True, strength: float = 1.0) -> Transform:
     steps = build_augmentation_steps(augment_of(policy), image_size=image_size, flips=flips, strength=strength)
-    return Transform(steps, image_size=image_size)
+    return Transform(steps, evaluation=EvaluationPixels(image_size))
 
 
 def flattened(steps: list[Step]) -> Iterator[A.BasicTransform]:
@@ -58,7 +58,7 @@ def geometry_of(policy: str, *, image_size: int, flips: bool, erases: bool = Fal
     for step in flattened(steps):
         if isinstance(step, A.ImageOnlyTransform) or (isinstance(step, A.CoarseDropout) and not erases):
             step._key2func["image"] = lambda image, **_: image
-    return Transform(steps, image_size=image_size)
+    return Transform(steps, evaluation=EvaluationPixels(image_size))
 
 
 def ramps(n_images: int, *, side: int = 64) -> Images:
@@ -107,7 +107,7 @@ def legacy_steps(policy: str, *, image_size: int, flips: bool) -> list[Step]:
 @pytest.mark.parametrize("policy", ["light", "medium"])
 def test_light_and_medium_are_bit_for_bit_what_they_were(policy: str, flips: bool) -> None:
     images = np.repeat(NOISE, 10, axis=0)
-    before = Transform(legacy_steps(policy, image_size=32, flips=flips), image_size=32)
+    before = Transform(legacy_steps(policy, image_size=32, flips=flips), evaluation=EvaluationPixels(32))
     now = transform_of(policy, image_size=32, flips=flips)
     assert np.array_equal(now(images, seed=5), before(images, seed=5))
 
@@ -236,7 +236,9 @@ def test_a_policy_of_nearly_no_strength_leaves_images_as_they_are(policy: str) -
 
 def test_strength_does_nothing_to_none() -> None:
     assert build_augmentation_steps(augment_of("none"), image_size=32, flips=True, strength=0.5) == []
-    assert np.array_equal(transform_of("none", image_size=32, strength=0.5)(NOISE, seed=0), resize_batch(NOISE, 32))
+    assert np.array_equal(
+        transform_of("none", image_size=32, strength=0.5)(NOISE, seed=0), EvaluationPixels(32).resize_batch(NOISE)
+    )
 
 
 def test_heavy_changes_an_image_more_than_medium_and_medium_more_than_light() -> None:
@@ -247,7 +249,9 @@ def test_heavy_changes_an_image_more_than_medium_and_medium_more_than_light() ->
 
 def rand(magnitude: float, *, strength: float = 1.0) -> Transform:
     augment = AugmentConfig(policy="rand", magnitude=magnitude)
-    return Transform(build_augmentation_steps(augment, image_size=32, flips=True, strength=strength), image_size=32)
+    return Transform(
+        build_augmentation_steps(augment, image_size=32, flips=True, strength=strength), evaluation=EvaluationPixels(32)
+    )
 
 
 def test_rand_at_magnitude_0_is_light_and_grows_from_there() -> None:
@@ -273,7 +277,7 @@ def test_two_different_operations_are_drawn_for_each_image_of_rand() -> None:
         return image
 
     steps[-1].transforms = [A.Lambda(image=partial(noted, number=number), p=1.0) for number in range(n_operations)]
-    Transform(steps, image_size=32)(np.repeat(NOISE, 100, axis=0), seed=0)
+    Transform(steps, evaluation=EvaluationPixels(32))(np.repeat(NOISE, 100, axis=0), seed=0)
     pairs = np.array(drawn).reshape(600, 2)
     assert (pairs[:, 0] != pairs[:, 1]).all()
     assert 200 < (pairs[:, 0] < pairs[:, 1]).sum() < 400

@@ -53,6 +53,52 @@ def test_the_side_leaves_room_for_crops_where_the_images_have_the_pixels(
     assert PixelCache(put_gradients(tmp_path, 3, size=size), tmp_path / "cache").get_cached_side(image_size) == side
 
 
+@pytest.mark.parametrize(
+    ("crop_pct", "image_size", "side"),
+    [(1.0, 224, 256), (0.875, 224, 256), (0.95, 160, 183), (0.8, 224, 280), (0.8, 375, 375)],
+)
+def test_the_side_holds_the_middle_that_is_evaluated(
+    tmp_path: Path, crop_pct: float, image_size: int, side: int
+) -> None:
+    cache = PixelCache(put_gradients(tmp_path, 3, size=(500, 375)), tmp_path / "cache")
+    assert cache.get_cached_side(image_size, interpolation="bicubic", crop_pct=crop_pct) == side
+
+
+def test_the_side_of_averaged_images_holds_the_middle_too(tmp_path: Path) -> None:
+    cache = PixelCache(put_gradients(tmp_path, 3, size=(500, 375)), tmp_path / "cache")
+    assert [cache.get_cached_side(224, crop_pct=crop_pct) for crop_pct in (1.0, 0.875, 0.8)] == [264, 264, 280]
+
+
+def test_one_file_serves_all_interpolations_but_that_of_averaged_images(tmp_path: Path) -> None:
+    competition = put_gradients(tmp_path, 3)
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(competition.image_paths[1])
+    cache = PixelCache(competition, tmp_path / "cache")
+    averaged = cache.load_pixels("train", 21)
+    fingerprint = cache.compute_fingerprint("train")
+    assert [path.name for path in cache.folder.glob("*.npy")] == [f"train-32-{fingerprint}.npy"]
+    sharp = [cache.load_pixels("train", 21, interpolation=name) for name in ("bilinear", "bicubic", "lanczos")]
+    assert sorted(path.name for path in cache.folder.glob("*.npy")) == [
+        f"train-24-bicubic-{fingerprint}.npy",
+        f"train-32-{fingerprint}.npy",
+    ]
+    image = Image.fromarray(noise)
+    assert np.array_equal(averaged[1], image.resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    for pixels in sharp:
+        assert np.array_equal(pixels[1], image.resize((24, 24), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def test_a_large_jpeg_is_decoded_at_twice_the_side_at_least(tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    large = image.resize((1600, 1600), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "a.jpg", quality=100)
+    pixels = PixelCache(competition_of(tmp_path, ["a.jpg"], []), tmp_path / "cache").load_pixels(
+        "train", 90, interpolation="bicubic"
+    )
+    one_step = np.asarray(large.resize((103, 103), Image.Resampling.BICUBIC))
+    assert np.abs(pixels[0].astype(int) - one_step).mean() < 1.5
+
+
 def test_a_short_side_that_is_given_is_not_measured(tmp_path: Path) -> None:
     competition = put_gradients(tmp_path, 3)
     assert PixelCache(competition, tmp_path / "cache").short_side == 30

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from automl.config import AUGMENT_POLICIES, AugmentConfig
-from automl.data.resize import resize_batch
+from automl.data.resize import EvaluationPixels
 from automl.data.transforms import Transform, build_transform, iterate_training_batches
 
 RNG = np.random.default_rng(0)
@@ -21,7 +21,7 @@ NOISE = RNG.integers(0, 256, (6, 40, 40, 3), dtype=np.uint8)
 def transform_of(policy: str, *, image_size: int, flips: bool) -> Transform:
     """At the highest magnitude, where the policy has one."""
     augment = AugmentConfig(policy=policy, magnitude=10.0 if policy == "rand" else None)
-    return build_transform(augment, image_size=image_size, flips=flips)
+    return build_transform(augment, evaluation=EvaluationPixels(image_size), flips=flips)
 
 
 def bright_left(n_images: int) -> NDArray[np.uint8]:
@@ -61,7 +61,7 @@ def test_the_seed_alone_decides_what_varies(policy: str) -> None:
 
 def test_the_policy_none_only_resizes() -> None:
     transform = transform_of("none", image_size=32, flips=True)
-    assert np.array_equal(transform(NOISE, seed=1), resize_batch(NOISE, 32))
+    assert np.array_equal(transform(NOISE, seed=1), EvaluationPixels(32).resize_batch(NOISE))
     assert np.array_equal(transform_of("none", image_size=40, flips=True)(NOISE, seed=1), NOISE)
 
 
@@ -115,10 +115,27 @@ def test_medium_varies_colours_and_light_does_not() -> None:
 
 
 def test_a_resize_for_evaluation_keeps_every_image_whole_and_averages() -> None:
-    assert np.array_equal(resize_batch(NOISE, 40), NOISE)
+    assert np.array_equal(EvaluationPixels(40).resize_batch(NOISE), NOISE)
     halves = NOISE.reshape(6, 20, 2, 20, 2, 3).astype(float).mean(axis=(2, 4))
-    assert np.abs(resize_batch(NOISE, 20) - halves).max() <= 1
-    assert leans_left(resize_batch(bright_left(3), 64)).all()
+    assert np.abs(EvaluationPixels(20).resize_batch(NOISE) - halves).max() <= 1
+    assert leans_left(EvaluationPixels(64).resize_batch(bright_left(3))).all()
+
+
+def test_the_policy_none_trains_on_the_middle_that_is_evaluated() -> None:
+    evaluation = EvaluationPixels(28, "bicubic", 0.8)
+    transform = build_transform(AugmentConfig(policy="none"), evaluation=evaluation, flips=True)
+    assert np.array_equal(transform(NOISE, seed=1), evaluation.resize_batch(NOISE))
+
+
+@pytest.mark.parametrize(("policy", "sees_border"), [("photometric", False), ("heavy", False), ("light", True)])
+def test_policies_that_begin_with_the_whole_image_begin_with_what_is_evaluated(policy: str, sees_border: bool) -> None:
+    framed = np.zeros((100, 40, 40, 3), dtype=np.uint8)
+    framed[:, :6], framed[:, -6:] = 255, 255
+    evaluation = EvaluationPixels(28, "bicubic", 0.7)  # the middle 28 of 40
+    augment = AugmentConfig(policy=policy)
+    varied = build_transform(augment, evaluation=evaluation, flips=False)(framed, seed=0)
+    assert varied.shape == (100, 28, 28, 3)
+    assert ((varied > 250).mean(axis=(1, 2, 3)) > 0.05).any() == sees_border
 
 
 def collected(n_rows: int, batch_size: int, *, policy: str = "none", n_threads: int = 2, seed: int = 0):

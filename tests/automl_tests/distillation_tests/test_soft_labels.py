@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.config import OptimConfig
+from automl.artifacts import read_json
+from automl.config import OptimConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
@@ -220,6 +221,7 @@ def test_pseudo_labels_are_what_the_trained_networks_of_the_fold_say(tmp_path: P
     answer = run_trial(payload_of(study, config, train_folds=5), ScriptedContext())
     competition = load_competition(study.competition)
     folds = load_folds(study.folds, competition)
+    config = TrialConfig.from_json(read_json(study.get_trial_files(0).config))
     candidate = Candidate(number=0, score=answer["score"], config=config)
     member = read_member(candidate, study.get_trial_files(0), competition=competition, folds=folds)
     cache = PixelCache(competition, study.cache)
@@ -230,7 +232,9 @@ def test_pseudo_labels_are_what_the_trained_networks_of_the_fold_say(tmp_path: P
     for teacher in fit_teachers([member], competition, folds):
         weights = member.models[teacher.fold].weights
         model = load_trained(config, weights, competition=competition, device="cpu")
-        probs = predict_probs(model, cache.load_pixels("test", 24), np.arange(30), image_size=24, device="cpu")
+        evaluation = member.models[teacher.fold].evaluation
+        pixels = predictor.load_pixels("test", evaluation)
+        probs = predict_probs(model, pixels, np.arange(30), evaluation=evaluation, device="cpu")
         blended = apply_temperature(probs, float(teacher.temperatures[0]), competition.task)
         own_rows = soft_targets.folds == teacher.fold
         rows = soft_targets.rows[own_rows] - 60

@@ -18,6 +18,7 @@ def member_of(
     temperature: float = 1.0,
     member_kind: str = "search",
     image_size: int = 16,
+    shares_backbone: bool = False,
 ) -> RecipeMember:
     return RecipeMember(
         number=number,
@@ -30,6 +31,7 @@ def member_of(
         folds=tuple(folds),
         views=tuple(views),
         seconds_per_image=seconds,
+        shares_backbone=shares_backbone,
     )
 
 

@@ -53,6 +53,7 @@ def member_of(
     policy: str = "light",
     image_size: int = SIDE,
     backbone: str = "test_byobnet",
+    member_kind: str = "search",
 ) -> Member:
     """A member with one fold's model, which has predicted all rows."""
     config = TrialConfig(
@@ -62,6 +63,7 @@ def member_of(
     )
     return Member(
         number=number,
+        member_kind=member_kind,
         score=0.0,
         config=config,
         competition=competition,

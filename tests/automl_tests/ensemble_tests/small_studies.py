@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl.artifacts import StudyFiles, TrialFiles
+from automl.artifacts import StudyFiles, TrialFiles, read_json
 from automl.config import AugmentConfig, ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate, save_competition
@@ -193,7 +193,8 @@ def _trained(number: int, config: TrialConfig, files: StudyFiles) -> Candidate:
         "init_from": None,
     }
     answer = run_trial(payload, QuietContext())
-    return Candidate(number=number, score=answer["score"], config=config)
+    trained = TrialConfig.from_json(read_json(files.get_trial_files(number).config))
+    return Candidate(number=number, score=answer["score"], config=trained)
 
 
 def read_study_member(
@@ -205,8 +206,8 @@ def read_study_member(
     return read_member(best, files, **given)
 
 
-def create_predictor(study: TrainedStudy) -> Predictor:
-    return Predictor(study.competition, study.cache, device="cpu", cache_folder=None)
+def create_predictor(study: TrainedStudy, **changes: Any) -> Predictor:
+    return Predictor(study.competition, study.cache, device="cpu", cache_folder=None, **changes)
 
 
 def put_fold(study: TrainedStudy, files: TrialFiles, fold: int, *, shade: float = 0.25) -> FoldResult:

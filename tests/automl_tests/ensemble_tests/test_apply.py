@@ -15,6 +15,7 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from automl.data.competition import Competition, SubmissionKind
+from automl.data.resize import EvaluationPixels
 from automl.ensemble.apply import predict_ensemble, predict_ensemble_within
 from automl.ensemble.ensemble_recipe import Recipe, RecipeMember
 from automl.ensemble.predictor import TrainedFold
@@ -41,15 +42,15 @@ class FakePredictor:
     seconds: dict[str, float] = field(default_factory=dict)  # of an image and view, by the member's name
     now_s: float = 0.0
     predictions: list[tuple[str, str, str]] = field(default_factory=list)  # (member, fold, view) of all images
-    decoded: set[int] = field(default_factory=set)
+    decoded: set[EvaluationPixels] = field(default_factory=set)
 
     def clock(self) -> float:
         return self.now_s
 
-    def load_pixels(self, split: str, image_size: int) -> None:
+    def load_pixels(self, split: str, evaluation: EvaluationPixels) -> None:
         assert split == "test"
-        self.now_s += 0.0 if image_size in self.decoded else DECODING_S
-        self.decoded.add(image_size)
+        self.now_s += 0.0 if evaluation in self.decoded else DECODING_S
+        self.decoded.add(evaluation)
 
     def measure_seconds_per_image(self, trained: TrainedFold) -> float:
         self.now_s += MEASURED * self.seconds_of(trained)
@@ -61,7 +62,7 @@ class FakePredictor:
     def predict_views(
         self, trained: TrainedFold, views: Sequence[View], split: str, rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        self.load_pixels(split, trained.config.resize.image_sizes[-1])
+        self.load_pixels(split, trained.evaluation)
         name, fold = trained.weights.parent.name, trained.weights.name
         self.predictions += [(name, fold, view.name) for view in views]
         self.now_s += self.seconds_of(trained) * len(rows) * len(views)
@@ -287,4 +288,14 @@ def test_decoding_for_another_size_is_not_mistaken_for_a_slow_network() -> None:
     predictor = create_predictor()
     in_time(recipe, predictor, (2 * DECODING_S + MEASURED + 30.5) / 0.9, lines)
     assert lines == []
-    assert predictor.decoded == {16, 24}
+    assert {own.image_size for own in predictor.decoded} == {16, 24}
+
+
+def test_a_member_whose_folds_share_a_backbone_is_measured_by_its_part_of_a_forward_pass() -> None:
+    recipe = recipe_of(member_of(1, 1.0, seconds=0.5, folds=(0, 2), views=VIEWS, shares_backbone=True))
+    lines: list[str] = []
+    probs = in_time(recipe, create_predictor(), 1000.0, lines)
+    assert lines == []
+    assert probs.tobytes() == blended(recipe, create_predictor()).tobytes()
+    in_time(recipe, create_predictor(), 30.0, lines)
+    assert not [line for line in lines if "times as long" in line and "1 times" not in line]

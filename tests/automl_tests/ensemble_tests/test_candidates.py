@@ -14,6 +14,7 @@ from automl.artifacts import StudyFiles, TrialFiles, read_arrays, write_arrays
 from automl.config import ModelConfig, OptimConfig, ResizeConfig, TrialConfig
 from automl.data.competition import Competition
 from automl.data.folds import save_folds
+from automl.data.resize import EvaluationPixels
 from automl.ensemble.candidates import (
     Candidate,
     Member,
@@ -192,12 +193,17 @@ def test_views_are_predicted_one_by_one_and_averaged_over_views_and_folds(study:
     member, views = read_study_member(study), TTA_GROUPS["shifts"]
     train, test = study.cache.load_pixels("train", SIDE), study.cache.load_pixels("test", SIDE)
     expected_oof, expected_test = np.zeros((5, *member.oof.shape)), np.zeros_like(member.test)
+    evaluation = EvaluationPixels.from_config(member.config)
     for fold in (0, 1):
         weights = study.files.get_trial_files(member.number).get_weights_path(fold)
         model = load_trained(member.config, weights, competition=study.competition, device="cpu")
         rows = np.flatnonzero(study.folds == fold)
         for index, view in enumerate(views):
-            options = {"image_size": SIDE, "device": "cpu", "view": lambda batch, view=view: view.apply(batch, SIDE)}
+            options = {
+                "evaluation": evaluation,
+                "device": "cpu",
+                "view": lambda batch, view=view: view.apply(batch, SIDE),
+            }
             expected_oof[index, np.searchsorted(member.rows, rows)] = predict_probs(model, train, rows, **options)
             expected_test += predict_probs(model, test, np.arange(len(test)), **options) / 10
     oof = predict_oof(member, views, create_predictor(study))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from automl.decisions.bootstrap import bootstrap_scores
 from automl.decisions.choose import Scorer
 from automl.ensemble import greedy
 from automl.ensemble.blending import blend_probs, compute_ranks, fit_blend
-from automl.ensemble.bootstrap import bootstrap_scores
 from automl.ensemble.greedy import (
     get_objective,
     score_class_log_likelihood,
@@ -155,8 +155,8 @@ def test_the_error_of_a_large_table_is_estimated_from_a_part_of_it(monkeypatch: 
     probs = simulate_probs(targets, n_models=1)
     scorer = scorer_of("log_loss", task=Task.MULTILABEL)
     exact = bootstrap_scores(list(probs), targets, scorer)
-    monkeypatch.setattr("automl.ensemble.bootstrap.MAX_CELLS", 2_000)
-    monkeypatch.setattr("automl.ensemble.bootstrap.MAX_CELLS_IN_ALL", 10)
+    monkeypatch.setattr("automl.decisions.bootstrap.MAX_CELLS", 2_000)
+    monkeypatch.setattr("automl.decisions.bootstrap.MAX_CELLS_IN_ALL", 10)
     part = bootstrap_scores(list(probs), targets, scorer)
     assert (len(exact), len(part)) == (200, 50)
     assert part.std() == pytest.approx(exact.std(), rel=0.35)

@@ -19,18 +19,16 @@ from torch import nn
 from automl.config import LossConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import Competition
-from automl.data.resize import resize_batch
+from automl.data.resize import EvaluationPixels
 from automl.ensemble import predictor as predictor_module
-from automl.ensemble import resized_images
 from automl.ensemble.predictor import (
     BLOCK,
     Predictor,
     TrainedFold,
     _compute_seconds_per_image,
-    compute_wide_side,
     predict_and_time,
 )
-from automl.ensemble.tta import IDENTITY, MIRROR, TTA_GROUPS, VIEWS
+from automl.ensemble.tta import IDENTITY, MIRROR, TTA_GROUPS, VIEWS, compute_wide_side
 from automl.errors import StorageError, UnfitEnvironmentError
 from automl.training.inference import predict_probs
 from automl.training.network.create import Normalisation, load_trained
@@ -102,7 +100,9 @@ def test_what_is_seen_is_what_a_plain_loop_over_the_views_sees(
     model = load_trained(trained.config, trained.weights, competition=competition, device="cpu")
     pixels = predictor.cache.load_pixels("test", SIZE)
     for view, probs in zip(EVERY_VIEW, predicted, strict=True):
-        images = resize_batch(pixels[ROWS], compute_wide_side(SIZE, pixels.shape[1]) if view.wide else SIZE)
+        images = EvaluationPixels(compute_wide_side(SIZE, pixels.shape[1]) if view.wide else SIZE).resize_batch(
+            pixels[ROWS]
+        )
         with torch.no_grad():
             logits = model(view.apply(Normalisation.from_model(model)(images, "cpu"), SIZE))
         assert probs == pytest.approx(logits.softmax(dim=1).numpy(), abs=1e-6), view.name
@@ -113,8 +113,52 @@ def test_through_the_identity_it_is_what_validation_predicts_to_the_last_bit(
 ) -> None:
     predictor = create_predictor()
     model = load_trained(trained.config, trained.weights, competition=competition, device="cpu")
-    expected = predict_probs(model, predictor.cache.load_pixels("train", SIZE), ROWS, image_size=SIZE, device="cpu")
+    expected = predict_probs(
+        model, predictor.cache.load_pixels("train", SIZE), ROWS, evaluation=EvaluationPixels(SIZE), device="cpu"
+    )
     assert np.array_equal(predictor.predict_views(trained, [IDENTITY], "train", ROWS)[0], expected)
+
+
+SHARP = {"interpolation": "bicubic", "crop_pct": 0.8}
+
+
+def sharpen(trained: TrainedFold, **resize: Any) -> TrainedFold:
+    """The same network, which predicts other pixels."""
+    return TrainedFold(replace(trained.config, resize=replace(trained.config.resize, **resize)), trained.weights)
+
+
+def test_of_cropped_images_the_identity_is_what_validation_predicts_and_the_wide_views_are_of_the_whole(
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, competition: Competition
+) -> None:
+    predictor, sharp = create_predictor(), sharpen(trained, **SHARP)
+    views = [VIEWS[name] for name in ("identity", "mirror", "top-left", "larger")]
+    predicted = predictor.predict_views(sharp, views, "test", ROWS)
+    model = load_trained(trained.config, trained.weights, competition=competition, device="cpu")
+    pixels = predictor.cache.load_pixels("test", SIZE, **SHARP)
+    assert pixels.shape[1] == 40  # SIZE / 0.8
+    middle, corner = pixels[ROWS][:, 4:36, 4:36], pixels[ROWS][:, :SIZE, :SIZE]
+    for images, probs in ((middle, predicted[0]), (middle[:, :, ::-1], predicted[1]), (corner, predicted[2])):
+        normalised = Normalisation.from_model(model)(np.ascontiguousarray(images), "cpu")
+        with torch.no_grad():
+            assert probs == pytest.approx(model(normalised).softmax(dim=1).numpy(), abs=1e-6)
+    expected = predict_probs(model, pixels, ROWS, evaluation=sharp.evaluation, device="cpu")
+    assert np.array_equal(predicted[0], expected)
+    normalised = Normalisation.from_model(model)(np.ascontiguousarray(middle), "cpu")
+    with torch.no_grad():
+        magnified = model(VIEWS["larger"].apply(normalised, SIZE)).softmax(dim=1).numpy()
+    assert predicted[3] == pytest.approx(magnified, abs=1e-6)
+
+
+def test_predictions_of_other_pixels_are_cached_apart(
+    create_predictor: Callable[..., Predictor], trained: TrainedFold, model_calls: list[tuple[int, int]]
+) -> None:
+    kinds = [{}, SHARP, {**SHARP, "interpolation": "bilinear"}, {**SHARP, "crop_pct": 0.9}]
+    predicted = [create_predictor().predict_views(sharpen(trained, **kind), [IDENTITY], "test", ROWS) for kind in kinds]
+    assert len(model_calls) == len(kinds)
+    again = [create_predictor().predict_views(sharpen(trained, **kind), [IDENTITY], "test", ROWS) for kind in kinds]
+    assert len(model_calls) == len(kinds)
+    assert all(np.array_equal(one, other) for one, other in zip(predicted, again, strict=True))
+    assert not np.array_equal(predicted[0], predicted[1])
 
 
 @pytest.mark.slow
@@ -256,12 +300,12 @@ def test_one_model_is_in_memory_at_a_time_and_images_are_resized_once_for_all(
         alive.append(weakref.ref(model))
         return model
 
-    resize_into = resized_images.resize_into
+    resize_into = EvaluationPixels.resize_into
     monkeypatch.setattr(predictor_module, "load_trained", load)
     monkeypatch.setattr(
-        resized_images,
+        EvaluationPixels,
         "resize_into",
-        lambda target, images: (n_resized.append(len(images)), resize_into(target, images)),
+        lambda own, target, images: (n_resized.append(len(images)), resize_into(own, target, images)),
     )
     predictor = create_predictor()
     for seed, backbone in enumerate(("test_byobnet", "test_efficientnet", "test_byobnet")):

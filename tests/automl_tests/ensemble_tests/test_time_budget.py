@@ -229,3 +229,33 @@ def test_a_member_with_some_of_its_folds_is_not_predicted_under_further_views() 
         "time: fold 2 left out of member 1, as the time ran short",
         "time: view 'mirror' left out of member 1, as the time ran short",
     ]
+
+
+def test_folds_that_share_a_backbone_are_one_step_of_its_whole_cost() -> None:
+    """The backbone sees the images for the first of them: no fold is left out because that one took long."""
+    recipe = recipe_of(
+        member_of(1, 0.6, seconds=1.0, folds=(0, 1, 2), shares_backbone=True, views=("identity", "mirror")),
+        member_of(2, 0.4, seconds=1.0, folds=(0, 1)),
+    )
+    machine = Machine()
+    budget = machine.run(recipe, 100.0)
+    assert [step[:2] for step in machine.steps[:5]] == [("1", 0), ("1", 1), ("1", 2), ("2", 0), ("2", 1)]
+    assert budget.means["1"].n_predictions == 6
+    short = Machine()
+    left_out = short.run(recipe, 4.5)  # three folds and one, but not the second fold of the other nor a view
+    assert [step[0] for step in short.steps] == ["1", "1", "1", "2"]
+    assert list(left_out.describe_skipped()) == [
+        "time: fold 1 left out of member 2, as the time ran short",
+        "time: view 'mirror' left out of member 1, as the time ran short",
+    ]
+    late = recipe_of(member_of(2, 0.6), member_of(1, 0.4, folds=(0, 1, 2), shares_backbone=True))
+    assert list(Machine().run(late, 3.5).describe_skipped()) == [
+        "time: all folds left out of member 1, as the time ran short"
+    ]
+
+
+def test_the_speed_of_a_step_of_several_folds_is_that_of_one() -> None:
+    member, speed = member_of(1, 1.0, seconds=2.0, folds=(0, 1, 2), shares_backbone=True), MeasuredSpeed(1.0, 1.0)
+    speed.record(member, 10, 120.0, n_predictions=3)
+    assert speed.per_member["1"] == 2.0
+    assert speed.estimate_seconds(member, 10) == 40.0

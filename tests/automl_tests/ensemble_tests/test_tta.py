@@ -42,6 +42,23 @@ def back(view: View, images: torch.Tensor) -> torch.Tensor:
     return view.inverse(images, images.shape[-1])
 
 
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_where_the_identity_shows_everything_views_are_applied_as_they_are(
+    view: View, images: torch.Tensor, wide_images: torch.Tensor
+) -> None:
+    given = wide_images if view.wide else images
+    assert torch.equal(view.apply_to_shown(given, side=SIDE, shown=1.0), view.apply(given, SIDE))
+
+
+def test_larger_magnifies_what_the_identity_shows_and_crops_are_of_the_whole() -> None:
+    wide = numbered(80)
+    larger = VIEWS["larger"].apply_to_shown(wide, side=SIDE, shown=0.5)
+    top, bottom = larger[0, 0, 0, 0].item(), larger[0, 0, -1, -1].item()
+    assert 101 * 21 < top < 101 * 23  # the middle 40 begin at 20, and 36 of them at 22
+    assert 101 * 56 < bottom < 101 * 58
+    assert corners(VIEWS["top-left"].apply_to_shown(wide, side=SIDE, shown=0.5))[0] == 0
+
+
 @pytest.mark.parametrize("group", TTA_GROUPS)
 def test_every_group_begins_with_the_identity_and_repeats_no_name(group: str, images: torch.Tensor) -> None:
     views = TTA_GROUPS[group]

@@ -71,7 +71,11 @@ class World:
     def ensemble(self, **arguments: Any) -> World:
         """The ensemble made as `automl ensemble` makes it."""
         competition = self.competition
-        candidates = [Candidate(number=number, score=0.5, config=config) for number, config in enumerate(configs())]
+        trained = [self.files.get_trial_files(number).config for number in range(len(configs()))]
+        candidates = [
+            Candidate(number=number, score=0.5, config=TrialConfig.from_json(read_json(config)))
+            for number, config in enumerate(trained)
+        ]
         build_ensemble(
             competition,
             load_folds(self.files.folds, competition),

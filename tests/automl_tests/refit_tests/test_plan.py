@@ -5,18 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from automl.artifacts import read_json, write_json
+from automl.artifacts import StudyFiles, read_json, write_json
+from automl.data.competition import load_competition
 from automl.errors import (
+    NoUsableModelError,
     StorageError,
     UnfitEnvironmentError,
     UsageError,
 )
+from automl.probing.probe_job import COMPLETED, ProbeCandidate, ProbeReport
 from automl.refit.refit_loop import REFIT
+from automl.training.fold_outputs import join_folds
 from runners.base import Event, Finished, Interrupted, Job, Verdict
 from tests.automl_tests.refit_tests import studies
-from tests.automl_tests.refit_tests.studies import Refit, add_trials, four_more
+from tests.automl_tests.refit_tests.studies import Refit, add_trials, finished_fold, four_more, written_study
+from tests.automl_tests.training_tests.trial_builders import config_of
 
 
 @pytest.mark.slow
@@ -89,6 +95,7 @@ def test_a_fold_is_given_what_the_search_gave_its_trial(refit: Refit, tmp_path: 
         "refit_kind": "refit",
         "soft_targets": None,
         "pixel_cache": None,
+        "cache_gb": None,
         "train_folds": 1,
         "fold": 1,
         "weights_dir": "/weights",
@@ -155,3 +162,48 @@ def test_what_was_trained_on_unknown_soft_targets_is_trained_anew(refit: Refit) 
     refit.files.get_trial_files(1).get_refit_files("distilled").origin.write_text("{")
     refit.run(numbers=(1,), distill=0.3)
     assert refit.trained == [(1, fold, "distilled") for fold in range(5)]
+
+
+def put_probe(files: StudyFiles, number: int, *, skill: float) -> None:
+    """A finished probe without weights, which no choice looks at."""
+    own, folds = files.get_probe_files(number), [finished_fold(files, number, fold, skill=skill) for fold in range(5)]
+    join_folds(own, folds)
+    write_json(own.config, config_of(backbone="test_efficientnet").to_json())
+    competition = load_competition(files.competition)
+    score = np.mean([competition.scorer(competition.targets[fold.rows], fold.probs) for fold in folds])
+    candidate = ProbeCandidate("test_efficientnet", 32)
+    report = ProbeReport(number=number, candidate=candidate, outcome=COMPLETED, score=float(score), head="linear")
+    write_json(own.result, report.to_json())
+
+
+def test_probes_take_part_in_the_choice_and_are_not_trained(refit: Refit) -> None:
+    refit.run(top=2)
+    plain = read_json(refit.files.refit)["trials"]
+    assert len(plain) == 2
+    put_probe(refit.files, 1, skill=0.85)
+    refit.run(top=2)
+    assert read_json(refit.files.refit)["trials"] == plain[:1]
+    assert f"trial {plain[0]} is what an ensemble would take of 5 complete trials" in refit.notes
+
+
+def test_where_an_ensemble_would_take_probes_alone_nothing_is_trained(refit: Refit) -> None:
+    put_probe(refit.files, 0, skill=3.0)
+    result = refit.run(top=1)
+    assert refit.trained == []
+    assert result.finished and result.scores == ()
+    result.require_all()
+    assert [note for note in refit.notes if "probes alone" in note] == [
+        "an ensemble would take probes alone, and all folds of these are there: nothing is to be trained"
+    ]
+    assert not [note for note in refit.notes if "are to be trained" in note]
+    assert read_json(refit.files.refit)["trials"] == []
+    refit.run(numbers=(2,))
+    assert refit.trained == four_more(2)
+
+
+def test_a_study_of_probes_without_a_complete_trial_has_nothing_to_refit(tmp_path: Path) -> None:
+    files = written_study(tmp_path, n=1, pruned=[0])
+    with pytest.raises(NoUsableModelError, match="no trial of study 'study' is complete"):
+        Refit(files).run()
+    put_probe(files, 0, skill=0.8)
+    assert Refit(files).run().finished

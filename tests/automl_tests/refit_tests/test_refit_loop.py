@@ -252,7 +252,7 @@ def test_a_person_sees_starts_and_ends_and_how_long_it_will_take() -> None:
     run(started, lambda job_id: Stopped(job_id=job_id))
     run(started, died)
     run(started, lambda job_id: Finished(job_id=job_id, result=dead_end))
-    begins = "starts on cuda:1: test_resnet, 32 px, adamw 3.0e-03, batch 16"
+    begins = "starts on cuda:1: test_resnet, 32 px, adamw 3e-3, batch 16"
     assert screen.lines == [
         f"trial 3 fold 1 {begins}",
         "trial 3 fold 1 is trained with 0.5000 after 10 s; 1 of 4 folds trained, about 30 s left",

@@ -15,7 +15,7 @@ def test_the_page_needs_no_network_and_shows_the_suggestion_only_if_there_is_one
     shown: dict[str, Any] = {"title": "<leaf>", "summary": "s", "lrs": LRS, "losses": LOSSES, "smoothed": LOSSES}
     write_lr_page(marked, **shown, suggestion=2.5e-3, falling=(1e-4, 1e-2))
     write_lr_page(plain, **shown, suggestion=None, falling=None)
-    assert "suggestion 2.5e-03" in marked.read_text()
+    assert "suggestion 2.5e-3" in marked.read_text()
     assert "suggestion 2" not in plain.read_text()
     for path in (marked, plain):
         text = path.read_text()

@@ -87,7 +87,7 @@ def test_each_trial_has_a_line_when_it_starts_and_one_when_it_ends(
     screen = Kept()
     run_one(build_monitor(screen), clock, 0.75)
     assert screen.lines == [
-        "trial 0 starts on cuda:1: resnet18, 16-32 px, adamw 1.0e-03, batch 32",
+        "trial 0 starts on cuda:1: resnet18, 16-32 px, adamw 1e-3, batch 32",
         "trial 0 is complete with 0.7500 after 40 s; 1 of 4 ended, best 0.7500 (trial 0), about 2 min 00 s left",
     ]
 
@@ -103,7 +103,7 @@ def test_a_description_names_what_is_out_of_the_ordinary() -> None:
         ema_horizon=0.1,
     )
     assert describe_config(config.to_json()) == (
-        "resnet18, 224 px, focal_bce 2, sam 1.0e-02, batch 32, one_cycle, heavy, cutmix, cut 1, se, gem pooling, "
+        "resnet18, 224 px, focal_bce 2, sam 0.01, batch 32, one_cycle, heavy, cutmix, cut 1, se, gem pooling, "
         "head 256-128, last 2 blocks, averaged"
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from automl.artifacts import StudyFiles
+from automl.artifacts import StudyFiles, compute_digest
 from automl.errors import StorageError, UsageError
-from automl.study.study import open_study, read_study, read_terms, select_best_trials
+from automl.space import load_space
+from automl.study.probe_evidence import ProbeScore
+from automl.study.study import SearchStudy, open_study, read_study, read_terms, select_best_trials
+from automl.suggest import Params
 from tests.automl_tests.study_tests.studies import SPACE, TERMS
 
 
@@ -153,3 +158,42 @@ def test_a_reader_that_locks_the_file_for_a_moment_only_delays_the_driver(files:
             reader.stdout.readline()  # 6.5 s is longer than the five that sqlite3 waits by itself
             study.tell(trial, TrialState.COMPLETE, 0.5)
         assert study.count_trials(TrialState.COMPLETE) == 1
+
+
+# ---- What probes say ------------------------------------------------------------------------------------------------
+
+TINY = load_space("tiny")
+DRAWN = {"tpe": "f286450a002a7b73", "random": "40d1added97b456d", "qmc": "8448251cc1e29e63"}  # before there were probes
+PROBES = [ProbeScore("test_efficientnet", 48, 0.9), ProbeScore("test_resnet", 32, 0.8), ProbeScore("gone", 32, 0.99)]
+
+
+def search_tiny(*, probes: Sequence[ProbeScore] | None, sampler: str = "tpe") -> list[Params]:
+    """The parameters of 16 trials of a study in memory."""
+    drawn = []
+    study = SearchStudy(optuna.create_study(direction="maximize"), sampler=sampler, seed=0)
+    if probes is not None:
+        study.set_probe_evidence(probes)
+    for number in range(16):
+        trial = study.ask(TINY)
+        TINY(study.seed_questions(trial))
+        drawn.append(trial.params)
+        study.tell(trial, TrialState.COMPLETE, (number * 7 % 16) / 16)
+    return drawn
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+@pytest.mark.parametrize("probes", [None, []])
+def test_without_probes_a_study_draws_what_it_always_drew(sampler: str, probes: list[ProbeScore] | None) -> None:
+    drawn = search_tiny(probes=probes, sampler=sampler)
+    assert compute_digest([json.dumps(params, sort_keys=True) for params in drawn]) == DRAWN[sampler]
+
+
+def test_first_trials_follow_the_probes_and_so_does_the_sampler() -> None:
+    drawn = search_tiny(probes=PROBES)
+    assert [(params["backbone"], params["resize"]) for params in drawn[:2]] == [
+        ("test_efficientnet", "32-48"),
+        ("test_resnet", "32"),
+    ]
+    assert [params["lr"] for params in drawn[:2]] == [3e-3, 3e-3]
+    assert drawn[2:] != search_tiny(probes=None)[2:]
+    assert search_tiny(probes=PROBES) == drawn

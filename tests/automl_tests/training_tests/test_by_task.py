@@ -17,7 +17,7 @@ from torchvision.ops import sigmoid_focal_loss
 from automl.config import FOCAL_LOSSES, LOSSES, RANK_LOSSES, LossConfig
 from automl.errors import UsageError
 from automl.tasks import Task
-from automl.training.loss.by_task import OBJECTIVES, get_objective, require_losses_fit
+from automl.training.loss.by_task import OBJECTIVES, get_objective, list_linear_losses, require_losses_fit
 from automl.training.loss.losses import MIN_DISTANCE, SCALED_TARGET_BETA, Loss, build_loss
 from automl.training.network.outputs import build_output_layer
 
@@ -273,3 +273,10 @@ def test_no_image_at_all_makes_no_loss_infinite(task: Task) -> None:
     nothing = np.zeros(N_OUTPUTS if task is LABELS else 10, dtype=np.int64)
     loss_of = build_loss(config, task=task, n_classes=N_OUTPUTS, class_counts=nothing)
     assert torch.isfinite(loss_of(drawn(0), targets_of(task)))
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_linear_heads_are_solved_for_losses_that_the_task_has(task: Task) -> None:
+    losses = list_linear_losses(task)
+    require_losses_fit(losses.values(), task)
+    assert set(losses) == ({"linear", "ridge"} if task is Task.ORDINAL else {"linear"})

@@ -6,16 +6,31 @@ import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from automl.artifacts import StudyFiles, read_checkpoint
+from automl.artifacts import StudyFiles, TrialFiles, delete_checkpoints
 from automl.config import OPTIMIZERS, OptimConfig
 from automl.errors import StorageError
-from automl.training.checkpoints import EpochRecord, flatten, restore_state, save_state, unflatten
+from automl.training.checkpoints import (
+    EpochRecord,
+    flatten,
+    read_checkpoint,
+    restore_state,
+    save_state,
+    serialize_model,
+    unflatten,
+    write_checkpoint,
+)
 from tests.automl_tests.training_tests.trial_builders import PlainNet, config_of, seeded_model, state_of, trained
 
 RECORD = EpochRecord(epoch=0, image_size=32, lr=0.1, train_loss=1.5, score=0.5, seconds=2.0, images_per_s=30.0)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TrialFiles:
+    return StudyFiles(tmp_path).get_trial_files(17)
 
 
 def test_nested_values_come_back_as_they_were() -> None:
@@ -70,6 +85,32 @@ def test_a_checkpoint_holds_the_history_in_plain_json(tmp_path: Path) -> None:
     assert checkpoint[0]["history"][0]["score"] == 0.5
 
 
+def test_a_checkpoint_comes_back_with_its_state(files: TrialFiles) -> None:
+    assert read_checkpoint(files, 0) is None
+    write_checkpoint(files, 0, {"epoch": 3, "history": [0.1, 0.2]}, b"tensors")
+    assert read_checkpoint(files, 0) == ({"epoch": 3, "history": [0.1, 0.2]}, b"tensors")
+    assert read_checkpoint(files, 1) is None
+    delete_checkpoints(files, 0)
+    assert read_checkpoint(files, 0) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(files: TrialFiles, damage: str) -> None:
+    write_checkpoint(files, 0, {"epoch": 1}, b"first" * 100)
+    write_checkpoint(files, 0, {"epoch": 2}, b"second" * 100)
+    path = files.get_checkpoint_path(0)
+    content = bytearray(path.read_bytes())
+    flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+    path.write_bytes({"cut": content[:-50], "flip": flipped, "empty": b"", "foreign": b"\x80\x04."}[damage])
+    assert read_checkpoint(files, 0) == ({"epoch": 1}, b"first" * 100)
+
+
+def test_a_kill_between_the_two_renames_leaves_the_checkpoint_before(files: TrialFiles) -> None:
+    write_checkpoint(files, 0, {"epoch": 1}, b"x")
+    files.get_checkpoint_path(0).rename(files.get_previous_checkpoint_path(0))
+    assert read_checkpoint(files, 0) == ({"epoch": 1}, b"x")
+
+
 def _assert_equal(one: object, other: object) -> None:
     """Equal in structure, and in every bit of every tensor."""
     if isinstance(one, Tensor):
@@ -87,3 +128,13 @@ def _assert_equal(one: object, other: object) -> None:
             _assert_equal(left, right)
     else:
         assert one == other
+
+
+def test_the_same_weights_and_metadata_are_the_same_bytes() -> None:
+    metadata = {name: "x" * length for length, name in enumerate(("classes", "backbone", "other", "last"))}
+    contents = {serialize_model(PlainNet(), metadata)[:200] for _ in range(20)}
+    assert len(contents) == 1
+    model = PlainNet()
+    content = serialize_model(model, metadata)
+    assert safetensors.torch.load(content).keys() == model.state_dict().keys()
+    assert torch.equal(safetensors.torch.load(content)["head.weight"], model.head.weight)

@@ -19,6 +19,7 @@ from automl.config import (
 from automl.training.checkpoints import flatten, unflatten
 from automl.training.optim.ema import ModelEma, compute_decay, warm_up_decay
 from tests.automl_tests.training_tests.trial_builders import (
+    PlainNet,
     assert_differ,
     config_of,
     run,
@@ -157,3 +158,16 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(shapes: StudyFiles) -> 
     steps = [torch.nn.utils.parameters_to_vector(state.model.parameters()) for state in (plain[0], averaged[0])]
     begun = torch.nn.utils.parameters_to_vector(seeded_model(config).parameters())
     assert (steps[1] - begun).norm() < (steps[0] - begun).norm()  # it lags behind
+
+
+def test_a_backbone_that_does_not_change_needs_no_averaging() -> None:
+    torch.manual_seed(0)
+    model = PlainNet()
+    whole, partial = ModelEma(model, decay=0.9), ModelEma(model, decay=0.9)
+    for step in range(12):
+        with torch.no_grad():
+            model.head.weight.add_(0.1)
+        whole.update(model, step)
+        partial.update(model, step, with_backbone=False)
+    assert all(torch.equal(tensor, partial.state_dict()[name]) for name, tensor in whole.state_dict().items())
+    assert not torch.equal(whole.state_dict()["head.weight"], model.head.weight)

@@ -129,6 +129,13 @@ def test_batch_norms_of_frozen_blocks_keep_their_statistics_and_those_above_lear
     assert changed == {name for name in statistics(model) if name.startswith("body.layer4.")}
 
 
+def test_frozen_norms_keep_their_statistics_and_learn_their_scales() -> None:
+    model = network()
+    changed = step(model, frozen_for(model, TransferConfig(freeze_norms=True)))
+    assert changed & statistics(model) == set()
+    assert "body.bn1.weight" in changed
+
+
 def test_a_norm_without_weights_of_its_own_goes_with_its_block() -> None:
     model = network()
     for block in ("layer3", "layer4"):

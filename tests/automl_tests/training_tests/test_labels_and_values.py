@@ -18,6 +18,7 @@ from automl.config import (
 )
 from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
+from automl.data.resize import EvaluationPixels
 from automl.tasks import Task
 from automl.training.batches import build_fold_loss, iterate_batches
 from automl.training.entry_points import run_lr_sweep, run_trial
@@ -147,8 +148,9 @@ def test_a_trial_leaves_probabilities_that_come_back_from_its_weights(
     answer = read_json(files.result)["answer"]
     assert competition.scorer(competition.targets[oof["rows"]], oof["probs"]) == answer["score"]
     model = load_trained(EVERYTHING, files.get_weights_path(0), competition=competition, device="cpu")
-    pixels = PixelCache(competition, study.cache).load_pixels("test", 32)
-    assert np.array_equal(predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu"), test)
+    pixels = PixelCache(competition, study.cache).load_pixels("test", 32, interpolation="bicubic")
+    evaluation = EvaluationPixels(32, "bicubic")
+    assert np.array_equal(predict_probs(model, pixels, np.arange(7), evaluation=evaluation, device="cpu"), test)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from automl.config import FOCAL_LOSSES, LOSSES, LossConfig, ModelConfig
+from automl.data.resize import EvaluationPixels
 from automl.tasks import Task
 from automl.training.inference import predict_probs
 from automl.training.network.create import build_model
@@ -191,5 +192,5 @@ def test_values_begin_at_their_prior_whatever_the_image() -> None:
     model = ModelConfig(backbone="test_resnet", pretrained=False)
     network = build_model(model, n_classes=2, weights_dir=None, output_layer=output_layer)
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    probs = predict_probs(network, images, np.arange(8), image_size=32, device="cpu")
+    probs = predict_probs(network, images, np.arange(8), evaluation=EvaluationPixels(32), device="cpu")
     assert probs == pytest.approx(np.tile([[0.2, 0.7]], (8, 1)), abs=0.05)

@@ -236,3 +236,38 @@ def test_weight_decay_changes_the_weights(shapes: StudyFiles) -> None:
     assert_differ(
         weights_after(shapes, config_of(optim=light, epochs=1)), weights_after(shapes, config_of(optim=heavy, epochs=1))
     )
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_pooling_and_head_learn_at_a_rate_of_their_own(layer_decay: float) -> None:
+    model = network("test_resnet", attention="se", pooling="gem", hidden=(8,))
+    arguments = {"weight_decay": 0.1, "layer_decay": layer_decay}
+    plain = names_in_groups(model, build_param_groups(model, **arguments))
+    scaled = names_in_groups(model, build_param_groups(model, **arguments, head_lr_factor=10.0))
+
+    def by_name(groups: list[tuple[list[str], float, float]]) -> dict[str, tuple[float, float]]:
+        return {name: (decay, lr_scale) for names, decay, lr_scale in groups for name in names}
+
+    expected = {
+        name: (decay, lr_scale if name.startswith("body.") else 10.0)
+        for name, (decay, lr_scale) in by_name(plain).items()
+    }
+    assert by_name(scaled) == expected
+    assert names_in_groups(model, build_param_groups(model, **arguments, head_lr_factor=1.0)) == plain
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "ranger", "sam"])
+def test_every_optimizer_knows_the_rate_of_the_head(optimizer: str, shapes: StudyFiles) -> None:
+    config = config_of(
+        optim=OptimConfig(optimizer=optimizer, lr=1e-3),
+        transfer=TransferConfig(head_lr_factor=4.0),
+        epochs=1,
+        ema_horizon=0.1,
+    )
+    state = trained(shapes, config)
+    head = {id(parameter) for parameter in state.model.get_submodule("head").parameters()}
+    rates: dict[bool, set[float]] = {True: set(), False: set()}
+    for group in state.optimizer.param_groups:
+        for parameter in group["params"]:
+            rates[id(parameter) in head].add(group["lr"])
+    assert sorted(4.0 * rate for rate in rates[False]) == pytest.approx(sorted(rates[True]))

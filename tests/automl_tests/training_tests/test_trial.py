@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from automl.config import AugmentConfig, LossConfig, OptimConfig, TransferConfig
 from automl.data.cache import PixelCache
 from automl.data.competition import load_competition
 from automl.data.folds import load_folds
+from automl.data.resize import EvaluationPixels
 from automl.training import reporting
 from automl.training.entry_points import run_trial
 from automl.training.inference import predict_probs
@@ -79,7 +81,9 @@ def test_the_files_of_a_trial_are_complete_and_nothing_else_is_left(
     assert np.allclose(oof["probs"].sum(axis=1), 1, atol=1e-5)
     assert test["probs"].shape == (7, len(CLASSES))
     assert competition.metric(competition.targets[oof["rows"]], oof["probs"]) == answer["score"]
-    assert TrialConfig.from_json(read_json(files.config)) == RICH
+    assert TrialConfig.from_json(read_json(files.config)) == replace(
+        RICH, resize=replace(RICH.resize, interpolation="bicubic")
+    )
     with files.history.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
@@ -96,8 +100,9 @@ def test_the_saved_weights_give_the_saved_probabilities(
     study, _, _ = undisturbed
     competition, files = load_competition(study.competition), study.get_trial_files(0)
     model = load_trained(RICH, files.get_weights_path(0), competition=competition, device="cpu")
-    pixels = PixelCache(competition, study.cache).load_pixels("test", 32)
-    probs = predict_probs(model, pixels, np.arange(7), image_size=32, device="cpu")
+    pixels = PixelCache(competition, study.cache).load_pixels("test", 32, interpolation="bicubic")
+    evaluation = EvaluationPixels(32, "bicubic")
+    probs = predict_probs(model, pixels, np.arange(7), evaluation=evaluation, device="cpu")
     assert np.array_equal(probs, read_arrays(files.test)["probs"])
     assert not model.training
 

@@ -23,6 +23,7 @@ FULL = TrialJob(
     refit_kind="pseudo",
     soft_targets=Path("pseudo-0123.npz"),
     pixel_cache=Path("cache"),
+    cache_gb=1.5,
 )
 RESULTS = (
     Completed(score=0.5, attributes={"seconds": 1.5}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from automl.artifacts import read_json, write_json
 from automl.config import ModelConfig, OptimConfig, TrialConfig
 from automl.errors import StorageError
 from automl.training import trial_run
@@ -31,7 +32,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_at_that_step(tmp_path: Path) ->
     answer = run_trial(payload_of(study, config_of(optim=wild)), context)
     assert answer["outcome"] == "dead_end"
     assert answer["constraint"] == "diverged"
-    assert answer["reason"] in {f"loss became {value} in epoch 1, step 2, lr 1e+30" for value in ("nan", "inf")}
+    assert answer["reason"] in {f"loss became {value} in epoch 1, step 2, lr 1e30" for value in ("nan", "inf")}
     assert context.reports == []
     assert not study.get_trial_files(0).get_weights_path(0).exists()
 
@@ -91,7 +92,7 @@ def _uncompiled(images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.slow
 def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)  # nothing that another test compiled
+    monkeypatch.setattr("torch.compiler.config.force_disable_caches", True)  # nothing that another test compiled
     torch._dynamo.reset()
     answer = run_trial(payload_of(write_study(tmp_path), config_of(compile=True)), ScriptedContext())
     assert (answer["outcome"], answer["exit_code"], answer["hint"]) == ("refused", 7, "leave out --compile")
@@ -104,6 +105,28 @@ def test_a_folder_of_another_configuration_is_refused_and_left_alone(tmp_path: P
     answer = run_trial(payload_of(study, config_of(epochs=2)), ScriptedContext())
     assert (answer["outcome"], answer["exit_code"]) == ("refused", 5)
     assert contents(study.get_trial_files(0)) == before
+
+
+def test_a_configuration_of_an_older_version_that_says_the_same_is_that_of_the_trial(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    files, document = study.get_trial_files(0), config_of(epochs=1).to_json()
+    for name in ("interpolation", "crop_pct"):
+        del document["resize"][name]
+    write_json(files.config, document)
+    before = files.config.read_bytes()
+    assert run_trial(payload_of(study, config_of(epochs=1)), ScriptedContext())["outcome"] == "completed"
+    assert files.config.read_bytes() == before
+
+
+def test_a_configuration_of_an_older_version_is_the_same_where_it_lacks_what_is_at_its_default(tmp_path: Path) -> None:
+    study, config = write_study(tmp_path), config_of(epochs=1)
+    path = study.get_trial_files(0).config
+    document = config.to_json()
+    for name in ("head_init", "head_lr_factor", "freeze_norms"):
+        del document["transfer"][name]
+    write_json(path, document)
+    assert run_trial(payload_of(study, config), ScriptedContext())["outcome"] == "completed"
+    assert read_json(path) == document
 
 
 def test_a_trial_that_another_process_works_on_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl.ensemble.bootstrap import estimate_optimism
+from automl.decisions.bootstrap import estimate_optimism
 from tests.automl_tests.ensemble_tests.small_studies import one_family_probs, scorer_of
 
 ACCURACY, LOG_LOSS, AUC = (scorer_of(name) for name in ("accuracy", "log_loss", "roc_auc"))
@@ -67,5 +67,5 @@ def test_a_part_of_large_tables_estimates_about_the_same(monkeypatch: pytest.Mon
     targets = rng.integers(5, size=4000)
     probs = list(one_family_probs(targets, 5, rng, n_models=10))
     exact = estimate_optimism(probs, targets, LOG_LOSS)
-    monkeypatch.setattr("automl.ensemble.bootstrap.MAX_CELLS_IN_ALL", 1_000_000)
+    monkeypatch.setattr("automl.decisions.bootstrap.MAX_CELLS_IN_ALL", 1_000_000)
     assert estimate_optimism(probs, targets, LOG_LOSS) == pytest.approx(exact, rel=0.5)

@@ -1,0 +1,144 @@
+"""The plan of the probes: which, in which order, within which time; the command from the folder to the submission."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl.artifacts import StudyFiles, write_arrays
+from automl.data.competition import load_competition
+from automl.errors import UsageError
+from automl.probing.probe_job import COMPLETED, ProbeCandidate, ProbeJob, ProbeReport
+from automl.readers.settings import CompetitionSettings
+from automl.search.run_probes import (
+    MAX_PROBES,
+    ProbeRequest,
+    describe_report,
+    explain_no_probes,
+    list_candidates_of_space,
+    require_budget,
+    run_probe_command,
+)
+from automl.space import load_space, narrow_space
+from automl.study.deadline import Deadline
+from runners.base import Context
+from runners.inline import InlineRunner
+
+
+def request_of(root: Path, **changes: Any) -> ProbeRequest:
+    space = narrow_space(
+        load_space("default"), choices=["backbone=efficientnet_b0,efficientnet_b1,densenet121", "resize=224,160-320"]
+    )
+    given: dict[str, Any] = {"folder": root, "files": StudyFiles(root / "runs" / "s"), "space": space}
+    return ProbeRequest(**{**given, **changes})
+
+
+def fake_probes(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Probes that see nothing: a larger image scores better, and one backbone has no weights."""
+    job = ProbeJob.from_json(payload)
+    study = StudyFiles(job.study_dir)
+    competition = load_competition(study.competition)
+    for step, (number, candidate) in enumerate(zip(job.numbers, job.candidates, strict=True)):
+        report = ProbeReport(number=number, candidate=candidate, outcome="skipped", reason="there are no weights")
+        if candidate.backbone != "densenet121":
+            share = candidate.image_size / 1000 + 0.3 * (candidate.view == "mirror")
+            right = np.arange(len(competition.targets)) < share * len(competition.targets)
+            probs = np.full((len(right), competition.n_classes), 0.01, np.float32)
+            probs[np.arange(len(right)), np.where(right, competition.targets, (competition.targets + 1) % 10)] = 0.91
+            own = study.get_probe_files(number)
+            write_arrays(own.oof, rows=np.arange(len(right)), folds=np.zeros(len(right)), probs=probs)
+            write_arrays(own.test, probs=np.full((len(competition.test_ids), competition.n_classes), 0.1, np.float32))
+            score = float(competition.scorer(competition.targets, probs))
+            report = replace(report, outcome=COMPLETED, reason="", score=score, score_error=0.01, head="linear")
+            report = replace(report, ms_per_image=5.0, seconds=1.0)
+        context.report(step, report.value, report.to_json())
+    return {"outcome": "completed"}
+
+
+def test_candidates_are_dealt_over_families_and_sizes_and_a_cpu_begins_with_a_quick_one(tmp_path: Path) -> None:
+    candidates = list_candidates_of_space(request_of(tmp_path))
+    assert candidates[:4] == [
+        ProbeCandidate("efficientnet_b0", 160),
+        ProbeCandidate("efficientnet_b0", 224),
+        ProbeCandidate("densenet121", 320),
+        ProbeCandidate("efficientnet_b1", 224),
+    ]
+    assert len(candidates) == len(set(candidates)) == 7
+    on_gpu = list_candidates_of_space(request_of(tmp_path, devices=["cuda:0"]))
+    assert on_gpu == candidates[1:]
+
+
+def test_probes_of_a_search_cost_a_tenth_of_its_trials_at_most(tmp_path: Path) -> None:
+    epochs = request_of(tmp_path).space.build_first_config().epochs
+    few = request_of(tmp_path, n_trials=1)
+    assert few.count_probes() == int(0.1 * epochs * 3)
+    assert len(list_candidates_of_space(few)) == few.count_probes()
+    assert request_of(tmp_path, n_trials=50).count_probes() == MAX_PROBES
+    now = 100.0
+    deadline = Deadline.from_timeout(1200.0, clock=lambda: now)
+    assert request_of(tmp_path, deadline=deadline).compute_budget_s() == pytest.approx(0.1 * (1200.0 - 120.0))
+    assert math.isinf(request_of(tmp_path).compute_budget_s())
+    assert request_of(tmp_path, budget="3m").compute_budget_s() == 180.0
+    assert request_of(tmp_path, budget="3m").count_probes() > MAX_PROBES
+
+
+def test_a_space_from_scratch_is_not_probed() -> None:
+    assert explain_no_probes(load_space("default")) is None
+    without = replace(load_space("default"), overrides={"pretrained": False})
+    assert explain_no_probes(without) == "the space trains from scratch"
+
+
+def test_a_budget_is_auto_none_or_a_duration() -> None:
+    for budget in ("auto", "none", "90s", "3m"):
+        require_budget(budget)
+    with pytest.raises(UsageError, match="'soon' is not a duration"):
+        require_budget("soon")
+
+
+def test_the_command_goes_from_the_folder_to_a_submission_and_the_same_again_does_nothing(
+    digits: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    request = request_of(tmp_path, folder=digits, settings=CompetitionSettings(flips=True))
+    completed, skipped = run_probe_command(request, fake_probes, InlineRunner(), notify=lines.append)
+    best = completed[0]
+    assert best.candidate == ProbeCandidate(best.candidate.backbone, 320, "mirror")
+    assert [report.candidate.backbone for report in skipped] == ["densenet121", "densenet121"]
+    assert request.files.submission.exists()
+    assert sum(line.startswith("probe ") for line in lines) == 8
+    before = {path: path.stat().st_mtime_ns for path in request.files.probes.rglob("*") if path.is_file()}
+    again, _ = run_probe_command(request, fake_probes, InlineRunner(), notify=lines.append)
+    assert [report.number for report in again] == [report.number for report in completed]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert os.listdir(request.files.root / "probes")  # noqa: PTH208
+
+
+def test_labels_that_a_mirror_changes_have_no_mirrored_probe(digits: Path, tmp_path: Path) -> None:
+    request = request_of(tmp_path, folder=digits, settings=CompetitionSettings(flips=False))
+    completed, _ = run_probe_command(request, fake_probes, InlineRunner(), notify=lambda line: None)
+    assert {report.candidate.view for report in completed} == {"identity"}
+
+
+def test_a_line_says_how_a_probe_ended() -> None:
+    own = ProbeCandidate("resnet18", 160, "mirror")
+    report = ProbeReport(
+        number=4,
+        candidate=own,
+        outcome=COMPLETED,
+        score=0.12345,
+        score_error=0.01,
+        head="mlp",
+        ms_per_image=3.21,
+        seconds=65,
+    )
+    expected = "probe 4: resnet18, 160 px, mirrored too: 0.1235 ± 0.0100 (mlp head, 3.21 ms an image, 1 min 05 s)"
+    assert describe_report(report) == expected
+    skipped = ProbeReport(number=5, candidate=own, outcome="skipped", reason="no time left")
+    assert describe_report(skipped) == "probe 5: resnet18, 160 px, mirrored too is skipped: no time left"
