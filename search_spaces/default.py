@@ -51,7 +51,7 @@ FIRST_TRIALS = (
         "backbone": "tf_efficientnetv2_s",
         "resize": "160-240-320",
         "optimizer": "adamw",
-        "lr": 3e-4,
+        "lr": 1e-4,
         "weight_decay": 1e-2,
         "dropout": 0.2,
         "batch_size": 32,

@@ -41,8 +41,8 @@ FIRST_TRIALS = (
         "batch_size": 16,
         "augment": "light",
     },
-    {"backbone": "tf_efficientnetv2_s", "resize": "160-240-320", "optimizer": "adamw", "lr": 3e-4, "batch_size": 32},
-    {"backbone": "efficientnet_b0", "resize": "224", "optimizer": "adamw", "lr": 1e-3, "batch_size": 32},
+    {"backbone": "tf_efficientnetv2_s", "resize": "160-240-320", "optimizer": "adamw", "lr": 1e-4, "batch_size": 32},
+    {"backbone": "efficientnet_b0", "resize": "224", "optimizer": "adamw", "lr": 3e-4, "batch_size": 32},
 )
 
 

@@ -22,7 +22,6 @@ IDENTITY_VIEW: View = "identity"
 MIRROR_VIEW: View = "mirror"
 VIEWS = (IDENTITY_VIEW, MIRROR_VIEW)
 COMPLETED, SKIPPED = "completed", "skipped"
-FAMILY_FACTOR = 2.0  # by which each probe of a family makes the next one of it seem dearer
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +218,30 @@ class Pace:
 
 
 def order_probes(planned: Sequence[PlannedProbe]) -> list[PlannedProbe]:
-    """Order probes: the cheapest first, and each further one of a family as if it were twice as dear as the last."""
-    waiting, counts, ordered = list(planned), collections.Counter[str](), list[PlannedProbe]()
+    """Order probes: the cheapest first, then in turn one of each family, of its largest images and cheapest backbone.
+
+    What an image shows matters more than which backbone sees it: of one at 160 and 224 pixels, frozen, the log loss on
+    photos was measured to be .061 and .026. Where a large one has no time, the smaller ones after it may have.
+    """
+    if not planned:
+        return []
+    first = min(planned, key=lambda own: (_compute_cost(own), own.number))
+    counts, waiting, ordered = (
+        collections.Counter([first.family]),
+        [own for own in planned if own is not first],
+        [first],
+    )
     while waiting:
-        chosen = min(
-            waiting,
-            key=lambda own: (own.cost * len(own.views) * FAMILY_FACTOR ** counts[own.family], own.number),
-        )
+        next_of = {
+            own.family: own
+            for own in sorted(waiting, key=lambda own: (own.image_size, -_compute_cost(own), -own.number))
+        }  # the last of each family stays: the largest size, the cheapest of it
+        chosen = min(next_of.values(), key=lambda own: (counts[own.family], _compute_cost(own), own.number))
         waiting.remove(chosen)
         counts[chosen.family] += 1
         ordered.append(chosen)
     return ordered
+
+
+def _compute_cost(planned: PlannedProbe) -> float:
+    return planned.cost * len(planned.views)

@@ -1,12 +1,10 @@
 """Whether probes tell which networks fine-tune well, and what they save.
 
-    python -m tests.benchmarks.probe_agreement pairs --data FOLDER --weights DIR
-    python -m tests.benchmarks.probe_agreement frozen --data FOLDER --weights DIR
+    python -m tests.benchmarks.probe_agreement --data FOLDER --weights DIR
 
-pairs: each backbone at each image size is probed, and fine-tuned for a few epochs by one and the same recipe;
+Each backbone at each image size is probed, and fine-tuned for a few epochs by one and the same recipe;
 Spearman's correlation of the scores, and CPU seconds of twelve probes against those of as many trials.
-frozen: what an epoch with a frozen backbone costs against a full one, by what further epochs add to a whole command,
-writing included. Run on a quiet machine. FOLDER is dogs-vs-cats or cifar-10 as Kaggle ships it; what is measured is
+Run on a quiet machine. FOLDER is dogs-vs-cats or cifar-10 as Kaggle ships it; what is measured is
 kept, and an interrupted run goes on.
 """
 
@@ -47,21 +45,6 @@ RECIPE = {
     "freeze_epochs": "0",
     "ema_horizon": "0",
 }
-# Of the space `recipe`, which asks how much of the backbone is trained.
-EPOCH_RECIPE = {
-    **RECIPE,
-    "backbone": "tf_efficientnet_lite0",
-    "resize": "224",
-    "pooling": "own",
-    "head": "linear",
-    "drop_path": "0",
-    "schedule": "cosine",
-    "clip_norm": "1.0",
-    "layer_decay": "1.0",
-    "class_weights": "none",
-    "class_sampling": "natural",
-}
-EPOCHS_COMPARED = {"0": (2, 42), "none": (1, 3)}  # by trainable_blocks: a short command and a longer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,55 +168,23 @@ def describe_pairs(pairs: Sequence[Pair], *, n_probes: int, probes_cpu_s: float,
     )
 
 
-def measure_epochs(shop: Shop) -> str:
-    """Measure what a frozen epoch adds to a command, and what a full one does."""
-    lines = ["| an epoch of tf_efficientnet_lite0 at 224 px | wall s | CPU s |", "| --- | --- | --- |"]
-    found = {}
-    for blocks, compared in EPOCHS_COMPARED.items():
-        pins = fix({**EPOCH_RECIPE, "trainable_blocks": blocks})
-        costs = {}
-        for epochs in compared:
-            once = ["--trials", "1", "--epochs", str(epochs), "--pruner", "none", "--probe", "none", "--no-ensemble"]
-            name = f"epochs-{blocks}-{epochs}"
-            costs[epochs] = shop.measure(name, "search", "--space", "recipe", *pins, *once, "--quiet")
-        found[blocks] = {
-            unit: measure_marginal_s({epochs: cost[unit] for epochs, cost in costs.items()})
-            for unit in ("wall_s", "cpu_s")
-        }
-        name = "frozen" if blocks == "0" else "full"
-        lines.append(f"| {name} | {found[blocks]['wall_s']:.2f} | {found[blocks]['cpu_s']:.2f} |")
-    frozen, full = found["0"], found["none"]
-    ratios = [f"{full[unit] / frozen[unit]:.0f} x" for unit in ("wall_s", "cpu_s")]
-    return "\n".join([*lines, f"| full over frozen | {' | '.join(ratios)} |"])
-
-
-def measure_marginal_s(seconds_of: Mapping[int, float]) -> float:
-    """Seconds of one epoch, from commands of fewer and of more epochs."""
-    few, many = min(seconds_of), max(seconds_of)
-    return (seconds_of[many] - seconds_of[few]) / (many - few)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.probe_agreement",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("pairs", "frozen"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--backbones", default=BACKBONES)
     parser.add_argument("--sizes", help="joined by commas")
-    parser.add_argument("--epochs", type=int, default=3, help="of each fine-tuned trial of pairs")
+    parser.add_argument("--epochs", type=int, default=3, help="of each fine-tuned trial")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "automl-probe-agreement")
     given = parser.parse_args()
     exit_on_sigterm()
     data = given.data.resolve()
     shop = Shop(data, given.weights.resolve(), given.work.resolve() / data.name)
     shop.work.mkdir(parents=True, exist_ok=True)
-    if given.what == "frozen":
-        print(measure_epochs(shop))
-        return
     sizes = [int(word) for word in given.sizes.split(",")] if given.sizes else SIZES[data.name]
     print(measure_pairs(shop, given.backbones.split(","), sizes, given.epochs))
 

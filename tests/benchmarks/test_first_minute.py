@@ -26,7 +26,7 @@ from tests.benchmarks.first_minute import (
 from tests.benchmarks.held_out import HeldOut, hold_out
 from tests.benchmarks.plain_data import read_folder, split_rows, write_submission
 from tests.benchmarks.plain_fastai import MOST_EPOCHS, plan_epochs
-from tests.benchmarks.probe_agreement import Pair, describe_pairs, list_pairs, measure_marginal_s
+from tests.benchmarks.probe_agreement import Pair, describe_pairs, list_pairs
 
 BURN = "import time\nwhile time.process_time() < {}: pass\n"
 # Writes 1 at once, and 2 after CPU seconds that a grandchild in a session of its own has used.
@@ -212,10 +212,6 @@ def test_the_agreement_is_told_with_what_probes_and_trials_cost() -> None:
     assert "Spearman's correlation of 3 pairs: 0.50" in text
     assert "3 probes: 24 CPU s; 3 trials of 3 epochs: 300 CPU s; ratio 0.080" in text
     assert "| a | 96 | 0.3000 ± 0.0100 | 0.2500 | 100 |" in text
-
-
-def test_an_epoch_costs_what_further_epochs_add() -> None:
-    assert measure_marginal_s({2: 12.0, 42: 20.0}) == pytest.approx(0.2)
 
 
 def test_part_of_a_competition_can_be_held_out(tmp_path: Path) -> None:

@@ -80,22 +80,31 @@ def test_a_report_survives_json() -> None:
     assert math.isnan(skipped.value)
 
 
-def planned(number: int, backbone: str, cost: float, *, family: str, view: str = "identity") -> PlannedProbe:
-    config = TrialConfig(model=ModelConfig(backbone=backbone), resize=ResizeConfig(image_sizes=(224,)))
-    candidate = ProbeCandidate(backbone, 224, view)
+def planned(
+    number: int, backbone: str, cost: float, *, family: str, view: str = "identity", size: int = 224
+) -> PlannedProbe:
+    config = TrialConfig(model=ModelConfig(backbone=backbone), resize=ResizeConfig(image_sizes=(size,)))
+    candidate = ProbeCandidate(backbone, size, view)
     return PlannedProbe(number=number, candidate=candidate, config=config, cost=cost, family=family)
 
 
-def test_the_cheapest_comes_first_and_then_what_differs_most() -> None:
+def test_the_cheapest_comes_first_and_then_each_family_by_its_largest_images() -> None:
     probes = [
         planned(0, "large", 900.0, family="a"),
-        planned(1, "small", 100.0, family="a"),
-        planned(2, "middle", 150.0, family="a"),
+        planned(1, "small", 50.0, family="a", size=160),
+        planned(2, "small", 100.0, family="a"),
         planned(3, "other", 250.0, family="b"),
-        planned(4, "dear", 5000.0, family="c"),
-        planned(5, "small", 100.0, family="a", view="mirror"),
+        planned(4, "other", 125.0, family="b", size=160),
+        planned(5, "dear", 5000.0, family="c"),
+        planned(6, "small", 75.0, family="a", size=192),
     ]
-    assert [probe.number for probe in order_probes(probes)] == [1, 3, 2, 5, 4, 0]
+    assert [probe.number for probe in order_probes(probes)] == [1, 3, 5, 2, 4, 0, 6]
+    assert order_probes([]) == []
+
+
+def test_mirrored_images_come_after_the_images_themselves() -> None:
+    probes = [planned(0, "small", 100.0, family="a", view="mirror"), planned(1, "small", 100.0, family="a")]
+    assert [probe.number for probe in order_probes(probes)] == [1, 0]
 
 
 def test_probes_that_cost_the_same_keep_their_order() -> None:
