@@ -58,7 +58,7 @@ def test_a_search_probes_first_and_its_ensemble_may_take_probes(flags: list[str]
     first_trial = next(index for index, line in enumerate(lines) if line.startswith("trial 0 starts"))
     assert first_probe < first_trial
     probes = read_probe_study(files)
-    assert probes is not None and len(probes.list_reports()) >= 2
+    assert probes is not None and probes.list_reports()
     assert sorted(optuna.study.get_all_study_names(f"sqlite:///{files.study_db}")) == ["s", "s-probes"]
     assert demo.score(digits, files.submission) > 0.5
     members = read_json(files.ensemble)["members"]

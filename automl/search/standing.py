@@ -92,7 +92,9 @@ class StandingSubmission:
         if options == self._compared:
             return None
         self._compared = options
-        before = read_standing(self._files) if self._files.submission.exists() else None
+        before = None
+        if self._files.submission.exists():
+            before = read_standing(self._files) or _read_ensemble(self._files)
         compared = [*options, *([before.members] if before is not None else [])]
         sources = self._read_sources({name for option in compared for name in option})
         usable = [option for option in options if all(name in sources for name in option)]
@@ -225,6 +227,16 @@ def read_standing(files: StudyFiles) -> Standing | None:
             score_error=float(document["score_error"]),
             n_rows=int(document["n_rows"]),
         )
+    except (StorageError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_ensemble(files: StudyFiles) -> Standing | None:
+    """What an ensemble of an earlier version wrote, which left no standing.json."""
+    try:
+        document = read_json(files.ensemble)
+        score, error, n_rows = (document[name] for name in ("score", "score_error", "n_rows"))
+        return Standing(members=(ENSEMBLE,), score=float(score), score_error=float(error), n_rows=int(n_rows))
     except (StorageError, KeyError, TypeError, ValueError):
         return None
 

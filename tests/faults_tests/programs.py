@@ -25,6 +25,7 @@ def search_command(work: Path, *flags: str, trials: int = 4) -> list[str]:
     (work / "mine.py").write_text(SPACE)
     command = [sys.executable, "-m", "tests.faults_tests.quick_cli", "search", str(work / "leaves")]
     options = ["--space", str(work / "mine.py"), "--workdir", str(work / "runs"), "--cpu-slots", "2", "--no-ensemble"]
+    options += ["--probe", "none"]
     return [*command, *options, "--trials", str(trials), *flags]
 
 

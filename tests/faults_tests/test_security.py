@@ -51,7 +51,7 @@ class Elements(HTMLParser):
         self.found.update(f"{tag} {name}" for name, _ in attributes)
 
 
-def elements_of(names: tuple[str, ...], path: Path) -> Counter[str]:
+def elements_of(names: tuple[str, ...], files: StudyFiles) -> Counter[str]:
     """The elements of the report on a study that has these names in every place where a name can be."""
     study = optuna.create_study(study_name=names[0], direction="maximize")
     study.set_user_attr(TERMS_ATTRIBUTE, asdict(TERMS) | {"metric": names[1]})
@@ -64,16 +64,17 @@ def elements_of(names: tuple[str, ...], path: Path) -> Counter[str]:
         trial.set_user_attr(names[0], names[1])
         trial.report(number / 12, 0)
         study.tell(trial, number / 12)
-    write_report(study, path)
+    files.root.mkdir()
+    write_report(study, files)
     page = Elements()
-    page.feed(path.read_text())
+    page.feed(files.report.read_text())
     return page.found
 
 
 def test_markup_in_names_and_values_makes_no_element_of_the_report(tmp_path: Path) -> None:
-    hostile = elements_of(CANARIES, tmp_path / "hostile.html")
-    assert hostile == elements_of(("one", "two", "three"), tmp_path / "harmless.html")
-    page = (tmp_path / "hostile.html").read_text()
+    files = StudyFiles(tmp_path / "hostile")
+    assert elements_of(CANARIES, files) == elements_of(("one", "two", "three"), StudyFiles(tmp_path / "harmless"))
+    page = files.report.read_text()
     assert not [canary for canary in CANARIES if canary in page]
     assert "default-src 'none'" in page
 

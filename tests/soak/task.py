@@ -90,7 +90,7 @@ def _train_epochs(payload: Mapping[str, Any], study: StudyFiles, files: TrialFil
             fault(context)
         time.sleep(payload.get("epoch_seconds", 0.0))
         history.append(score_of(payload["trial"], epoch, payload["config"]["optim"]["lr"]))
-        write_json(checkpoint, {"history": history, "weights": "0" * 7000})
+        write_json(checkpoint, {"history": history, "weights": "0" * 15_000})
         context.report(epoch, history[-1], {"seconds": payload.get("epoch_seconds", 0.0)})
         context.beat({"epoch": epoch})
     return history

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from automl.artifacts import StudyFiles, TrialFiles, read_json, write_arrays
+from automl.artifacts import StudyFiles, TrialFiles, read_json, write_arrays, write_json
 from automl.data.competition import Competition
 from automl.readers.read import read_competition
 from automl.readers.settings import CompetitionSettings
@@ -157,6 +157,16 @@ def test_an_ensemble_that_scores_worse_than_what_stands_is_set_aside(
     assert files.submission.read_bytes() == submission
     assert (files.root / "submission-ensemble.csv").read_text() == "the ensemble's"
     assert read_standing(files) == before
+
+
+def test_an_ensemble_of_an_earlier_version_stays_until_something_is_better(
+    competition: Competition, files: StudyFiles
+) -> None:
+    write_json(files.ensemble, {"score": 0.8, "score_error": 0.01, "n_rows": 100})
+    files.submission.write_text("the ensemble's")
+    predict(files.get_probe_files(0), competition, n_right=70, n_rows=100, label=3)
+    assert StandingSubmission(files, competition, top=1).update([0], []) is None
+    assert files.submission.read_text() == "the ensemble's"
 
 
 def test_after_an_ensemble_only_what_scores_better_than_it_is_written(
