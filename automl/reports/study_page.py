@@ -225,7 +225,7 @@ def _render_members(document: Mapping[str, Any]) -> Markup:
     head = ("member", "weight", "own score", "adds", "ms per image", "temperature", "network", "folds", "views")
     rows = [
         [
-            f"trial {member['name']}",
+            describe_member(member["number"], member["kind"]),
             f"{member['weight']:.3f}",
             f"{member['score']:.4f}",
             _format_gain(member["adds"]),
@@ -247,7 +247,7 @@ def _render_views(document: Mapping[str, Any]) -> Markup:
 
 
 def _render_correlations(document: Mapping[str, Any]) -> Markup:
-    names = [f"trial {member['name']}" for member in document["members"]]
+    names = [describe_member(member["number"], member["kind"]) for member in document["members"]]
     if len(names) < 2:
         return Markup("")
     correlations = document["error_correlations"]

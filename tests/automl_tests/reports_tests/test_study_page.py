@@ -20,6 +20,13 @@ def test_the_report_shows_members_views_scores_and_a_map_of_errors(tmp_path: Pat
     assert page.tags.count("table") == 2
 
 
+def test_a_probe_is_called_one(tmp_path: Path) -> None:
+    document = example_result().to_json()
+    document["members"][0] |= {"kind": "probe", "number": 41, "name": "41-probe"}
+    text = section_of(document, tmp_path).text
+    assert "probe 41" in text and "trial 41" not in text
+
+
 def test_names_in_the_report_are_no_elements(tmp_path: Path) -> None:
     hostile = replace(example_result(), notes=("<script>canary()</script>",), rule_words="<i>")
     page = section_of(hostile.to_json() | {"metric": "<img src=x>"}, tmp_path)
