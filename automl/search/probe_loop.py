@@ -38,7 +38,6 @@ class ProbeLoop:
 
     Attributes:
         error: why nothing more can be probed, and nothing be trained either, or None.
-        reports: of the probes that ended in this run, in that order.
     """
 
     def __init__(
@@ -48,15 +47,16 @@ class ProbeLoop:
         task: Task,
         *,
         on_report: Callable[[ProbeReport], None],
+        budget_left_s: Callable[[], float] = lambda: math.inf,
         time_left_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         """Args:
         jobs: one for each device at the same time.
         on_report: called when a probe has been recorded.
+        budget_left_s: what a job that begins now may take, also one that is tried again.
         time_left_s: until running probes have to stop.
         """
         self.error: AutomlError | None = None
-        self.reports: list[ProbeReport] = []
         self._study = study
         self._task = task
         self._waiting = collections.deque(jobs)
@@ -65,7 +65,7 @@ class ProbeLoop:
         self._last_seen: dict[str, int] = {}  # by job, the probe that it works on
         self._deaths: collections.Counter[int] = collections.Counter()
         self._on_report = on_report
-        self._time_left_s = time_left_s
+        self._budget_left_s, self._time_left_s = budget_left_s, time_left_s
 
     def next_job(self) -> Job | None:
         """Return the next job, unless the time is up."""
@@ -75,7 +75,8 @@ class ProbeLoop:
         job_id = f"{JOB_PREFIX}{self._n_jobs}"
         self._n_jobs += 1
         self._running[job_id] = job
-        return Job(id=job_id, task=self._task, payload=job.to_json(), is_urgent=True)
+        payload = replace(job, budget_s=max(0.0, self._budget_left_s())).to_json()
+        return Job(id=job_id, task=self._task, payload=payload, is_urgent=True)
 
     @property
     def is_running(self) -> bool:
@@ -90,7 +91,9 @@ class ProbeLoop:
         """Record the event, and return whether its job goes on."""
         match event:
             case Reported():
-                self._record(event.job_id, ProbeReport.from_json(event.detail))
+                report = ProbeReport.from_json(event.detail)
+                self._record(report)
+                self._running[event.job_id] = self._running[event.job_id].leave_out(report.number)
             case Finished():
                 del self._running[event.job_id]
                 self._check_result(event.result)
@@ -105,10 +108,8 @@ class ProbeLoop:
                 pass
         return Verdict.STOP if self.error is not None or self._time_left_s() <= 0 else Verdict.CONTINUE
 
-    def _record(self, job_id: str, report: ProbeReport) -> None:
+    def _record(self, report: ProbeReport) -> None:
         self._study.record(report)
-        self.reports.append(report)
-        self._running[job_id] = self._running[job_id].leave_out(report.number)
         self._on_report(report)
 
     def _check_result(self, result: object) -> None:
@@ -130,10 +131,7 @@ class ProbeLoop:
             self._waiting.append(job)
             return
         candidate = job.candidates[job.numbers.index(number)]
-        report = ProbeReport(number=number, candidate=candidate, outcome=SKIPPED, reason=event.reason)
-        self._study.record(report)
-        self.reports.append(report)
-        self._on_report(report)
+        self._record(ProbeReport(number=number, candidate=candidate, outcome=SKIPPED, reason=event.reason))
         if len(job.numbers) > 1:
             self._waiting.append(job.leave_out(number))
 
@@ -149,12 +147,11 @@ class ProbesFirst:
     def __init__(
         self,
         loop: ProbeLoop,
-        supervisor: Supervisor,
         *,
         after_probes: Callable[[], ProbeJob | None],
         build_next: Callable[[], Supervisor | None],
     ) -> None:
-        self._loop, self._probes = loop, supervisor
+        self._loop = loop
         self._after_probes, self._build_next = after_probes, build_next
         self._has_second_wave = False
         self._is_over = False
@@ -163,7 +160,7 @@ class ProbesFirst:
     def next_job(self) -> Job | None:
         """Return a probe's job, or once all have ended one of what comes after them."""
         if not self._is_over:
-            job = self._probes.next_job()
+            job = self._loop.next_job()
             if job is not None or self._loop.is_running:
                 return job
             if self._loop.error is not None:
@@ -180,7 +177,7 @@ class ProbesFirst:
     def handle(self, event: Event) -> Verdict:
         """Pass the event to the supervisor of its job."""
         if event.job_id.startswith(JOB_PREFIX):
-            return self._probes.handle(event)
+            return self._loop.handle(event)
         assert self._next is not None
         return self._next.handle(event)
 

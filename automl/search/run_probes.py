@@ -135,10 +135,10 @@ def build_probe_supervisor(
         build_next: builds the supervisor of the trials, once all probes have ended.
     """
     deadline = Deadline.from_budget(request.compute_budget_s())
-    job = _plan(request, study, list_candidates_of_space(request), budget_s=deadline.get_training_seconds_left())
+    job, budget_s = _plan(request, study, list_candidates_of_space(request)), deadline.get_training_seconds_left()
     if job.numbers:
         n_probes = f"{len(job.numbers)} probe{'s' * (len(job.numbers) > 1)}"
-        limit = "" if math.isinf(job.budget_s) else f", {format_duration(job.budget_s)} at most"
+        limit = "" if math.isinf(budget_s) else f", {format_duration(budget_s)} at most"
         notify(f"probing: light heads on frozen pretrained features, {n_probes}{limit}")
 
     def report(own: ProbeReport) -> None:
@@ -148,8 +148,8 @@ def build_probe_supervisor(
 
     def end_probes() -> ProbeJob | None:
         study.record_unfinished("no time left")
-        left_s = deadline.get_training_seconds_left()
-        second = _plan(request, study, _list_mirrored(study, competition) if left_s > 0 else [], budget_s=left_s)
+        has_time = deadline.get_training_seconds_left() > 0
+        second = _plan(request, study, _list_mirrored(study, competition) if has_time else [])
         return second if second.numbers else None
 
     def begin_next() -> Supervisor | None:
@@ -161,9 +161,10 @@ def build_probe_supervisor(
         deal_candidates(job, 1 if request.is_on_cpu else len(request.devices)),
         task,
         on_report=report,
+        budget_left_s=deadline.get_training_seconds_left,
         time_left_s=request.deadline.get_training_seconds_left,
     )
-    return loop, ProbesFirst(loop, loop, after_probes=end_probes, build_next=begin_next)
+    return loop, ProbesFirst(loop, after_probes=end_probes, build_next=begin_next)
 
 
 def require_budget(budget: str) -> None:
@@ -216,9 +217,7 @@ def describe_report(report: ProbeReport) -> str:
     return f"{name}: {report.value:.4f}{error} ({report.head} head, {report.ms_per_image:.3g} ms an image, {seconds})"
 
 
-def _plan(
-    request: ProbeRequest, study: ProbeStudy, candidates: Sequence[ProbeCandidate], *, budget_s: float
-) -> ProbeJob:
+def _plan(request: ProbeRequest, study: ProbeStudy, candidates: Sequence[ProbeCandidate]) -> ProbeJob:
     """Return the job of those that are to be made, which may be none."""
     begun = study.begin(candidates) if candidates else {}
     return ProbeJob(
@@ -228,7 +227,6 @@ def _plan(
         seed=request.seed,
         weights_dir=request.weights_dir,
         cache_gb=request.cache_gb,
-        budget_s=budget_s,
         n_threads=request.n_threads if request.is_on_cpu else None,
     )
 

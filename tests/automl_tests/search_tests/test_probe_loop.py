@@ -68,6 +68,20 @@ def test_each_report_is_recorded_at_once_and_passed_on(study: ProbeStudy) -> Non
     assert not loop.is_running and loop.next_job() is None
 
 
+def test_a_job_gets_what_is_left_of_the_budget_also_when_it_is_tried_again(study: ProbeStudy) -> None:
+    left = [60.0, 20.0, -5.0]
+    job = ProbeJob(study_dir=Path("s"), candidates=CANDIDATES, numbers=(0, 1, 2), seed=0)
+    loop = ProbeLoop(study, [job], never_called, on_report=lambda report: None, budget_left_s=lambda: left.pop(0))
+    first = next_job(loop)
+    loop.handle(Failed(job_id=first.id, reason="killed by signal 9", died=True))
+    again = next_job(loop)
+    assert (first.payload["budget_s"], again.payload["budget_s"]) == (60.0, 20.0)
+    loop.handle(reported(again, 0, report_of(0)))
+    loop.handle(Progressed(job_id=again.id, detail={"probe": 1}))
+    loop.handle(Failed(job_id=again.id, reason="killed by signal 9", died=True))
+    assert next_job(loop).payload["budget_s"] == 0.0
+
+
 def test_a_process_that_died_is_replaced_and_goes_on_with_what_is_left(study: ProbeStudy) -> None:
     loop, _ = new_loop(study)
     job = next_job(loop)
@@ -130,7 +144,7 @@ def test_trials_begin_when_the_last_probe_has_ended_a_second_wave_included(study
         built.append(True)
         return trials
 
-    first = ProbesFirst(loop, loop, after_probes=lambda: second, build_next=build)
+    first = ProbesFirst(loop, after_probes=lambda: second, build_next=build)
     job = first.next_job()
     assert job is not None and first.next_job() is None and not built
     first.handle(Finished(job_id=job.id, result=None))
