@@ -267,7 +267,7 @@ class _FoldPredictions:
         stored = find_stored_features(
             self._model,
             trained.config,
-            SplitImages.from_cache(predictor.cache, self._split, trained.evaluation),
+            self._stored_images,
             image_size=trained.image_size,
             device=predictor.device,
             store=predictor.feature_store,
@@ -303,6 +303,11 @@ class _FoldPredictions:
     @cached_property
     def _backbone(self) -> str | None:
         return find_shared_backbone(self._trained.weights, self._trained.config.model)
+
+    @cached_property
+    def _stored_images(self) -> SplitImages:
+        """Made once: its fingerprint looks at every image's file."""
+        return SplitImages.from_cache(self._predictor.cache, self._split, self._trained.evaluation)
 
     @cached_property
     def _model(self) -> nn.Module:

@@ -190,10 +190,13 @@ class _Search:
 
     def _begin_trials(self) -> Supervisor:
         request = self._request
-        if self._probes is not None:
-            self._study.set_probe_evidence(self._list_evidence(self._probes))
-        image_size = request.space.build_first_config().resize.image_sizes[0]
-        decode_images(request.files, self._competition, image_size, n_threads=request.n_threads, notify=self._notify)
+        evidence = [] if self._probes is None else self._list_evidence(self._probes)
+        self._study.set_probe_evidence(evidence)
+        if not evidence:  # otherwise probes have opened every image, at the sizes that trials begin with
+            image_size = request.space.build_first_config().resize.image_sizes[0]
+            decode_images(
+                request.files, self._competition, image_size, n_threads=request.n_threads, notify=self._notify
+            )
         self._loop = SearchLoop(
             self._study,
             request.space,

@@ -23,7 +23,7 @@ from automl.data.competition import Competition
 from automl.decisions.bootstrap import bootstrap_scores
 from automl.ensemble.ensemble_recipe import describe_member
 from automl.errors import StorageError
-from automl.study.study import read_study, read_terms
+from automl.study.study import read_study, read_terms, select_best_trials
 from automl.submission.decide import is_decided_by_fitted_rule, match_training_frequencies
 from automl.submission.write import write_submission
 from automl.training.trial_job import TrialJob
@@ -54,10 +54,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Source:
-    """What a probe or a trial predicted: (n_oof, n_classes) of some rows, and (n_test, n_classes)."""
+    """What a probe or a trial predicted: (n_oof, n_classes) of some rows; of the test images in its files."""
 
+    files: TrialFiles
     oof: Arrays
-    test: NDArray[Any]
 
     def select(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The probabilities of those rows, all of which it has."""
@@ -104,10 +104,14 @@ class StandingSubmission:
             usable.insert(0, before.members)  # the first of equally good ones is taken
         rows = reduce(np.intersect1d, [source.oof["rows"] for source in sources.values()])
         scores = [self._score(_average(sources, option, rows), rows) for option in usable]
-        best = int(np.argmax(scores) if self._competition.metric.greater_is_better else np.argmin(scores))
-        if before is not None and (usable[best] == before.members or self._is_worse(scores[best], before, sources)):
-            return None
-        return self._write(usable[best], sources, rows, scores[best])
+        sign = -1.0 if self._competition.metric.greater_is_better else 1.0
+        for number in sorted(range(len(usable)), key=lambda number: sign * scores[number]):
+            members, score = usable[number], scores[number]
+            if before is not None and (members == before.members or self._is_worse(score, before, sources)):
+                return None
+            if (test := _average_test(sources, members)) is not None:
+                return self._write(members, test, _average(sources, members, rows), rows, score)
+        return None
 
     def score_again(self, standing: Standing, others: Sequence[str]) -> float | None:
         """Return the score of what stands on the rows that it shares with all others; None where files are gone."""
@@ -118,10 +122,14 @@ class StandingSubmission:
         return self._score(_average(sources, standing.members, rows), rows)
 
     def _write(
-        self, members: tuple[str, ...], sources: dict[str, _Source], rows: NDArray[np.int64], score: float
+        self,
+        members: tuple[str, ...],
+        test: NDArray[Any],
+        oof: NDArray[Any],
+        rows: NDArray[np.int64],
+        score: float,
     ) -> Standing:
-        competition, oof = self._competition, _average(sources, members, rows)
-        test = np.mean([sources[name].test for name in members], axis=0)
+        competition = self._competition
         rule = match_training_frequencies(competition, oof) if is_decided_by_fitted_rule(competition) else None
         standing = Standing(members=members, score=score, score_error=self._estimate_error(oof, rows), n_rows=len(rows))
         write_submission(competition, test, self._files.submission, rule)
@@ -148,7 +156,7 @@ class StandingSubmission:
         for name in sorted(names):
             with contextlib.suppress(StorageError, KeyError, ValueError):
                 own = _find_files(self._files, name)
-                sources[name] = _Source(oof=read_arrays(own.oof), test=read_arrays(own.test)["probs"])
+                sources[name] = _Source(files=own, oof=read_arrays(own.oof))
         return sources
 
 
@@ -163,8 +171,11 @@ def write_unfinished(files: StudyFiles, competition: Competition, *, device: str
     from automl.training.unfinished import predict_unfinished  # torch: seconds to import
 
     study = read_study(files)
+    if select_best_trials(study, 1):  # what made these unusable is the news, not that others have not ended
+        return None
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in sorted(running, key=lambda own: (-len(own.intermediate_values), own.number)):
+    begun = [trial for trial in running if trial.intermediate_values]
+    for trial in sorted(begun, key=lambda own: (-len(own.intermediate_values), own.number)):
         job = _build_job(files, trial.number, seed=read_terms(study).seed)
         predicted = None if job is None else predict_unfinished(job, device=device, n_threads=n_threads)
         if predicted is None:
@@ -280,4 +291,13 @@ def _find_files(files: StudyFiles, name: str) -> TrialFiles:
 
 def _average(sources: dict[str, _Source], names: Sequence[str], rows: NDArray[np.int64]) -> NDArray[Any]:
     mean: NDArray[Any] = np.mean([sources[name].select(rows) for name in names], axis=0)
+    return mean
+
+
+def _average_test(sources: dict[str, _Source], names: Sequence[str]) -> NDArray[Any] | None:
+    """The mean for the test images, which is read where it is submitted alone; None where a file is gone or damaged."""
+    try:
+        mean: NDArray[Any] = np.mean([read_arrays(sources[name].files.test)["probs"] for name in names], axis=0)
+    except (StorageError, KeyError):
+        return None
     return mean

@@ -103,6 +103,20 @@ def test_what_cannot_be_read_is_left_out(competition: Competition, files: StudyF
     assert written is not None and written.members == ("probe 1",)
 
 
+@pytest.mark.parametrize("damage", [b"cut short", None])
+def test_what_has_no_prediction_of_the_test_images_gives_way_to_the_next_best(
+    damage: bytes | None, competition: Competition, files: StudyFiles
+) -> None:
+    predict(files.get_probe_files(0), competition, n_right=90, n_rows=100, label=3)
+    predict(files.get_trial_files(0), competition, n_right=50, n_rows=100, label=5)
+    files.get_probe_files(0).test.unlink()
+    if damage is not None:
+        files.get_probe_files(0).test.write_bytes(damage)
+    written = StandingSubmission(files, competition, top=2).update([0], [0])
+    assert written is not None and written.members == ("trial 0",)
+    assert labels_in(files.submission) == {"5"}
+
+
 def test_nothing_is_written_twice_for_the_same_probes_and_trials(competition: Competition, files: StudyFiles) -> None:
     predict(files.get_probe_files(0), competition, n_right=50, n_rows=100, label=3)
     standing = StandingSubmission(files, competition, top=2)
