@@ -71,10 +71,11 @@ def probe(
         settings=settings,
         weights_dir=resolve_weights_folder(weights),
         seed=seed,
-        budget=budget,
+        probe_budget=budget,
         deadline=build_deadline(resources),
         devices=placement.list_devices(),
         n_threads=count_cpus(),
+        is_local=placement.ray_address is None,
         cache_gb=cache_gb,
     )
     with convert_runner_errors(print_line, interrupted=INTERRUPTED):

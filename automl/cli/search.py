@@ -124,7 +124,8 @@ def search(
         n_threads=count_cpus(),
         deadline=deadline,
         keep_weights=parse_keep_checkpoints(keep_checkpoints, top),
-        probe=probe,
+        probe_budget=probe,
+        is_local=placement.ray_address is None,
         devices=devices,
         cache_gb=cache_gb,
     )

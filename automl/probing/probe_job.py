@@ -178,7 +178,7 @@ class PlannedProbe:
     Attributes:
         config: of its network, with a linear head; its image size is one that the backbone takes.
         cost: multiplications of the backbone for one image.
-        family: timm's module that the backbone is of.
+        family: of the backbone, see `automl.space.derive_family`.
     """
 
     number: int

@@ -43,11 +43,12 @@ from automl.probing.probe_job import (
     ProbeReport,
     order_probes,
 )
+from automl.space import derive_family
 from automl.study.deadline import format_duration
 from automl.training.feature_cache import SplitImages, load_features
 from automl.training.feature_store import FeatureStore
 from automl.training.fold_outputs import FoldResult, join_folds, save_weights
-from automl.training.network.backbones import count_multiply_adds, get_family
+from automl.training.network.backbones import count_multiply_adds
 from automl.training.network.create import build_model, compute_classes_digest, move_to_device, require_sizes_fit
 from automl.training.network.network import Network
 from automl.training.network.pretrained import (
@@ -187,7 +188,7 @@ class ProbeWorker:
             candidate=candidate,
             config=config,
             cost=count_multiply_adds(candidate.backbone, config.resize.image_sizes[0]),
-            family=get_family(candidate.backbone),
+            family=derive_family(candidate.backbone),
         )
 
     def _compute_probe(self, planned: PlannedProbe, files: TrialFiles, started: float) -> ProbeReport:

@@ -25,6 +25,7 @@ from automl.search.upkeep import StudyKeeper
 from automl.space import Space, derive_family, describe
 from automl.study.deadline import Deadline, format_duration, parse_duration
 from automl.study.lock import lock_study
+from automl.suggest import parse_final_size
 from runners.base import Runner, Supervisor, Task
 
 MAX_PROBES = 12
@@ -39,10 +40,11 @@ class ProbeRequest:
     """The flags about probes, of `automl probe` and `automl search`.
 
     Attributes:
-        budget: "auto", "none", or a duration such as 3m.
+        probe_budget: "auto", "none", or a duration such as 3m.
         n_trials: that the search shall have; probes cost a tenth of them at most. None where there is no search.
         devices: one entry for each slot that the runner has.
-        n_threads: processor cores for a job of probes on the CPU.
+        n_threads: processor cores of this machine.
+        is_local: whether jobs run on this machine, so that one job of probes on the CPU may have all of its cores.
         cache_gb: how large the feature store may become; None for a share of the disk.
     """
 
@@ -52,11 +54,12 @@ class ProbeRequest:
     settings: CompetitionSettings = field(default_factory=CompetitionSettings)
     weights_dir: Path | None = None
     seed: int = 0
-    budget: str = AUTO
+    probe_budget: str = AUTO
     n_trials: int | None = None
     deadline: Deadline = field(default_factory=Deadline)
     devices: Sequence[str] = ("cpu",)
     n_threads: int = 1
+    is_local: bool = True
     cache_gb: float | None = None
 
     @property
@@ -69,14 +72,14 @@ class ProbeRequest:
         Raises:
             UsageError: the budget is no duration.
         """
-        if self.budget == AUTO:
+        if self.probe_budget == AUTO:
             return COST_SHARE * self.deadline.get_training_seconds_left()
-        return parse_duration(self.budget)
+        return parse_duration(self.probe_budget)
 
     def count_probes(self) -> int:
         """Return how many probes there may be: as many as cost a tenth of the trials, by passes over the images."""
-        if self.budget != AUTO or self.n_trials is None:
-            return MAX_PROBES if self.budget == AUTO else 4 * MAX_PROBES
+        if self.probe_budget != AUTO or self.n_trials is None:
+            return MAX_PROBES if self.probe_budget == AUTO else 4 * MAX_PROBES
         epochs = self.space.build_first_config().epochs
         return max(1, min(MAX_PROBES, int(COST_SHARE * self.n_trials * epochs * FORWARD_PASSES)))
 
@@ -92,7 +95,7 @@ def run_probe_command(
         AutomlError: the folder, the study or the environment does not fit.
         Interrupted: a signal arrived; the same command goes on.
     """
-    require_budget(request.budget)
+    require_budget(request.probe_budget)
     competition = prepare_competition(
         request.folder, request.settings, cache=request.files.cache, n_threads=request.n_threads, notify=notify
     )
@@ -158,7 +161,7 @@ def build_probe_supervisor(
 
     loop = ProbeLoop(
         study,
-        deal_candidates(job, 1 if request.is_on_cpu else len(request.devices)),
+        deal_candidates(job, 1 if request.is_on_cpu and request.is_local else len(request.devices)),
         task,
         on_report=report,
         budget_left_s=deadline.get_training_seconds_left,
@@ -194,7 +197,7 @@ def list_candidates_of_space(request: ProbeRequest) -> list[ProbeCandidate]:
     """
     sizes = _list_final_sizes(request.space)
     families: dict[str, list[str]] = {}
-    for backbone in _list_choices(request.space, "backbone"):
+    for backbone in list_choices(request.space, "backbone") or [request.space.build_first_config().model.backbone]:
         families.setdefault(derive_family(backbone), []).append(backbone)
     backbones = [name for column in zip_longest(*families.values()) for name in column if name is not None]
     dealt = [
@@ -227,7 +230,7 @@ def _plan(request: ProbeRequest, study: ProbeStudy, candidates: Sequence[ProbeCa
         seed=request.seed,
         weights_dir=request.weights_dir,
         cache_gb=request.cache_gb,
-        n_threads=request.n_threads if request.is_on_cpu else None,
+        n_threads=request.n_threads if request.is_on_cpu and request.is_local else None,
     )
 
 
@@ -240,17 +243,13 @@ def _list_mirrored(study: ProbeStudy, competition: Competition) -> list[ProbeCan
     return [ProbeCandidate(best.backbone, best.image_size, "mirror")]
 
 
-def _list_final_sizes(space: Space) -> list[int]:
-    """Return the image sizes that a trial may end with, ascending."""
-    schedules = _list_choices(space, "resize")
-    if not schedules:
-        return [space.build_first_config().resize.image_sizes[-1]]
-    return sorted({int(schedule.rpartition("-")[2]) for schedule in schedules})
-
-
-def _list_choices(space: Space, name: str) -> list[str]:
-    """Return the choices of a categorical parameter; the first configuration's backbone where that is not one."""
+def list_choices(space: Space, name: str) -> list[str]:
+    """List the choices of a categorical parameter; none where the space does not ask for it."""
     found = [dimension.domain.split(", ") for dimension in describe(space) if dimension.name == name]
-    if found:
-        return list(dict.fromkeys(choice for choices in found for choice in choices))
-    return [space.build_first_config().model.backbone] if name == "backbone" else []
+    return list(dict.fromkeys(choice for choices in found for choice in choices))
+
+
+def _list_final_sizes(space: Space) -> list[int]:
+    """Return the image sizes that a trial may end with, ascending; the first trial's where no choice names sizes."""
+    sizes = {size for choice in list_choices(space, "resize") if (size := parse_final_size(choice)) is not None}
+    return sorted(sizes) or [space.build_first_config().resize.image_sizes[-1]]

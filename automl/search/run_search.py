@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
@@ -20,21 +19,20 @@ from automl.data.folds import N_FOLDS, load_folds
 from automl.errors import Notify, NoUsableModelError, StorageError, UsageError
 from automl.inspection.prepare import prepare_competition
 from automl.probing.probe_study import ProbeStudy, list_probe_scores, read_probe_study
-from automl.readers.settings import CompetitionSettings
 from automl.search.probe_loop import ProbeLoop
 from automl.search.run_probes import (
     NONE,
     ProbeRequest,
     build_probe_supervisor,
     explain_no_probes,
+    list_choices,
     open_probes,
     require_budget,
 )
 from automl.search.search_loop import SearchLoop
 from automl.search.study_files import decode_images, require_unchanged, write_study_files
 from automl.search.upkeep import StudyKeeper, Upkeep
-from automl.space import Space, describe
-from automl.study.deadline import Deadline, format_duration
+from automl.study.deadline import format_duration
 from automl.study.probe_evidence import ProbeScore
 from automl.study.study import ENDED, SearchStudy, Terms, open_study, read_study, select_best_trials
 from automl.training.loss.by_task import require_losses_fit
@@ -49,43 +47,15 @@ N_POOL = 15  # complete trials from which an ensemble's members are chosen; see 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
-    """The flags of `automl search`."""
+class SearchRequest(ProbeRequest):
+    """The flags of `automl search`: those about probes, and those about trials."""
 
-    folder: Path
-    files: StudyFiles
-    space: Space
     n_trials: int
     top: int = 5
-    settings: CompetitionSettings = field(default_factory=CompetitionSettings)
-    weights_dir: Path | None = None
     train_folds: int = 1
-    seed: int = 0
     sampler: str = "tpe"
     pruner: str = "rank"
-    n_threads: int = 1
-    deadline: Deadline = field(default_factory=Deadline)
     keep_weights: int | None = N_POOL
-    probe: str = NONE
-    devices: Sequence[str] = ("cpu",)
-    cache_gb: float | None = None
-
-    def build_probe_request(self) -> ProbeRequest:
-        """Return what of it concerns the probes."""
-        return ProbeRequest(
-            folder=self.folder,
-            files=self.files,
-            space=self.space,
-            settings=self.settings,
-            weights_dir=self.weights_dir,
-            seed=self.seed,
-            budget=self.probe,
-            n_trials=self.n_trials,
-            deadline=self.deadline,
-            devices=self.devices,
-            n_threads=self.n_threads,
-            cache_gb=self.cache_gb,
-        )
 
 
 MonitorFactory = Callable[[SearchLoop, SearchStudy], Supervisor]
@@ -113,12 +83,13 @@ def run_search(
         AutomlError: the folder, the study or the environment does not fit.
         Interrupted: a signal arrived.
     """
-    require_budget(request.probe)
+    require_budget(request.probe_budget)
     competition = prepare_competition(
         request.folder, request.settings, cache=request.files.cache, n_threads=request.n_threads, notify=notify
     )
     require_unchanged(request.files, competition)
-    require_losses_fit(_list_losses(request.space), competition.task)
+    losses = list_choices(request.space, "loss") or [request.space.build_first_config().loss.name]
+    require_losses_fit(losses, competition.task)
     with contextlib.ExitStack() as stack:
         study = stack.enter_context(
             open_study(
@@ -174,12 +145,12 @@ class _Search:
 
     def _build_supervisor(self) -> tuple[ProbeLoop | None, Supervisor]:
         reason = explain_no_probes(self._request.space)
-        if self._probes is None or self._request.probe == NONE or reason is not None:
-            if reason is not None and self._request.probe != NONE:
+        if self._probes is None or self._request.probe_budget == NONE or reason is not None:
+            if reason is not None and self._request.probe_budget != NONE:
                 self._notify(f"no probes: {reason}")
             return None, self._begin_trials()
         return build_probe_supervisor(
-            self._request.build_probe_request(),
+            self._request,
             self._competition,
             self._probes,
             self._tasks.probes,
@@ -279,9 +250,9 @@ def _has_all_folds(files: TrialFiles) -> bool:
 
 def _open_probes(request: SearchRequest, competition: Competition, stack: contextlib.ExitStack) -> ProbeStudy | None:
     """Open the study of probes; None where none are wanted and there are none."""
-    if request.probe == NONE and read_probe_study(request.files) is None:
+    if request.probe_budget == NONE and read_probe_study(request.files) is None:
         return None
-    return stack.enter_context(open_probes(request.build_probe_request(), competition))
+    return stack.enter_context(open_probes(request, competition))
 
 
 def _build_terms(request: SearchRequest, competition: Competition) -> Terms:
@@ -296,12 +267,6 @@ def _build_terms(request: SearchRequest, competition: Competition) -> Terms:
         train_folds=request.train_folds,
         seed=request.seed,
     )
-
-
-def _list_losses(space: Space) -> list[str]:
-    """Return the losses that the space may choose."""
-    choices = [dimension.domain.split(", ") for dimension in describe(space) if dimension.name == "loss"]
-    return choices[0] if choices else [space.build_first_config().loss.name]
 
 
 def _describe_study(study: SearchStudy) -> str:

@@ -66,11 +66,6 @@ def count_multiply_adds(backbone: str, image_size: int) -> float:
     return _count_multiply_adds(backbone) * (image_size / get_pretrained_size(_build_skeleton(backbone))) ** 2
 
 
-def get_family(backbone: str) -> str:
-    """Return the module that builds the backbone, which timm has one of for each family of architectures."""
-    return type(_build_skeleton(backbone)).__module__
-
-
 def get_pretrained_size(model: nn.Module) -> int:
     """Return the size that the backbone was pretrained with."""
     pretrained: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]

@@ -85,8 +85,8 @@ def test_probes_of_a_search_cost_a_tenth_of_its_trials_at_most(tmp_path: Path) -
     deadline = Deadline.from_timeout(1200.0, clock=lambda: now)
     assert request_of(tmp_path, deadline=deadline).compute_budget_s() == pytest.approx(0.1 * (1200.0 - 120.0))
     assert math.isinf(request_of(tmp_path).compute_budget_s())
-    assert request_of(tmp_path, budget="3m").compute_budget_s() == 180.0
-    assert request_of(tmp_path, budget="3m").count_probes() > MAX_PROBES
+    assert request_of(tmp_path, probe_budget="3m").compute_budget_s() == 180.0
+    assert request_of(tmp_path, probe_budget="3m").count_probes() > MAX_PROBES
 
 
 def test_a_space_from_scratch_is_not_probed() -> None:

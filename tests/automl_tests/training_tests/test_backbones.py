@@ -7,7 +7,7 @@ import timm
 
 from automl.config import INTERPOLATIONS, ModelConfig
 from automl.errors import UsageError
-from automl.training.network.backbones import build_skeleton, count_multiply_adds, get_family, get_pretrained_crop
+from automl.training.network.backbones import build_skeleton, count_multiply_adds, get_pretrained_crop
 from automl.training.network.create import build_model
 from tests.automl_tests.training_tests.trial_builders import (
     config_of,
@@ -77,8 +77,3 @@ def test_multiplications_are_counted_and_grow_with_the_pixels() -> None:
     """ResNet-18 takes 1.8 billion at 224 px (He et al. 2016, Deep Residual Learning, table 1)."""
     assert count_multiply_adds("resnet18", 224) == pytest.approx(1.8e9, rel=0.02)
     assert count_multiply_adds("resnet18", 112) == pytest.approx(count_multiply_adds("resnet18", 224) / 4)
-
-
-def test_a_family_is_a_module_of_timm() -> None:
-    assert get_family("resnet18") == get_family("resnext50_32x4d") == "timm.models.resnet"
-    assert get_family("test_vit") == "timm.models.vision_transformer"
