@@ -12,6 +12,7 @@ from automl.cli.ensemble import write_ensemble
 from automl.cli.options import (
     DEFAULT_WORKDIR,
     TTA,
+    CacheGb,
     StudyName,
     Top,
     Weights,
@@ -58,6 +59,7 @@ def refit(
     tta: TTA = "auto",
     ensemble: Annotated[bool, typer.Option(help="End with an ensemble and a submission.")] = True,
     weights: Weights = None,
+    cache_gb: CacheGb = None,
     workers: dict[str, Any],
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
@@ -83,6 +85,7 @@ def refit(
         files=files,
         selection=selection,
         weights_dir=resolve_weights_folder(weights),
+        cache_gb=cache_gb,
         pseudo_labels=pseudo_labels,
         distill=distill,
         deadline=deadline,

@@ -293,7 +293,13 @@ def find_unknown_origins(trials: CompleteTrials, jobs: Sequence[FoldJob]) -> lis
 
 
 def build_fold_jobs(
-    trials: CompleteTrials, number: int, refit_kind: str, *, soft_targets: Path | None, weights_dir: Path | None
+    trials: CompleteTrials,
+    number: int,
+    refit_kind: str,
+    *,
+    soft_targets: Path | None,
+    weights_dir: Path | None,
+    cache_gb: float | None = None,
 ) -> Iterator[FoldJob]:
     """Yield a job for each of the trial's missing folds.
 
@@ -323,6 +329,7 @@ def build_fold_jobs(
             refit_kind=refit_kind,
             soft_targets=soft_targets,
             weights_dir=origin_weights_dir,
+            cache_gb=cache_gb,
             init_from=init_from,
         )
         yield FoldJob(number=number, fold=fold, job=job, expected_s=seconds / trials.terms.train_folds)

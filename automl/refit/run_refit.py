@@ -54,6 +54,7 @@ class RefitRequest:
 
     Attributes:
         weights_dir: folder of pretrained weights, instead of the one that the search had.
+        cache_gb: how large the feature store may become; None for a share of the disk.
         pseudo_labels: how sure the ensemble has to be of a test image for it to be trained on; None for none.
         distill: share of the predictions out of fold in the targets; None to leave the labels as they are.
         device: where the ensemble predicts test images for pseudo-labels.
@@ -62,6 +63,7 @@ class RefitRequest:
     files: StudyFiles
     selection: RefitSelection
     weights_dir: Path | None = None
+    cache_gb: float | None = None
     pseudo_labels: float | None = None
     distill: float | None = None
     deadline: Deadline = field(default_factory=Deadline)
@@ -138,12 +140,17 @@ class _Refit:
         """Train the folds of that kind that are missing."""
         if not numbers:
             return
-        weights_dir = self._request.weights_dir
+        request = self._request
         jobs = [
             job
             for number in numbers
             for job in build_fold_jobs(
-                self._trials, number, refit_kind, soft_targets=soft_targets, weights_dir=weights_dir
+                self._trials,
+                number,
+                refit_kind,
+                soft_targets=soft_targets,
+                weights_dir=request.weights_dir,
+                cache_gb=request.cache_gb,
             )
         ]
         self._notify(_describe_folds(refit_kind, len(numbers), len(jobs)))

@@ -61,14 +61,28 @@ def test_flags_reach_the_request(
 ) -> None:
     (tmp_path / "leaves").mkdir()
     flags = ("--trials", "7", "--top", "3", "--train-folds", "all", "--keep-checkpoints", "all", "--seed", "9")
-    others = ("--epochs", "2", "--no-pretrained", "--fix", "resize=24", "--center-lr", "3e-3", "--timeout", "1h")
+    others = (
+        "--probe",
+        "3m",
+        "--cache-gb",
+        "2",
+        "--epochs",
+        "2",
+        "--no-pretrained",
+        "--fix",
+        "resize=24",
+        "--center-lr",
+        "3e-3",
+        "--timeout",
+        "1h",
+    )
     ways = ("--sampler", "random", "--pruner", "none", "--metric", "accuracy", "--study", "own", "--quiet")
     finished = automl_here(tmp_path, "search", "leaves", *INLINE, *flags, *others, *ways, "--no-ensemble")
     assert (finished.exit_code, finished.stdout) == (0, "")
     (request,) = requests
     assert (request.n_trials, request.top, request.train_folds, request.keep_weights) == (7, 3, 5, None)
     assert (request.seed, request.sampler, request.pruner, request.files.root.name) == (9, "random", "none", "own")
-    assert request.settings.metric == "accuracy"
+    assert (request.settings.metric, request.probe_budget, request.cache_gb) == ("accuracy", "3m", 2.0)
     config = request.space.build_first_config()
     assert (config.epochs, config.model.pretrained, config.resize.image_sizes) == (2, False, (24,))
     assert 0 < request.deadline.get_training_seconds_left() < 3600

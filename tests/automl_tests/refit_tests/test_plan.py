@@ -85,7 +85,7 @@ def test_a_fold_is_given_what_the_search_gave_its_trial(refit: Refit, tmp_path: 
         return studies.quick_fold(payload, context)
 
     refit.task = task
-    refit.run(numbers=(1,))
+    refit.run(numbers=(1,), cache_gb=1.5)
     config = read_json(refit.files.get_trial_files(1).config)
     assert seen[0] == {
         "trial": 1,
@@ -95,7 +95,7 @@ def test_a_fold_is_given_what_the_search_gave_its_trial(refit: Refit, tmp_path: 
         "refit_kind": "refit",
         "soft_targets": None,
         "pixel_cache": None,
-        "cache_gb": None,
+        "cache_gb": 1.5,
         "train_folds": 1,
         "fold": 1,
         "weights_dir": "/weights",

@@ -13,20 +13,24 @@ import numpy as np
 import pytest
 
 from automl.artifacts import StudyFiles, write_arrays
+from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.data.competition import load_competition
 from automl.errors import UsageError
 from automl.probing.probe_job import COMPLETED, ProbeCandidate, ProbeJob, ProbeReport
+from automl.readers.read import read_competition
 from automl.readers.settings import CompetitionSettings
 from automl.search.run_probes import (
     MAX_PROBES,
     ProbeRequest,
+    build_probe_supervisor,
     describe_report,
     explain_no_probes,
     list_candidates_of_space,
+    open_probes,
     require_budget,
     run_probe_command,
 )
-from automl.space import load_space, narrow_space
+from automl.space import Space, Suggest, load_space, narrow_space
 from automl.study.deadline import Deadline
 from runners.base import Context
 from runners.inline import InlineRunner
@@ -73,6 +77,43 @@ def test_candidates_are_dealt_over_families_and_sizes_and_a_cpu_begins_with_a_qu
     assert len(candidates) == len(set(candidates)) == 7
     on_gpu = list_candidates_of_space(request_of(tmp_path, devices=["cuda:0"]))
     assert on_gpu == candidates[1:]
+
+
+def test_choices_of_resize_that_name_no_sizes_leave_the_first_trials(tmp_path: Path) -> None:
+    def suggest(trial: Suggest) -> TrialConfig:
+        sides = {"small": 64, "large": 128}[trial.suggest_categorical("resize", ["small", "large"])]
+        return TrialConfig(model=ModelConfig(backbone="resnet18"), resize=ResizeConfig(image_sizes=(sides,)))
+
+    request = request_of(tmp_path, space=Space(name="own", suggest=suggest))
+    assert list_candidates_of_space(request) == [ProbeCandidate("resnet18", 64)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_threads", "n_jobs"),
+    [
+        ({"devices": ["cpu", "cpu"]}, 8, 1),  # all cores of this machine for one job
+        ({"devices": ["cpu", "cpu"], "is_local": False}, None, 2),  # a cluster knows its own
+        ({"devices": ["cuda:0", "cuda:1"]}, None, 2),
+    ],
+)
+def test_probes_are_dealt_over_devices_and_only_this_machines_cores_are_counted(
+    changes: dict[str, Any], n_threads: int | None, n_jobs: int, digits: Path, tmp_path: Path
+) -> None:
+    request = request_of(tmp_path, folder=digits, n_threads=8, cache_gb=1.5, **changes)
+    request.files.root.mkdir(parents=True)
+    competition = read_competition(digits, CompetitionSettings(flips=False))
+    with open_probes(request, competition) as study:
+        _, supervisor = build_probe_supervisor(
+            request,
+            competition,
+            study,
+            fake_probes,
+            after_report=lambda: None,
+            build_next=lambda: None,
+            notify=lambda line: None,
+        )
+        jobs = [job.payload for job in iter(supervisor.next_job, None) if job is not None]
+    assert [(job["n_threads"], job["cache_gb"]) for job in jobs] == [(n_threads, 1.5)] * n_jobs
 
 
 def test_probes_of_a_search_cost_a_tenth_of_its_trials_at_most(tmp_path: Path) -> None:
