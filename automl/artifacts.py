@@ -101,9 +101,9 @@ class StudyFiles:
         return self.root / "probes"
 
     @property
-    def standing(self) -> Path:
-        """What the running submission is made of, and its score."""
-        return self.root / "standing.json"
+    def current_submission(self) -> Path:
+        """What the current submission is made of, and its score."""
+        return self.root / "current_submission.json"
 
     @property
     def refit(self) -> Path:

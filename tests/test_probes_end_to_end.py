@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from automl import demo
 from automl.artifacts import StudyFiles, read_json
 from automl.probing.probe_study import read_probe_study
-from automl.search.standing import read_standing
+from automl.search.current_submission import read_summary
 from tests.test_end_to_end import AUTOML, automl
 
 BACKBONES = ("test_resnet", "test_efficientnet")
@@ -115,4 +115,4 @@ def test_without_a_complete_trial_or_a_probe_the_last_epoch_of_a_trial_is_submit
     assert "no trial is complete: the submission is trial 0 after " in finished.stdout
     files = StudyFiles(tmp_path / "automl_runs" / "s")
     assert demo.score(digits, files.submission) > 0.2
-    assert read_standing(files) is None
+    assert read_summary(files) is None

@@ -80,8 +80,8 @@ def write_ensemble(
     """
     from automl.cli.workdir import format_path
     from automl.ensemble.ensemble_result import EnsembleRequest
+    from automl.search.current_submission import summarize_ensemble, write_summary
     from automl.search.run_search import run_ensemble
-    from automl.search.standing import build_ensemble_standing, write_standing
     from runners.devices import count_cpus
 
     request = EnsembleRequest(out=out or files.submission, n_threads=count_cpus(), **options)
@@ -91,7 +91,7 @@ def write_ensemble(
         console.print(part, highlight=False, markup=False)
     typer.echo(f"wrote {format_path(result.submission)}")
     if out is None:
-        write_standing(files, build_ensemble_standing(result))
+        write_summary(files, summarize_ensemble(result))
     return result
 
 

@@ -58,8 +58,8 @@ def probe(
     from automl.cli.workdir import format_path, get_study_files
     from automl.probing.entry_point import run_probes
     from automl.reports.probe_table import build_probe_table
+    from automl.search.current_submission import describe_summary, read_summary
     from automl.search.run_probes import ProbeRequest, run_probe_command
-    from automl.search.standing import describe_standing, read_standing
     from runners.devices import count_cpus
 
     files = get_study_files(workdir, study or folder.resolve().name)
@@ -83,6 +83,6 @@ def probe(
     open_console().print(build_probe_table(completed), highlight=False, markup=False)
     if skipped:
         print_line(f"{len(skipped)} skipped: {', '.join(str(report.candidate) for report in skipped)}")
-    if (standing := read_standing(files)) is not None:
-        print_line(describe_standing(standing))
+    if (summary := read_summary(files)) is not None:
+        print_line(describe_summary(summary))
         print_line(f"wrote {format_path(files.submission)}")

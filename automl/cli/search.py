@@ -144,10 +144,10 @@ def _finish(request: SearchRequest, *, top: int, tta: str, device: str, notify: 
     """Write the ensemble; where neither a trial is complete nor a probe, a submission of a trial that is not."""
     from automl.cli.workdir import format_path
     from automl.data.competition import load_competition
-    from automl.search.standing import keep_better, read_standing, write_unfinished
+    from automl.search.current_submission import keep_better, read_summary, write_unfinished
 
     files = request.files
-    before = read_standing(files)
+    before = read_summary(files)
     submission = files.submission.read_bytes() if files.submission.exists() else None
     try:
         result = write_ensemble(files, top=top, tta=tta, device=device, out=None, notify=notify)

@@ -198,7 +198,7 @@ class PlannedProbe:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pace:
+class CostModel:
     """How long probes take here, by the multiplications of their backbones.
 
     Attributes:

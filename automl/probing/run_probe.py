@@ -36,7 +36,7 @@ from automl.probing.probe_job import (
     COMPLETED,
     MIRROR_VIEW,
     SKIPPED,
-    Pace,
+    CostModel,
     PlannedProbe,
     ProbeCandidate,
     ProbeJob,
@@ -101,7 +101,7 @@ class ProbeWorker:
     device: str
     n_threads: int
     reporter: Reporter
-    pace: Pace = field(default_factory=Pace)
+    cost_model: CostModel = field(default_factory=CostModel)
     hub_is_down: bool = False
 
     @classmethod
@@ -154,8 +154,8 @@ class ProbeWorker:
             if (report := self._load_report(files, planned)) is not None:
                 return report
             left_s = self.job.budget_s - (time.monotonic() - started)
-            needed_s = self.pace.estimate_seconds(planned.cost * len(planned.views))
-            if self.pace.cost and needed_s > left_s:
+            needed_s = self.cost_model.estimate_seconds(planned.cost * len(planned.views))
+            if self.cost_model.cost and needed_s > left_s:
                 return _skip(number, candidate, _explain_lack(needed_s, left_s))
             try:
                 return self._compute_probe(planned, files, started)
@@ -211,7 +211,7 @@ class ProbeWorker:
         files.result.unlink(missing_ok=True)  # of another probe, or of one whose files are gone
         self._write_files(planned, files, problem, network, chosen)
         seconds = time.monotonic() - begun
-        self.pace.add(seconds, planned.cost * len(planned.views))
+        self.cost_model.add(seconds, planned.cost * len(planned.views))
         report = ProbeReport(
             number=planned.number,
             candidate=planned.candidate,

@@ -20,7 +20,7 @@ from automl.data.competition import Competition
 from automl.decisions.rules import Rule
 from automl.errors import StorageError
 from automl.probing.probe_study import ProbeStudy
-from automl.search.standing import StandingSubmission
+from automl.search.current_submission import CurrentSubmission
 from automl.study.study import ENDED, select_best_trials
 from automl.submission.decide import is_decided_by_fitted_rule, match_training_frequencies
 from automl.submission.write import write_submission
@@ -49,7 +49,7 @@ class StudyKeeper:
 
     Args:
         study: of the trials; None where there are probes alone.
-        probes: with them, the submission is the best mean of probes and trials; see automl.search.standing.
+        probes: with them, the submission is the best mean of probes and trials; see automl.search.current_submission.
         top: how many of the best trials the running submission is the plain mean of.
         keep_weights: of how many complete trials, the best ones, the weights are kept; None for all.
     """
@@ -70,7 +70,7 @@ class StudyKeeper:
         self._top = top
         self._keep_weights = keep_weights
         self._submitted: list[int] = []
-        self._standing = StandingSubmission(files, competition, top=top)
+        self._current = CurrentSubmission(files, competition, top=top)
         self._probes = probes
 
     def tidy(self) -> None:
@@ -84,7 +84,7 @@ class StudyKeeper:
         best = [] if self._study is None else [trial.number for trial in select_best_trials(self._study)]
         probed = [] if self._probes is None else [report.number for report in self._probes.list_reports()]
         if probed:
-            self._standing.update(probed, best)
+            self._current.update(probed, best)
         else:
             self._update_submission(best)
         if self._study is not None:

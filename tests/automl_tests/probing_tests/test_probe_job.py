@@ -12,7 +12,7 @@ import pytest
 
 from automl.config import ModelConfig, ResizeConfig, TrialConfig
 from automl.errors import UsageError
-from automl.probing.probe_job import Pace, PlannedProbe, ProbeCandidate, ProbeJob, ProbeReport, order_probes
+from automl.probing.probe_job import CostModel, PlannedProbe, ProbeCandidate, ProbeJob, ProbeReport, order_probes
 
 JOB = ProbeJob(
     study_dir=Path("/study"),
@@ -113,7 +113,7 @@ def test_probes_that_cost_the_same_keep_their_order() -> None:
 
 
 def test_time_is_estimated_from_all_that_was_computed() -> None:
-    pace = Pace()
+    pace = CostModel()
     assert pace.estimate_seconds(100.0) == 0.0
     pace.add(10.0, 100.0)
     pace.add(50.0, 200.0)

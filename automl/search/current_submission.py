@@ -1,7 +1,7 @@
-"""Keep a submission standing from the first probe on, and replace it only by one that scores better out of fold.
+"""Keep a current submission from the first probe on, and replace it only by one that scores better out of fold.
 
-What it is made of, and its score, stand in standing.json. Not the ensemble, which ends a search: plain means of a few
-probes and trials, in no time.
+What it is made of, and its score, stand in current_submission.json. Not the ensemble, which ends a search: plain means
+of a few probes and trials, in no time.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ N_PROBES = 3  # that a mean is made of at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The standing submission.
+class SubmissionSummary:
+    """The current submission.
 
     Attributes:
         members: names such as "probe 2" and "trial 7", whose plain mean it is.
@@ -65,7 +65,7 @@ class _Source:
         return self.oof["probs"][order[np.searchsorted(self.oof["rows"], rows, sorter=order)]]
 
 
-class StandingSubmission:
+class CurrentSubmission:
     """Writes the submission of the best mean of probes and trials.
 
     Args:
@@ -76,7 +76,7 @@ class StandingSubmission:
         self._files, self._competition, self._top = files, competition, top
         self._compared: tuple[tuple[str, ...], ...] = ()
 
-    def update(self, probes: Sequence[int], trials: Sequence[int]) -> Standing | None:
+    def update(self, probes: Sequence[int], trials: Sequence[int]) -> SubmissionSummary | None:
         """Write a submission if one is better than that which stands; return what has been written, or None.
 
         Args:
@@ -94,7 +94,7 @@ class StandingSubmission:
         self._compared = options
         before = None
         if self._files.submission.exists():
-            before = read_standing(self._files) or _read_ensemble(self._files)
+            before = read_summary(self._files) or _read_ensemble(self._files)
         compared = [*options, *([before.members] if before is not None else [])]
         sources = self._read_sources({name for option in compared for name in option})
         usable = [option for option in options if all(name in sources for name in option)]
@@ -113,13 +113,13 @@ class StandingSubmission:
                 return self._write(members, test, _average(sources, members, rows), rows, score)
         return None
 
-    def score_again(self, standing: Standing, others: Sequence[str]) -> float | None:
+    def score_again(self, summary: SubmissionSummary, others: Sequence[str]) -> float | None:
         """Return the score of what stands on the rows that it shares with all others; None where files are gone."""
-        sources = self._read_sources({*standing.members, *others})
-        if not all(name in sources for name in (*standing.members, *others)):
+        sources = self._read_sources({*summary.members, *others})
+        if not all(name in sources for name in (*summary.members, *others)):
             return None
         rows = reduce(np.intersect1d, [source.oof["rows"] for source in sources.values()])
-        return self._score(_average(sources, standing.members, rows), rows)
+        return self._score(_average(sources, summary.members, rows), rows)
 
     def _write(
         self,
@@ -128,15 +128,17 @@ class StandingSubmission:
         oof: NDArray[Any],
         rows: NDArray[np.int64],
         score: float,
-    ) -> Standing:
+    ) -> SubmissionSummary:
         competition = self._competition
         rule = match_training_frequencies(competition, oof) if is_decided_by_fitted_rule(competition) else None
-        standing = Standing(members=members, score=score, score_error=self._estimate_error(oof, rows), n_rows=len(rows))
+        summary = SubmissionSummary(
+            members=members, score=score, score_error=self._estimate_error(oof, rows), n_rows=len(rows)
+        )
         write_submission(competition, test, self._files.submission, rule)
-        write_standing(self._files, standing)
-        return standing
+        write_summary(self._files, summary)
+        return summary
 
-    def _is_worse(self, score: float, before: Standing, sources: dict[str, _Source]) -> bool:
+    def _is_worse(self, score: float, before: SubmissionSummary, sources: dict[str, _Source]) -> bool:
         """Whether a score is no better than that of a submission that cannot be scored again, as an ensemble's."""
         if all(name in sources for name in before.members):
             return False
@@ -189,9 +191,11 @@ def write_unfinished(files: StudyFiles, competition: Competition, *, device: str
     return None
 
 
-def build_ensemble_standing(result: EnsembleResult) -> Standing:
-    """Return what stands once an ensemble was written."""
-    return Standing(members=(ENSEMBLE,), score=result.score, score_error=result.score_error, n_rows=result.n_rows)
+def summarize_ensemble(result: EnsembleResult) -> SubmissionSummary:
+    """Return the summary of a submission that an ensemble wrote."""
+    return SubmissionSummary(
+        members=(ENSEMBLE,), score=result.score, score_error=result.score_error, n_rows=result.n_rows
+    )
 
 
 def keep_better(
@@ -199,40 +203,44 @@ def keep_better(
     competition: Competition,
     result: EnsembleResult,
     *,
-    before: Standing,
+    before: SubmissionSummary,
     submission: bytes,
 ) -> str | None:
-    """Put the submission that stood before an ensemble back, where it scores better than that on the same rows.
+    """Put the submission before an ensemble back, where it scores clearly better than that on the same rows.
+
+    Its members were chosen for that score, while the ensemble's is cross-fitted: it has to be better by the standard
+    error and by what the choice of the best flatters.
 
     Args:
-        result: the ensemble, whose submission lies in the place of that which stood.
-        before: what stood.
+        result: the ensemble, whose submission has taken its place.
+        before: what it was made of.
         submission: its content.
 
     Returns:
         a line if it was put back; the ensemble's is beside it then.
     """
     members = [describe_member(member.number, member.member_kind) for member in result.members]
-    score = StandingSubmission(files, competition, top=1).score_again(before, members)
-    if score is None or score == result.score or (score > result.score) != competition.metric.greater_is_better:
+    score = CurrentSubmission(files, competition, top=1).score_again(before, members)
+    sign = 1.0 if competition.metric.greater_is_better else -1.0
+    if score is None or sign * (score - result.score) <= result.score_error + result.optimism:
         return None
     files.submission.replace(files.submission.with_name(SET_ASIDE))
     write_bytes(files.submission, submission)
-    write_standing(files, before)
+    write_summary(files, before)
     made_of = " + ".join(before.members)
     return f"{made_of} scores {score:.4f} on the same rows, better: submission.csv stays, the ensemble's is {SET_ASIDE}"
 
 
-def write_standing(files: StudyFiles, standing: Standing) -> None:
-    """Write what the standing submission is made of."""
-    write_json(files.standing, asdict(standing))
+def write_summary(files: StudyFiles, summary: SubmissionSummary) -> None:
+    """Write what the current submission is made of."""
+    write_json(files.current_submission, asdict(summary))
 
 
-def read_standing(files: StudyFiles) -> Standing | None:
-    """Return what the standing submission is made of; None where that is not known."""
+def read_summary(files: StudyFiles) -> SubmissionSummary | None:
+    """Return what the current submission is made of; None where that is not known."""
     try:
-        document = read_json(files.standing)
-        return Standing(
+        document = read_json(files.current_submission)
+        return SubmissionSummary(
             members=tuple(str(name) for name in document["members"]),
             score=float(document["score"]),
             score_error=float(document["score_error"]),
@@ -242,20 +250,20 @@ def read_standing(files: StudyFiles) -> Standing | None:
         return None
 
 
-def _read_ensemble(files: StudyFiles) -> Standing | None:
-    """What an ensemble of an earlier version wrote, which left no standing.json."""
+def _read_ensemble(files: StudyFiles) -> SubmissionSummary | None:
+    """What an ensemble of an earlier version wrote, which left no current_submission.json."""
     try:
         document = read_json(files.ensemble)
         score, error, n_rows = (document[name] for name in ("score", "score_error", "n_rows"))
-        return Standing(members=(ENSEMBLE,), score=float(score), score_error=float(error), n_rows=int(n_rows))
+        return SubmissionSummary(members=(ENSEMBLE,), score=float(score), score_error=float(error), n_rows=int(n_rows))
     except (StorageError, KeyError, TypeError, ValueError):
         return None
 
 
-def describe_standing(standing: Standing) -> str:
-    """Return the standing submission in a line."""
-    score = f"{standing.score:.4f} ± {standing.score_error:.4f}"
-    return f"submission: {' + '.join(standing.members)}, {score} on {standing.n_rows} rows out of fold"
+def describe_summary(summary: SubmissionSummary) -> str:
+    """Return the current submission in a line."""
+    score = f"{summary.score:.4f} ± {summary.score_error:.4f}"
+    return f"submission: {' + '.join(summary.members)}, {score} on {summary.n_rows} rows out of fold"
 
 
 def _build_job(files: StudyFiles, number: int, *, seed: int) -> TrialJob | None:
