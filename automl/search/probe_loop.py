@@ -140,7 +140,7 @@ class ProbesFirst:
     """A supervisor of probes, and after them of what is built when they have ended.
 
     Args:
-        after_probes: called once when no probe is left; returns a further job of probes, or None.
+        after_probes: called when no probe is left; returns a further job of probes, or None if there is none.
         build_next: builds the supervisor that takes over.
     """
 
@@ -153,7 +153,6 @@ class ProbesFirst:
     ) -> None:
         self._loop = loop
         self._after_probes, self._build_next = after_probes, build_next
-        self._has_second_wave = False
         self._is_over = False
         self._next: Supervisor | None = None
 
@@ -165,11 +164,9 @@ class ProbesFirst:
                 return job
             if self._loop.error is not None:
                 return None
-            if not self._has_second_wave:
-                self._has_second_wave = True
-                if (further := self._after_probes()) is not None:
-                    self._loop.add(further)
-                    return self.next_job()
+            if (further := self._after_probes()) is not None:
+                self._loop.add(further)
+                return self.next_job()
             self._is_over = True
             self._next = self._build_next()
         return None if self._next is None else self._next.next_job()

@@ -31,6 +31,7 @@ from runners.base import Runner, Supervisor, Task
 MAX_PROBES = 12
 COST_SHARE = 0.1  # of the time for everything, that probes may take
 FORWARD_PASSES = 3  # that training an image costs: backward is twice forward. Source: Kaplan et al. 2020, section 2.1
+SHARE_WITHOUT_TRIALS = 0.5  # of the time left, for probes where no trial would be done in it
 QUICK_SIZE = 160  # on a CPU the first probe sees images no larger than this, so that a submission is there at once
 AUTO, NONE = "auto", "none"
 
@@ -75,6 +76,24 @@ class ProbeRequest:
         if self.probe_budget == AUTO:
             return COST_SHARE * self.deadline.get_training_seconds_left()
         return parse_duration(self.probe_budget)
+
+    def compute_extra_s(self, reports: Sequence[ProbeReport], *, n_images: int) -> float:
+        """Return further seconds for probes, by what those so far cost: 0 where a trial would be done in the time left.
+
+        What a trial costs is known from a probe's forward pass only roughly; where not even one is done, a probe at a
+        larger size is worth more than the first epochs of a trial.
+
+        Args:
+            n_images: labelled ones.
+        """
+        time_left_s = self.deadline.get_training_seconds_left()
+        if self.probe_budget != AUTO or not reports or math.isinf(time_left_s):
+            return 0.0
+        config = self.space.build_first_config()
+        final_size = config.resize.image_sizes[-1]
+        pixel_ms = min((own.ms_per_image or 0.0) / own.candidate.image_size**2 for own in reports)
+        trial_s = config.epochs * FORWARD_PASSES * n_images * pixel_ms * final_size**2 / 1000
+        return SHARE_WITHOUT_TRIALS * time_left_s if trial_s > time_left_s else 0.0
 
     def count_probes(self) -> int:
         """Return how many probes there may be: as many as cost a tenth of the trials, by passes over the images."""
@@ -138,22 +157,40 @@ def build_probe_supervisor(
         build_next: builds the supervisor of the trials, once all probes have ended.
     """
     deadline = Deadline.from_budget(request.compute_budget_s())
-    job, budget_s = _plan(request, study, list_candidates_of_space(request)), deadline.get_training_seconds_left()
-    if job.numbers:
-        n_probes = f"{len(job.numbers)} probe{'s' * (len(job.numbers) > 1)}"
-        limit = "" if math.isinf(budget_s) else f", {format_duration(budget_s)} at most"
-        notify(f"probing: light heads on frozen pretrained features, {n_probes}{limit}")
+
+    def plan_first() -> ProbeJob:
+        job, budget_s = _plan(request, study, list_candidates_of_space(request)), deadline.get_training_seconds_left()
+        if job.numbers:
+            n_probes = f"{len(job.numbers)} probe{'s' * (len(job.numbers) > 1)}"
+            limit = "" if math.isinf(budget_s) else f", {format_duration(budget_s)} at most"
+            notify(f"probing: light heads on frozen pretrained features, {n_probes}{limit}")
+        return job
+
+    def plan_extended() -> ProbeJob:
+        nonlocal deadline
+        extra_s = request.compute_extra_s(study.list_reports(), n_images=len(competition.image_ids))
+        if not extra_s:
+            return _plan(request, study, [])
+        deadline = Deadline.from_budget(extra_s)
+        job = _plan(request, study, list_candidates_of_space(request))
+        if job.numbers:
+            notify(f"probing goes on for {format_duration(extra_s)} at most: no trial would be done in the time left")
+        return job
+
+    def plan_mirrored() -> ProbeJob:
+        study.record_unfinished("no time left")
+        has_time = deadline.get_training_seconds_left() > 0
+        return _plan(request, study, _list_mirrored(study, competition) if has_time else [])
 
     def report(own: ProbeReport) -> None:
         notify(describe_report(own))
         if is_completed(own):
             after_report()
 
-    def end_probes() -> ProbeJob | None:
-        study.record_unfinished("no time left")
-        has_time = deadline.get_training_seconds_left() > 0
-        second = _plan(request, study, _list_mirrored(study, competition) if has_time else [])
-        return second if second.numbers else None
+    later_waves = iter((plan_extended, plan_mirrored))
+
+    def plan_next() -> ProbeJob | None:
+        return next((job for plan in later_waves if (job := plan()).numbers), None)
 
     def begin_next() -> Supervisor | None:
         study.record_unfinished("no time left")
@@ -161,13 +198,13 @@ def build_probe_supervisor(
 
     loop = ProbeLoop(
         study,
-        deal_candidates(job, 1 if request.is_on_cpu and request.is_local else len(request.devices)),
+        deal_candidates(plan_first(), 1 if request.is_on_cpu and request.is_local else len(request.devices)),
         task,
         on_report=report,
-        budget_left_s=deadline.get_training_seconds_left,
+        budget_left_s=lambda: deadline.get_training_seconds_left(),
         time_left_s=request.deadline.get_training_seconds_left,
     )
-    return loop, ProbesFirst(loop, after_probes=end_probes, build_next=begin_next)
+    return loop, ProbesFirst(loop, after_probes=plan_next, build_next=begin_next)
 
 
 def require_budget(budget: str) -> None:

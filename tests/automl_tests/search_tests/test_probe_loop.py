@@ -138,13 +138,13 @@ class Trials:
 def test_trials_begin_when_the_last_probe_has_ended_a_second_wave_included(study: ProbeStudy) -> None:
     loop, _ = new_loop(study)
     trials, built = Trials(), []
-    second = ProbeJob(study_dir=Path("s"), candidates=CANDIDATES[:1], numbers=(7,), seed=0)
+    waves = iter([ProbeJob(study_dir=Path("s"), candidates=CANDIDATES[:1], numbers=(7,), seed=0)])
 
     def build() -> Trials:
         built.append(True)
         return trials
 
-    first = ProbesFirst(loop, after_probes=lambda: second, build_next=build)
+    first = ProbesFirst(loop, after_probes=lambda: next(waves, None), build_next=build)
     job = first.next_job()
     assert job is not None and first.next_job() is None and not built
     first.handle(Finished(job_id=job.id, result=None))

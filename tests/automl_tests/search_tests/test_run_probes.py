@@ -130,6 +130,44 @@ def test_probes_of_a_search_cost_a_tenth_of_its_trials_at_most(tmp_path: Path) -
     assert request_of(tmp_path, probe_budget="3m").count_probes() > MAX_PROBES
 
 
+def report_of(candidate: ProbeCandidate, ms_per_image: float) -> ProbeReport:
+    return ProbeReport(number=0, candidate=candidate, outcome=COMPLETED, score=0.5, ms_per_image=ms_per_image)
+
+
+def test_probes_have_half_of_a_time_in_which_no_trial_would_be_done(tmp_path: Path) -> None:
+    deadline = Deadline(at_s=400.0, clock=lambda: 0.0)
+    request = request_of(tmp_path, deadline=deadline)
+    config = request.space.build_first_config()
+    passes = 3 * config.epochs * 1000  # of a thousand images
+    size = config.resize.image_sizes[-1]
+    slow = report_of(ProbeCandidate("resnet18", size // 2), 1000 * 401 / passes / 4)  # four times the pixels: 401 s
+    quick = report_of(ProbeCandidate("resnet18", size), 1000 * 399 / passes)
+    assert request.compute_extra_s([slow], n_images=1000) == 200.0
+    assert request.compute_extra_s([slow, quick], n_images=1000) == 0.0
+    assert request.compute_extra_s([], n_images=1000) == 0.0
+    assert replace(request, probe_budget="1m").compute_extra_s([slow], n_images=1000) == 0.0
+    assert replace(request, deadline=Deadline()).compute_extra_s([slow], n_images=1000) == 0.0
+
+
+def only_the_first(payload: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """A job that has no time but for one probe at first."""
+    job = ProbeJob.from_json(payload)
+    first = replace(job, numbers=job.numbers[:1], candidates=job.candidates[:1])
+    return fake_probes((first if job.budget_s < 20.0 else job).to_json(), context)
+
+
+@pytest.mark.parametrize(("timeout_s", "n_probes"), [(100.0, 8), (1e6, 8), (None, 8)])
+def test_probing_goes_on_where_no_trial_would_be_done(
+    timeout_s: float | None, n_probes: int, digits: Path, tmp_path: Path
+) -> None:
+    deadline = Deadline() if timeout_s is None else Deadline.from_timeout(timeout_s)
+    lines: list[str] = []
+    request = request_of(tmp_path, folder=digits, settings=CompetitionSettings(flips=True), deadline=deadline)
+    run_probe_command(request, only_the_first, InlineRunner(), notify=lines.append)
+    assert sum(line.startswith("probe ") for line in lines) == n_probes
+    assert any(line.startswith("probing goes on for") for line in lines) == (timeout_s == 100.0)
+
+
 def test_a_space_from_scratch_is_not_probed() -> None:
     assert explain_no_probes(load_space("default")) is None
     without = replace(load_space("default"), overrides={"pretrained": False})
