@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ class TargetKind(ABC):
     has_classes = True
     column_noun = "classes"
     initial_std: float | None = None
+
+    @property
+    def target_kind(self) -> TargetKind:
+        return self
+
+    def with_heads(self, head_sizes: tuple[int, ...]) -> TargetKind:
+        """Return the same for heads of so many classes each; itself where there are no heads."""
+        return self
 
     @abstractmethod
     def compute_soft_targets(
@@ -108,12 +116,15 @@ class TargetKind(ABC):
         is_most_frequent: NDArray[np.bool_] = strata == (numbers[counts.argmax()] if len(numbers) else 0)
         return is_most_frequent
 
-    def count_choices(self, n_classes: int) -> int:
-        """Return among how many outcomes an output chooses, over which labels are smoothed: classes, or yes and no."""
+    def count_choices(self, n_classes: int) -> int | NDArray[np.int64]:
+        """Return among how many outcomes an output chooses, over which labels are smoothed: classes, or yes and no.
+
+        An array (n_classes,) where that differs between outputs.
+        """
         return 2
 
-    def compute_initial_logit(self, n_classes: int) -> float:
-        """Return where an output begins of which no prior is known: at 1 / n_classes; at half a scale for values."""
+    def compute_initial_logit(self, n_classes: int) -> float | tuple[float, ...]:
+        """Return where outputs begin of which no prior is known: at 1 / n_classes; at half a scale for values."""
         return -math.log(max(n_classes - 1, 1))
 
     def has_rankable_columns(self, n_classes: int) -> bool:
@@ -169,6 +180,13 @@ class TargetKind(ABC):
         return lambda temperature: float(
             np.average(np.logaddexp(0.0, signed / temperature).mean(axis=0), weights=column_weights)
         )
+
+
+class HasTargetKind(Protocol):
+    """A task, a kind of target itself, or what is of one."""
+
+    @property
+    def target_kind(self) -> TargetKind: ...
 
 
 class SingleClass(TargetKind):

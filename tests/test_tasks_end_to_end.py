@@ -37,6 +37,59 @@ def searched(work: Path, *flags: str) -> Result:
     return automl_here(work, *SEARCH, *NARROWED, *flags)
 
 
+PAINTS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
+
+
+def paint_mark(path: Path, colour: str, shape: str, rng: np.random.Generator) -> None:
+    """A square or a bar of the colour, anywhere on a bright ground."""
+    image = rng.integers(225, 255, (32, 32, 3), dtype=np.uint8)
+    top, left = rng.integers(3, 12, 2)
+    height, width = (14, 14) if shape == "square" else (5, 20)
+    image[top : top + height, left : left + width] = PAINTS[colour]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+@pytest.mark.slow
+def test_several_heads_are_searched_blended_submitted_and_predicted(tmp_path: Path) -> None:
+    root, rng = tmp_path / "marks", np.random.default_rng(0)
+    marks = {
+        f"{split}/{number}.png": (str(rng.choice(list(PAINTS))), str(rng.choice(["bar", "square"])))
+        for split, n_images in (("train", 120), ("test", 20))
+        for number in range(n_images)
+    }
+    for name, (colour, shape) in marks.items():
+        paint_mark(root / name, colour, shape, rng)
+    rows = [f"{name[6:-4]},{','.join(own)}" for name, own in marks.items() if name.startswith("train/")]
+    (root / "train.csv").write_text("\n".join(["id,colour,shape", *rows, ""]))
+    truth = {
+        f"{name[5:-4]}_{head}": label
+        for name, own in marks.items()
+        if name.startswith("test/")
+        for head, label in (("shape", own[1]), ("colour", own[0]))
+    }
+    sample = [f"{row_id},{'bar' if row_id.endswith('shape') else 'red'}" for row_id in truth]
+    (root / "sample_submission.csv").write_text("\n".join(["row_id,target", *sample, ""]))
+
+    trials = ("search", "marks", "--space", "tiny", "--no-pretrained", "--trials", "2", "--epochs", "12")
+    searched = automl_here(tmp_path, *trials, *NARROWED, "--fix", "lr=0.005", "--metric", "balanced_accuracy")
+    assert searched.exit_code == 0, searched.output
+    assert "task: multioutput" in searched.stdout
+    files = StudyFiles(tmp_path / "automl_runs" / "marks")
+    lines = [line.split(",") for line in files.submission.read_text().splitlines()[1:]]
+    assert [row_id for row_id, _ in lines] == list(truth)
+    assert sum(truth[row_id] == label for row_id, label in lines) >= 0.9 * len(truth)
+    accepted = automl_here(tmp_path, "check", str(files.submission), "marks")
+    assert accepted.exit_code == 0, accepted.output
+
+    predicted = automl_here(tmp_path, "predict", "marks/test", "--study", "marks", "--out", "p.csv")
+    assert predicted.exit_code == 0, predicted.output
+    header, *table = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
+    assert header[-2:] == ["shape", "colour"]
+    named = {f"{row[0][:-4]}_{head}": label for row in table for head, label in zip(header[-2:], row[-2:], strict=True)}
+    assert sum(truth[row_id] == label for row_id, label in named.items()) >= 0.9 * len(truth)
+
+
 def submitted(work: Path) -> dict[str, float]:
     lines = StudyFiles(work / "automl_runs" / "leaves").submission.read_text().splitlines()[1:]
     return {row.split(",")[0]: float(row.split(",")[1]) for row in lines}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -14,6 +15,8 @@ from automl.errors import AutomlError, Notify, UnfitEnvironmentError, escape_con
 
 if TYPE_CHECKING:
     from automl.search.progress import Display
+
+DOCUMENT_SCHEMA = 1
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,15 +56,35 @@ def ignore_line(text: str) -> None:
     """Print nothing, as `--quiet` wants it."""
 
 
+def print_document(content: Mapping[str, Any]) -> None:
+    """Print one JSON document, and nothing else, for a program to read: ASCII, its version under "schema"."""
+    typer.echo(json.dumps({"schema": DOCUMENT_SCHEMA, **content}, indent=1))
+
+
+def _describe_error(error: AutomlError) -> dict[str, Any]:
+    return {"kind": error.kind, "problem": error.problem, "hint": error.hint, "seen": list(error.seen)}
+
+
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Have the command end in one line with a hint and the error's exit code where an AutomlError escapes."""
+    """Have the command end in one line with a hint and the error's exit code where an AutomlError escapes.
+
+    A command with a parameter `as_json` prints the error as a JSON document where it is set.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except AutomlError as error:
-            typer.echo(escape_control_characters(f"Error: {error.problem}\n  hint: {error.hint}"), err=True)
+            if kwargs.get("as_json"):
+                print_document({"error": _describe_error(error)})
+            else:
+                lines = [
+                    f"Error: {error.problem}",
+                    *(f"  seen: {line}" for line in error.seen),
+                    f"  hint: {error.hint}",
+                ]
+                typer.echo(escape_control_characters("\n".join(lines)), err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(130) from error

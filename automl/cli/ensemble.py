@@ -89,6 +89,9 @@ def write_ensemble(
     console = open_console()
     for part in render_ensemble(result):
         console.print(part, highlight=False, markup=False)
+    if result.submission is None:
+        typer.echo("no test images, so there is no submission: automl predict FOLDER predicts new ones")
+        return result
     typer.echo(f"wrote {format_path(result.submission)}")
     if out is None:
         write_summary(files, summarize_ensemble(result))

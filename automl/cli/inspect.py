@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automl.cli.console import print_line, report_errors
+from automl.cli.console import ignore_line, print_document, print_line, report_errors
 from automl.cli.options import COMPETITION_FLAGS, DEFAULT_WORKDIR, HERE, Folder, StudyName, Workdir, expand_flags
-from automl.errors import DataError, StorageError
+from automl.errors import DataError, Notify, StorageError
 from automl.readers.settings import CompetitionSettings
 
 if TYPE_CHECKING:
     from automl.artifacts import StudyFiles
+    from automl.data.competition import Competition
+
+
+LEFT_OUT = "left out"
 
 
 @report_errors
@@ -26,21 +31,39 @@ def inspect(
         bool, typer.Option("--names-only", help="Do not open the images; answers within seconds.")
     ] = False,
     html: Annotated[bool, typer.Option("--html", help="Write a page with figures and sample images too.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else, errors included.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option(help="Write what each image is taken for: path, id, split, label.")
+    ] = None,
     study: StudyName = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """Show what a competition's folder was understood to be, from what, and what follows for a search."""
-    from automl.cli.workdir import get_study_files
+    from automl.cli.workdir import format_path, get_study_files
     from automl.readers.read import read_competition
 
+    notify = ignore_line if as_json else print_line
     if names_only:
-        for line in read_competition(folder, settings).evidence:
-            print_line(line)
-        return
-    _look(folder, settings, get_study_files(workdir, study or folder.resolve().name), html=html)
+        competition = read_competition(folder, settings)
+        lines: Sequence[str] = competition.evidence
+        for line in lines:
+            notify(line)
+    else:
+        files = get_study_files(workdir, study or folder.resolve().name)
+        competition, lines = _look(folder, settings, files, html=html, notify=notify)
+    if table is not None:
+        _write_label_table(competition, table)
+        notify(f"wrote {format_path(table)}")
+    if as_json:
+        print_document(_build_document(competition, lines))
 
 
-def _look(folder: Path, settings: CompetitionSettings, files: StudyFiles, *, html: bool) -> None:
+def _look(
+    folder: Path, settings: CompetitionSettings, files: StudyFiles, *, html: bool, notify: Notify
+) -> tuple[Competition, list[str]]:
+    """Return the competition without broken images, and all lines about it."""
     from automl.cli.workdir import format_path
     from automl.data.cleaning import clean_competition
     from automl.data.duplicates import find_duplicates
@@ -50,19 +73,67 @@ def _look(folder: Path, settings: CompetitionSettings, files: StudyFiles, *, htm
     from automl.reports.inspection_page import write_inspection
     from runners.devices import count_cpus
 
-    competition, survey = survey_competition(
-        folder, settings, cache=files.cache, n_threads=count_cpus(), notify=print_line
-    )
+    competition, survey = survey_competition(folder, settings, cache=files.cache, n_threads=count_cpus(), notify=notify)
     duplicates = find_duplicates(survey)
     usable = clean_competition(competition, survey, duplicates, skip_broken=True)
     inspection = inspect_competition(competition, survey, duplicates)
-    for line in [*usable.evidence[len(competition.evidence) :], *describe_inspection(inspection)]:
-        print_line(line)
-    for what, why in recommend(inspection):
-        print_line(f"suggestion: {what} ({why})")
+    lines = [*usable.evidence[len(competition.evidence) :], *describe_inspection(inspection)]
+    lines += [recommendation.format_line() for recommendation in recommend(inspection)]
+    for line in lines:
+        notify(line)
     if html:
         write_inspection(inspection, files.inspection)
-        typer.echo(f"wrote {format_path(files.inspection)}")
+        notify(f"wrote {format_path(files.inspection)}")
+    return usable, [*competition.evidence, *lines]
+
+
+def _build_document(competition: Competition, lines: Sequence[str]) -> dict[str, Any]:
+    """Build what a program reads of a competition."""
+    from automl.files.evidence import sort_evidence
+
+    evidence, template = sort_evidence(lines), competition.submission
+    return {
+        "task": competition.task.value,
+        "classes": list(competition.classes),
+        "n_train": len(competition.image_ids),
+        "n_test": len(competition.test_ids),
+        "n_left_out": len(competition.left_out),
+        "labels_from": competition.labels_from,
+        "images_from": competition.images_from,
+        "metric": competition.metric.name,
+        "submission": {"kind": template.submission_kind.value, "columns": list(template.header)},
+        "groups": competition.grouped_by,
+        "evidence": list(evidence.understood),
+        "warnings": list(evidence.warnings),
+        "flags": [{"flag": flag, "reason": reason} for flag, reason in evidence.suggestions],
+    }
+
+
+def _write_label_table(competition: Competition, path: Path) -> None:
+    """Write what each image is taken for: its address below the folder, id, split and label, several joined by |."""
+    from automl.artifacts import write_table
+
+    root, kind, texts = competition.root, competition.target_kind, competition.label_texts
+
+    def join_labels(target: Any) -> str:
+        labels = kind.list_labels(target, texts) if kind.has_classes else [f"{v:.9g}" for v in target]
+        return "|".join(labels)
+
+    train = (
+        (image.relative_to(root).as_posix(), image_id, "train", join_labels(target))
+        for image_id, image, target in zip(
+            competition.image_ids, competition.image_paths, competition.targets, strict=True
+        )
+    )
+    absent = set(competition.unreadable_test)
+    test = (
+        (image.relative_to(root).as_posix(), image_id, "test", "")
+        for row, (image_id, image) in enumerate(zip(competition.test_ids, competition.test_paths, strict=True))
+        if row not in absent
+    )
+    write_table(
+        path, ("path", "id", "split", "label"), [*train, *test, *((p, "", LEFT_OUT, "") for p in competition.left_out)]
+    )
 
 
 @report_errors
@@ -75,9 +146,10 @@ def check(
 ) -> None:
     """Say what the competition would refuse in a submission, whoever wrote it, before the competition does."""
     from automl.readers.read import read_competition
-    from automl.submission.validate import find_problems, find_warnings
+    from automl.submission.validate import find_problems, find_warnings, require_test_images
 
     competition = read_competition(folder, settings)
+    require_test_images(competition)
     content = _content(file)
     found = find_problems(competition, content)
     for line in find_warnings(competition, content) if not found else []:

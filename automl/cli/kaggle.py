@@ -57,12 +57,14 @@ def submit(
     from automl.kaggle.records import lock_submissions
     from automl.study.deadline import parse_duration
     from automl.study.study import read_study
+    from automl.submission.validate import require_test_images
 
     _require_notebook_version(kernel, version)
     timeout_s = parse_duration(timeout or (NOTEBOOK_TIMEOUT if kernel else FILE_TIMEOUT))
     files = find_study(workdir, study)
     read_study(files)
     understood = load_competition(files.competition)
+    require_test_images(understood)
     slug = _find_slug(understood, competition)
     if wait_for is not None:
         record = _find_record(files, slug, wait_for)

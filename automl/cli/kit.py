@@ -42,12 +42,16 @@ def _build(files: StudyFiles, out: Path, *, half: bool, wheels: bool, slug: str 
     from automl.data.competition import load_competition
     from automl.kit.building import KitRequest, build_kit
 
-    folder = load_competition(files.competition).root
+    competition = load_competition(files.competition)
+    folder = competition.root
     name = _slug_of(folder.name) if slug is None else require_plain_name(slug, "competition")
     request = KitRequest(slug=name, out=out.absolute(), half=half, wheels=wheels)
     built = build_kit(files, request, device=choose_device(device), notify=print_line)
     print_line(f"wrote {format_path(built.root)}: {count_bytes_below(built.root) / 1e6:.1f} MB, for {name}")
-    print_line(f"try it: python {format_path(built.script)} --input {format_path(folder)} --out submission.csv")
+    if competition.has_test_images:
+        print_line(f"try it: python {format_path(built.script)} --input {format_path(folder)} --out submission.csv")
+    else:
+        print_line(f"try it: automl predict FOLDER --kit {format_path(built.root)}")
 
 
 def _slug_of(folder: str) -> str:

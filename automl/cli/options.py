@@ -13,7 +13,7 @@ import typer
 
 from automl.config import list_shared_settings
 from automl.errors import UnfitEnvironmentError, UsageError
-from automl.readers.settings import CompetitionSettings, load_settings
+from automl.readers.settings import CompetitionSettings, load_settings, require_settings
 from automl.shared_settings import SharedSetting
 from automl.tasks import Task
 
@@ -328,8 +328,8 @@ _COMPETITION_OPTIONS: dict[str, Any] = {
     "flips": Annotated[
         bool | None, typer.Option("--flips/--no-flips", help="Whether a mirrored image keeps its label.")
     ],
-    "labels": Annotated[str | None, typer.Option(help="File of the training labels, where there are several.")],
-    "label": Annotated[str | None, typer.Option(help="Column of the labels, where there are several.")],
+    "labels": Annotated[str | None, typer.Option(help="File of the training labels, or folders, or names of files.")],
+    "label": Annotated[str | None, typer.Option(help="Column of the labels; several joined by commas.")],
     "sample": Annotated[str | None, typer.Option(help="File of the sample submission, where there are several.")],
     "negative": Annotated[
         str | None, typer.Option(help="The class that is 0 where one probability is asked of several classes.")
@@ -338,12 +338,25 @@ _COMPETITION_OPTIONS: dict[str, Any] = {
         bool, typer.Option("--skip-missing", help="Leave out rows without an image; in the test they get the prior.")
     ],
     "skip_broken": Annotated[bool, typer.Option("--skip-broken", help="The same for images that cannot be decoded.")],
+    "submission": Annotated[
+        str | None, typer.Option(help="labels or probabilities, where no sample submission says what is asked.")
+    ],
+    "images": Annotated[str | None, typer.Option(help="Folder of the training images, where there are several.")],
+    "test_images": Annotated[str | None, typer.Option(help="Folder of the test images, where it is unclear.")],
+    "class_level": Annotated[
+        int | None, typer.Option(min=1, help="Which folder below the training images names the class, 1 the first.")
+    ],
+    "add": Annotated[str | None, typer.Option(help="Folders, joined by commas, whose images are trained on too.")],
+    "fixed_fold": Annotated[
+        str | None, typer.Option(help="Folder whose images are added, as the fold that trials validate on.")
+    ],
+    "follow_links": Annotated[bool, typer.Option("--follow-links", help="Follow links that lead out of the folder.")],
 }
 
 
 def _read_settings(values: dict[str, Any]) -> CompetitionSettings:
     """Return the flags' values; what a flag leaves open, the settings file in the working folder may hold."""
-    return load_settings(CompetitionSettings(**values), Path())
+    return require_settings(load_settings(CompetitionSettings(**values), Path()))
 
 
 _DEFAULTS = {setting.name: setting.default for setting in fields(CompetitionSettings)}

@@ -75,6 +75,7 @@ def describe_change(original: Competition, current: Competition) -> str | None:
         ("metric", original.metric.name, current.metric.name),
         ("set of metric weights", _format_weights(original), _format_weights(current)),
         ("origin of groups", original.grouped_by or "none", current.grouped_by or "none"),
+        ("fixed fold", original.fixed_fold or "none", current.fixed_fold or "none"),
         ("rule of flips", _format_flips(original), _format_flips(current)),
     )
     for what, before, after in settings:

@@ -174,4 +174,4 @@ def _require_classes_left(competition: Competition, kept_rows: NDArray[np.int64]
 
 def _find_present_classes(competition: Competition, targets: NDArray[Any]) -> NDArray[np.bool_]:
     """Return (n_classes,) whether there is an image of the class; any at all with REGRESSION."""
-    return competition.task.target_kind.count_images(targets, n_classes=competition.n_classes) > 0
+    return competition.target_kind.count_images(targets, n_classes=competition.n_classes) > 0

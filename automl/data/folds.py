@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ def make_folds(competition: Competition, *, n_folds: int = N_FOLDS, seed: int = 
     Where an image has one class, a class with fewer members than folds cannot be in all of them: its images, and with
     groups whatever shares a group with them, are TRAINING_ONLY. A class has as many members as it has groups, or
     images where there are no groups, or none but those of duplicates. The labels of multi-label images are spread
-    as far as they go, and of values all are validated.
+    as far as they go, and of values all are validated. The images of a fixed fold are fold 0, and no others.
 
     Raises:
         DataError: there are too few images, or groups, to fill the folds.
     """
+    if competition.fixed_fold is not None:
+        return _make_folds_beside_fixed(competition, n_folds, seed)
     _require_enough(competition, n_folds)
     rows = np.flatnonzero(_find_splittable(competition, n_folds))
     if len(rows) == 0:
@@ -39,7 +42,7 @@ def make_folds(competition: Competition, *, n_folds: int = N_FOLDS, seed: int = 
             hint="add images, or leave out rare classes",
         )
     folds = np.full(len(competition.targets), TRAINING_ONLY, dtype=np.int64)
-    if competition.groups is None and competition.task.target_kind.is_single_class:
+    if competition.groups is None and competition.target_kind.is_single_class:
         # Here, because the process of every trial imports this module, and needs none of scikit-learn.
         from sklearn.model_selection import StratifiedKFold
 
@@ -52,15 +55,43 @@ def make_folds(competition: Competition, *, n_folds: int = N_FOLDS, seed: int = 
     return folds
 
 
+def _make_folds_beside_fixed(competition: Competition, n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Return folds (n,) of which 0 are the images of the fixed fold; the others are split into the rest."""
+    folder = competition.root / str(competition.fixed_fold)
+    is_fixed = np.array([path.is_relative_to(folder) for path in competition.image_paths])
+    if is_fixed.all() or not is_fixed.any():
+        raise DataError(
+            f"the fixed fold {competition.fixed_fold} has {'all' if is_fixed.all() else 'none'} of the images",
+            hint="leave --fixed-fold out, or name another folder",
+        )
+    rows = np.flatnonzero(~is_fixed)
+    folds = np.zeros(len(is_fixed), dtype=np.int64)
+    if n_folds == 2:
+        folds[rows] = 1
+        return folds
+    others = replace(
+        competition,
+        image_ids=tuple(competition.image_ids[row] for row in rows),
+        image_paths=tuple(competition.image_paths[row] for row in rows),
+        targets=competition.targets[rows],
+        groups=None if competition.groups is None else competition.groups[rows],
+        fixed_fold=None,
+    )
+    split = make_folds(others, n_folds=n_folds - 1, seed=seed)
+    folds[rows] = np.where(split == TRAINING_ONLY, TRAINING_ONLY, split + 1)
+    return folds
+
+
 def find_rare_classes(competition: Competition, folds: NDArray[np.int64]) -> tuple[str, ...]:
     """Return the classes that are never validated on, because they have too few images to split.
 
-    With MULTILABEL those that some fold has no image of.
+    Where an image may have several, those that some fold has no image of.
     """
     if competition.task is Task.REGRESSION:
         return ()
-    if competition.task is Task.MULTILABEL:
-        found = [competition.targets[folds == fold].any(axis=0) for fold in range(int(folds.max()) + 1)]
+    labels = _get_label_matrix(competition)
+    if labels is not None:
+        found = [labels[folds == fold].any(axis=0) for fold in range(int(folds.max()) + 1)]
         return tuple(competition.classes[label] for label in np.flatnonzero(~np.all(found, axis=0)))
     validated = set(competition.targets[folds != TRAINING_ONLY].tolist())
     return tuple(name for index, name in enumerate(competition.classes) if index not in validated)
@@ -79,7 +110,7 @@ def load_folds(path: Path, competition: Competition) -> NDArray[np.int64]:
         UsageError: it was written for other images.
     """
     try:
-        table = read_table(path)
+        table = read_table(path, strict=True)
         folds = np.array([int(fold) for _, fold in table.rows], dtype=np.int64)
     except (DataError, ValueError) as error:
         raise StorageError(
@@ -107,7 +138,7 @@ def _find_splittable(competition: Competition, n_folds: int) -> NDArray[np.bool_
     """Return (n,) whether an image's class can be in every fold, and that of every image in its group."""
     targets = competition.targets
     splittable = np.ones(len(targets), dtype=bool)
-    if not competition.task.target_kind.is_single_class:
+    if not competition.target_kind.is_single_class:
         return splittable
     groups = np.arange(len(targets)) if competition.groups is None else competition.groups
     while True:
@@ -144,10 +175,18 @@ def _stratify(competition: Competition, rows: NDArray[np.int64], n_folds: int, *
 
 def _encode_labels(competition: Competition) -> sparse.csr_array:
     """Return (n, n_labels), 1 where an image has the label, or lies in the range of values."""
-    if competition.task is Task.MULTILABEL:
-        return sparse.csr_array(competition.targets)
+    labels = _get_label_matrix(competition)
+    if labels is not None:
+        return sparse.csr_array(labels)
     strata = competition.strata
     return _encode_one_hot(strata, int(strata.max()) + 1)
+
+
+def _get_label_matrix(competition: Competition) -> NDArray[np.int8] | None:
+    """Return (n, n_classes) of 0 and 1 where an image may have several classes, of one head or of several."""
+    if competition.task is Task.MULTIOUTPUT:
+        return competition.soft_targets.astype(np.int8)
+    return competition.targets if competition.task is Task.MULTILABEL else None
 
 
 def _encode_one_hot(numbers: NDArray[np.int64], n_numbers: int) -> sparse.csr_array:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer, fit_matched_rule
-from automl.resampling import N_RESAMPLES, draw_resamples, sample_rows
+from automl.decisions.resampling import N_RESAMPLES, draw_resamples, sample_rows
 
 Floats = NDArray[np.float64]
 

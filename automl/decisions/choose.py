@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.fit import RuleFitter, get_rule_fitter
+from automl.decisions.resampling import assign_stratified_splits, draw_resamples, sample_rows
 from automl.decisions.rules import DecisionContext, Rule, build_plain_rule
 from automl.metrics.metric import Metric, require_finite
-from automl.resampling import assign_stratified_splits, draw_resamples, sample_rows
 
 RuleSource = Literal["plain", "matched", "searched"]
 Fit = Callable[[NDArray[Any], NDArray[Any]], Rule]  # targets, probs -> rule

@@ -9,6 +9,7 @@ f{beta}_macro, balanced     weights on the classes              matched: a power
 qwk                         cut points on the expected number   matched: shares of the classes
 log losses                  a temperature, and bounds           none: only targets tell who is too sure
 
+Of several heads each has the rule of its own that the metric calls for; a log loss has one for all of them.
 All others need no more than the plain rule; with one class each F-micro and F-samples are the accuracy. A user's own
 metric of labels (n, n_classes) gets a threshold for each class.
 See also: automl.decisions.choose, which compares the fitted rules.
@@ -24,12 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.prior_correction import fit_prior_weights, normalize_rows
+from automl.decisions.resampling import sample_matrix_rows, sample_rows
 from automl.decisions.rules import (
     NEVER,
     AllOrNothingRule,
     ClassWeightsRule,
     ClipRule,
     DecisionContext,
+    HeadsRule,
     Rule,
     ThresholdRule,
     ThresholdsRule,
@@ -48,7 +51,7 @@ from automl.decisions.thresholds import (
 )
 from automl.metrics.labels import f_beta
 from automl.metrics.metric import Metric
-from automl.resampling import sample_matrix_rows, sample_rows
+from automl.multi_output import iterate_head_targets, split_by_head
 
 Floats = NDArray[np.float64]
 
@@ -92,9 +95,11 @@ def get_rule_fitter(metric: Metric, context: DecisionContext, *, seed: int = 0) 
     """Return how the metric's rule is fitted; None where the plain rule is all it needs."""
     if metric.name in LOG_LOSSES:
         return _build_clip_fitter(metric, context, seed)
-    if context.task.target_kind.is_multi_label:
+    if context.head_sizes:
+        return _build_heads_fitter(metric, context, seed)
+    if context.target_kind.is_multi_label:
         return _build_thresholds_fitter(metric, context) if metric.needs == "labels" else None
-    if not context.task.target_kind.is_single_class:
+    if not context.target_kind.is_single_class:
         return None
     if metric.name == "qwk":
         return _build_cut_points_fitter(context, seed)
@@ -105,6 +110,26 @@ def get_rule_fitter(metric: Metric, context: DecisionContext, *, seed: int = 0) 
     if metric.name == "balanced_accuracy" or metric.average == "macro":
         return _build_class_weights_fitter(metric, context)
     return None
+
+
+def _build_heads_fitter(metric: Metric, context: DecisionContext, seed: int) -> RuleFitter | None:
+    """Build the fitter of the rule of each head, by the metric of that head alone."""
+    sizes = context.head_sizes
+    fitters = [get_rule_fitter(metric.of_one_head, head, seed=seed) for head in context.split_heads()]
+    to_prior = [fitter.fit_to_prior for fitter in fitters if fitter and fitter.fit_to_prior]
+    to_targets = [fitter.fit_to_targets for fitter in fitters if fitter and fitter.fit_to_targets]
+    if not len(to_prior) == len(to_targets) == len(sizes):  # all of them or none, as one metric scores them
+        return None
+
+    def fit(probs: NDArray[Any]) -> HeadsRule:
+        blocks = zip(to_prior, split_by_head(probs, sizes), strict=True)
+        return HeadsRule(tuple(own(block) for own, block in blocks), sizes)
+
+    def search(targets: NDArray[Any], probs: NDArray[Any]) -> HeadsRule:
+        blocks = zip(to_targets, iterate_head_targets(targets, sizes), split_by_head(probs, sizes), strict=True)
+        return HeadsRule(tuple(own(truth, block) for own, truth, block in blocks), sizes)
+
+    return RuleFitter(fit, search)
 
 
 def _build_clip_fitter(metric: Metric, context: DecisionContext, seed: int) -> RuleFitter:
@@ -242,10 +267,12 @@ def search_clip(
     sign = -1.0 if metric.greater_is_better else 1.0
 
     def compute_loss(temperature: float, edge: float) -> float:
-        return sign * metric.score(sample_targets, ClipRule(temperature, edge, context.task)(sample_probs))
+        return sign * metric.score(
+            sample_targets, ClipRule(temperature, edge, context.task, context.head_sizes)(sample_probs)
+        )
 
     edge = 0.0
     for _ in range(N_CLIP_PASSES):
         temperature = find_temperature(partial(compute_loss, edge=edge), n_rows=len(rows))
         edge = min((0.0, *CLIP_EDGES), key=partial(compute_loss, temperature))
-    return ClipRule(temperature, edge, context.task)
+    return ClipRule(temperature, edge, context.task, context.head_sizes)

@@ -7,7 +7,7 @@ See also: automl.decisions.fit fits the rules, automl.decisions.choose chooses o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from automl.decisions.temperature import apply_temperature
 from automl.errors import StorageError
 from automl.metrics.metric import Metric, apply_plain_rule
+from automl.multi_output import HeadSizes, list_head_slices, split_by_head
+from automl.target_kinds import TargetKind
 from automl.tasks import Task
 
 NEVER = 2.0  # a threshold that no probability reaches
@@ -29,12 +31,24 @@ class DecisionContext:
         prior: (n_classes,) the mean share of each class in training.
         always_labelled: whether every training image has at least one label.
         scales: (n_classes,) of (low, high) with REGRESSION.
+        head_sizes: the number of classes of each head with MULTIOUTPUT.
     """
 
     task: Task
     prior: tuple[float, ...]
     always_labelled: bool = True
     scales: tuple[tuple[float, float], ...] | None = None
+    head_sizes: HeadSizes = ()
+
+    @property
+    def target_kind(self) -> TargetKind:
+        """What is computed from the targets and probs."""
+        return self.task.target_kind.with_heads(self.head_sizes)
+
+    def split_heads(self) -> list[DecisionContext]:
+        """Return the context of each head: one of several classes, of which an image has one."""
+        priors = [self.prior[own] for own in list_head_slices(self.head_sizes)]
+        return [replace(self, task=Task.MULTICLASS, prior=prior, head_sizes=()) for prior in priors]
 
     @property
     def prior_array(self) -> NDArray[np.float64]:
@@ -59,7 +73,7 @@ class PlainRule:
     context: DecisionContext
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        is_single_class = self.context.task.target_kind.is_single_class
+        is_single_class = self.context.target_kind.is_single_class
         return apply_plain_rule(
             self.metric, _convert_to_double(probs), is_single_class=is_single_class, scales=self.context.scales
         )
@@ -127,7 +141,7 @@ class AllOrNothingRule:
 class ClipRule:
     """Scale probabilities (n, n_classes) by a temperature, then clip them to [edge, 1 - edge].
 
-    Where an image has one class, rows are divided by their sums before and after.
+    Where an image has one class, or one of each head, rows are divided by their sums before and after.
 
     Attributes:
         temperature: by which logits are divided; 1 leaves them.
@@ -137,10 +151,12 @@ class ClipRule:
     temperature: float
     edge: float
     task: Task
+    head_sizes: HeadSizes = ()
 
     def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
-        normalize = self.task.target_kind.normalize_rows
-        scaled = apply_temperature(normalize(_convert_to_double(probs)), self.temperature, self.task)
+        target_kind = self.task.target_kind.with_heads(self.head_sizes)
+        normalize = target_kind.normalize_rows
+        scaled = apply_temperature(normalize(_convert_to_double(probs)), self.temperature, target_kind)
         return normalize(np.clip(scaled, self.edge, 1.0 - self.edge))
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +200,25 @@ class ClassWeightsRule:
         return {"rule": "class weights", "weights": list(self.weights)}
 
 
+@dataclass(frozen=True, slots=True)
+class HeadsRule:
+    """Predict the class of each head (n, n_heads), as indices of columns: each by a rule of its own.
+
+    Attributes:
+        rules: of each head; probs (n, n_classes of the head) -> the class (n,) within it.
+    """
+
+    rules: tuple[Rule, ...]
+    head_sizes: HeadSizes
+
+    def __call__(self, probs: NDArray[Any]) -> NDArray[Any]:
+        blocks = zip(self.rules, split_by_head(probs, self.head_sizes), list_head_slices(self.head_sizes), strict=True)
+        return np.stack([rule(block) + own.start for rule, block, own in blocks], axis=1)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rule": "heads", "rules": [rule.to_json() for rule in self.rules]}
+
+
 def compute_expected_classes(probs: NDArray[Any]) -> NDArray[np.float64]:
     """Return the expected class (n,) under the probabilities (n, n_classes), as a real number.
 
@@ -201,7 +236,7 @@ def compute_expected_classes(probs: NDArray[Any]) -> NDArray[np.float64]:
 
 def build_plain_rule(metric: Metric, context: DecisionContext) -> Rule:
     """Return the rule without any fitting; with labels of 0 and 1 at least one per image, if training has that."""
-    if metric.needs == "labels" and context.task.target_kind.is_multi_label:
+    if metric.needs == "labels" and context.target_kind.is_multi_label:
         return ThresholdsRule((0.5,) * len(context.prior), context.always_labelled)
     return PlainRule(metric, context)
 
@@ -223,11 +258,15 @@ def parse_rule(document: Mapping[str, Any], metric: Metric, context: DecisionCon
             case "all or nothing":
                 return AllOrNothingRule(float(document["threshold"]))
             case "clip":
-                return _build_clip_rule(float(document["temperature"]), float(document["edge"]), context.task)
+                return _build_clip_rule(float(document["temperature"]), float(document["edge"]), context)
             case "cut points":
                 return CutPointsRule(_parse_floats(document["cut_points"]))
             case "class weights":
                 return ClassWeightsRule(_parse_floats(document["weights"]))
+            case "heads":
+                own = zip(document["rules"], context.split_heads(), strict=True)
+                rules = tuple(parse_rule(rule, metric.of_one_head, head) for rule, head in own)
+                return HeadsRule(rules, context.head_sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise _build_unknown_rule_error(document) from error
     raise _build_unknown_rule_error(document)
@@ -237,10 +276,10 @@ def _convert_to_double(probs: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(probs, dtype=np.float64)
 
 
-def _build_clip_rule(temperature: float, edge: float, task: Task) -> ClipRule:
+def _build_clip_rule(temperature: float, edge: float, context: DecisionContext) -> ClipRule:
     if not (temperature > 0.0 and 0.0 <= edge < 0.5):
         raise ValueError(f"temperature {temperature}, edge {edge}")
-    return ClipRule(temperature, edge, task)
+    return ClipRule(temperature, edge, context.task, context.head_sizes)
 
 
 def _parse_floats(values: Any) -> tuple[float, ...]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.decisions.resampling import sample_rows
 from automl.metrics.formulas import FLOOR
-from automl.resampling import sample_rows
-from automl.tasks import Task
+from automl.target_kinds import HasTargetKind
 
 Floats = NDArray[np.float64]
 
@@ -28,15 +28,17 @@ TOLERANCE = 0.005  # of the temperature's logarithm; the loss is flat there
 
 
 def fit_temperature(
-    probs: NDArray[Any], targets: NDArray[Any], task: Task, *, column_weights: tuple[float, ...] | None = None
+    probs: NDArray[Any], targets: NDArray[Any], task: HasTargetKind, *, column_weights: tuple[float, ...] | None = None
 ) -> float:
     """Return the temperature within BOUNDS of the least log loss of probs (n, n_classes); above 1 lowers confidence.
 
     1 where there are no rows.
 
     Args:
-        targets: class indices (n,), or (n, n_classes) of 0 and 1 with MULTILABEL.
-        column_weights: (n_classes,) of a weighted log loss.
+        targets: class indices (n,), (n, n_heads) of them with MULTIOUTPUT, or (n, n_classes) of 0 and 1 with
+            MULTILABEL.
+        task: or what is of one; with MULTIOUTPUT something that knows the heads.
+        column_weights: (n_classes,) of a weighted log loss, or (n_heads,).
     """
     rows = sample_rows(len(targets), None, n_rows=max(1, MAX_CELLS // probs.shape[1]), seed=0)
     if not len(rows):
@@ -63,11 +65,12 @@ def find_temperature(compute_loss: Callable[[float], float], *, n_rows: int) -> 
     return float(np.exp(found.x)) if found.fun < compute_cost(0.0) else 1.0
 
 
-def apply_temperature(probs: NDArray[Any], temperature: float, task: Task) -> NDArray[Any]:
+def apply_temperature(probs: NDArray[Any], temperature: float, task: HasTargetKind) -> NDArray[Any]:
     """Return probabilities (n, n_classes) with logits divided by the temperature; the same array where it is 1.
 
-    Where an image has one class p^(1/T), divided by the row's sum; otherwise each column is independent, and
-    its odds are raised to 1/T. Probabilities of 0 and 1 count as FLOOR and 1 - FLOOR, as in the log loss.
+    Where an image has one class, or one of each head, p^(1/T), divided by the row's sum; otherwise each column is
+    independent, and its odds are raised to 1/T. Probabilities of 0 and 1 count as FLOOR and 1 - FLOOR, as in the log
+    loss.
     """
     if temperature == 1.0:
         return probs

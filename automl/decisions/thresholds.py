@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.decisions.prior_correction import fit_prior_odds, scale_odds
+from automl.decisions.resampling import sample_matrix_rows, sample_rows
 from automl.decisions.rules import NEVER, CutPointsRule, compute_expected_classes
 from automl.metrics.labels import f_beta, qwk
 from automl.metrics.metric import Average
-from automl.resampling import sample_matrix_rows, sample_rows
 
 Floats = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from automl.ensemble.predictor import Predictor
 from automl.ensemble.selection import fit_member_blend
 from automl.ensemble.tta import IDENTITY
 from automl.errors import Notify, UsageError, join_names
-from automl.tasks import Task
+from automl.target_kinds import HasTargetKind
 from automl.training.loss.soft_targets import EVERY_FOLD, SoftTargets, save_soft_targets
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def fit_teachers(members: Sequence[Member], competition: Competition, folds: Row
         inside = members[0].folds == fold
         others = [member.select_rows(member.rows[~inside]) for member in members]
         blend = fit_member_blend(others, competition, len(members)).final
-        yield Teacher(fold, members[0].rows[inside], members, blend.weights, blend.temperatures, competition.task)
+        yield Teacher(fold, members[0].rows[inside], members, blend.weights, blend.temperatures, competition)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ class Teacher:
     members: Sequence[Member]
     weights: Floats
     temperatures: Floats
-    task: Task
+    task: HasTargetKind
 
     def predict_own_rows(self) -> Floats:
         """Return probabilities (n_rows, n_classes) of the fold's rows, none of which it has trained on."""
@@ -194,10 +194,15 @@ def build_distillation_targets(
 
 def require_confidence(confidence: float, competition: Competition) -> None:
     """Raises:
-    UsageError: it is none, or the competition's values have none.
+    UsageError: it is none, the competition's values have none, or there are no test images.
     """
     _require_within(confidence, "--pseudo-labels", highest=1.0)
-    if not competition.task.target_kind.has_classes:
+    if not competition.has_test_images:
+        raise UsageError(
+            "pseudo-labels are predictions of test images, and there are none",
+            hint="leave --pseudo-labels out, or soften the labels with --distill 0.3",
+        )
+    if not competition.target_kind.has_classes:
         raise UsageError(
             "pseudo-labels need to know how sure a prediction is, and predicted values do not say so",
             hint="leave --pseudo-labels out, or soften the labels with --distill 0.3",
@@ -217,7 +222,7 @@ def compute_confidence(probs: NDArray[Any], competition: Competition) -> Floats:
     The probability of the likeliest class. With MULTILABEL that of the least sure label, as an image is known only
     once each of its labels is; and nothing, where no label is likely though every training image has one.
     """
-    target_kind = competition.task.target_kind
+    target_kind = competition.target_kind
     always_labelled = target_kind.is_always_labelled(competition.targets)
     return target_kind.compute_confidence(probs, always_labelled=always_labelled)
 
@@ -236,7 +241,7 @@ def _require_enough(sure: Floats, n_images: int, fold: int, competition: Competi
         )
     labels = np.unique(_choose_labels(sure, competition), axis=0)
     if len(labels) == 1:
-        name = competition.task.target_kind.format_label(labels[0], competition.classes)
+        name = competition.target_kind.format_label(labels[0], competition.classes)
         raise UsageError(
             f"all {len(sure)} test images that are predicted with a confidence of {confidence:g} in fold {fold} are "
             f"'{name}': students would learn to predict that alone",
@@ -246,7 +251,7 @@ def _require_enough(sure: Floats, n_images: int, fold: int, competition: Competi
 
 def _choose_labels(probs: NDArray[Any], competition: Competition) -> NDArray[Any]:
     """Return (n,) the likeliest class, or (n, n_classes) whether each label is likely."""
-    return competition.task.target_kind.convert_soft_targets(probs, scales=competition.scales)
+    return competition.target_kind.convert_soft_targets(probs, scales=competition.scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +296,7 @@ def _describe_pseudo_labels(
     n_sure, n_rows = sum(check.n_sure for check in checks), sum(check.n_rows for check in checks)
     if n_sure:
         right = sum(check.n_right for check in checks) / n_sure
-        what = "of the labels " if competition.task.target_kind.is_multi_label else ""
+        what = "of the labels " if competition.targets.ndim == 2 else ""
         yield (
             f"pseudo-labels to be trusted: {100 * right:.1f} % {what}are right of training images that are as sure, "
             f"from {n_sure} of {n_rows} out of fold"
@@ -300,7 +305,7 @@ def _describe_pseudo_labels(
 
 def _format_class_counts(soft_targets: SoftTargets, competition: Competition, n_folds: int) -> str:
     hard = _choose_labels(soft_targets.targets, competition)
-    counts = competition.task.target_kind.count_images(hard, n_classes=competition.n_classes)
+    counts = competition.target_kind.count_images(hard, n_classes=competition.n_classes)
     order = np.argsort(-counts, kind="stable")
     found = [f"{competition.classes[index]} {counts[index] / n_folds:.0f}" for index in order if counts[index]]
     missing = [competition.classes[index] for index in order if not counts[index]]

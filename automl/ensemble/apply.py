@@ -192,8 +192,8 @@ class _Images:
 
     def apply_temperature(self, probs: Floats, member: RecipeMember) -> Floats:
         """The probabilities at the member's temperature."""
-        task = self.predictor.competition.task
-        return np.asarray(apply_temperature(probs, member.temperature, task), dtype=np.float64)
+        competition = self.predictor.competition
+        return np.asarray(apply_temperature(probs, member.temperature, competition), dtype=np.float64)
 
     def get_fold(self, member: RecipeMember, fold: int) -> TrainedFold:
         """A fold's network on the disk."""

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from automl.decisions.bootstrap import bootstrap_scores
 from automl.decisions.choose import Scorer
+from automl.decisions.resampling import assign_stratified_splits, sample_rows
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.calibration import calibrate_blend, fit_member_temperatures, needs_calibration
 from automl.ensemble.crossfit import IDENTITY_ONLY, Blend, BlendMethod, CrossFitted, Floats, Rows
 from automl.ensemble.greedy import MAX_ROWS, get_objective, select_greedy_weights
-from automl.resampling import assign_stratified_splits, sample_rows
-from automl.tasks import Task
+from automl.target_kinds import HasTargetKind
 
 Traits = tuple[Hashable, ...]  # of a member, the most telling first, as (backbone, image_size)
 Excluded = frozenset[int]  # splits
@@ -101,7 +101,9 @@ def fit_blend(
     return fit.map(lambda blend: _spread(blend, distinct, len(oof_probs)))
 
 
-def cross_predict(probs: NDArray[Any], splits: Rows, blends: Mapping[int, Blend], rows: Rows, task: Task) -> Floats:
+def cross_predict(
+    probs: NDArray[Any], splits: Rows, blends: Mapping[int, Blend], rows: Rows, task: HasTargetKind
+) -> Floats:
     """Return (n_rows, n_classes) of those rows of (n_models, n, n_classes), each by the blend of its split."""
     blended = np.empty((len(rows), probs.shape[2]))
     for split, blend in blends.items():
@@ -110,7 +112,7 @@ def cross_predict(probs: NDArray[Any], splits: Rows, blends: Mapping[int, Blend]
     return blended
 
 
-def _predict(probs: NDArray[Any], blend: Blend, rows: Rows, task: Task) -> Floats:
+def _predict(probs: NDArray[Any], blend: Blend, rows: Rows, task: HasTargetKind) -> Floats:
     members, temperatures = blend.members, blend.temperatures.tolist()
     calibrated = [apply_temperature(probs[member, rows], temperatures[member], task) for member in members]
     return blend_probs(np.stack(calibrated), blend.weights[members])
@@ -162,7 +164,7 @@ class BlendFitter:
         sample = _subsample(rows, MAX_CELLS // n_classes)
         targets = self.targets[sample]
         context = self.scorer.context
-        mean = context.task.target_kind.compute_mean_probs(targets, n_classes=n_classes, scales=context.scales)
+        mean = context.target_kind.compute_mean_probs(targets, n_classes=n_classes, scales=context.scales)
         constant = np.tile(mean, (len(sample), 1))
         members = self._iterate_members(sample, temperatures)
         scores = np.array([self.scorer(targets, probs) for probs in (constant, *members)])
@@ -172,7 +174,7 @@ class BlendFitter:
     def _iterate_members(self, rows: Rows, temperatures: Floats) -> Iterator[NDArray[Any]]:
         """(n_rows, n_classes) of each member at its temperature."""
         for own, temperature in zip(self.probs, temperatures.tolist(), strict=True):
-            yield apply_temperature(own[rows], temperature, self.scorer.context.task)
+            yield apply_temperature(own[rows], temperature, self.scorer.context)
 
 
 class _NestedSelection:
@@ -218,7 +220,7 @@ class _NestedSelection:
     def _cross_predict(self, method: BlendMethod, excluded: Excluded, rows: Rows) -> Floats:
         splits = set(self._splits[rows].tolist())
         blends = {split: self._fit(method, excluded | {split}) for split in splits}
-        return cross_predict(self._fitter.probs, self._splits, blends, rows, self._fitter.scorer.context.task)
+        return cross_predict(self._fitter.probs, self._splits, blends, rows, self._fitter.scorer.context)
 
     def _select_temperatures(self, excluded: Excluded) -> Floats:
         """(n_models,) each member's own where it wins on rows that it was not fitted on, by however little; else 1.
@@ -237,7 +239,7 @@ class _NestedSelection:
         for split in set(self._splits[rows].tolist()):
             temperature = float(self._fit_temperatures(excluded | {split})[member])
             in_split = self._splits[rows] == split
-            calibrated[in_split] = apply_temperature(own[in_split], temperature, scorer.context.task)
+            calibrated[in_split] = apply_temperature(own[in_split], temperature, scorer.context)
         return scorer.is_better(scorer(targets, calibrated), scorer(targets, own))
 
     def _fit_temperatures(self, excluded: Excluded) -> Floats:

@@ -35,7 +35,7 @@ from automl.ensemble.predictor import Predictor, TrainedFold
 from automl.ensemble.selection import EnsembleSelection, PredictionBudget, select_ensemble, trim_selection
 from automl.ensemble.shared_features import find_shared_backbone
 from automl.ensemble.tta import IDENTITY, parse_tta
-from automl.errors import Notify, StorageError, join_names
+from automl.errors import Notify, StorageError, UsageError, join_names
 from automl.files.tables import format_count
 from automl.submission.decide import DecisionRule, fit_decision_rule, is_blended_by_rank
 from automl.submission.write import write_submission
@@ -56,6 +56,8 @@ def build_ensemble(
 ) -> EnsembleResult:
     """Select up to `top` of the best candidates; write the submission and the result as ensemble.json.
 
+    Without test images there is no submission, and the ensemble is for new ones alone.
+
     The same trials and probes give the same bytes, and what was predicted before is not predicted again.
 
     Args:
@@ -64,7 +66,7 @@ def build_ensemble(
         distillation_notes: what is known of how much these help, a line each; noted where such a member is selected.
 
     Raises:
-        UsageError: the views do not suit the competition.
+        UsageError: the views do not suit the competition, or a time is given for no test images.
         NoUsableModelError: no candidate has usable files.
         DataError: an image is gone or cannot be read, or the submission would be refused.
     """
@@ -100,8 +102,9 @@ def build_ensemble(
             note(line)
     if competition.unreadable_test:
         note(_describe_unreadable(competition))
-    probs = predict_submission(built.selection, built.recipe, predictor, notify=note)
-    write_submission(competition, probs, request.out, built.decision.rule, by_rank=built.recipe.by_rank)
+    if competition.has_test_images:
+        probs = predict_submission(built.selection, built.recipe, predictor, notify=note)
+        write_submission(competition, probs, request.out, built.decision.rule, by_rank=built.recipe.by_rank)
     singles = [candidate for candidate in candidates if candidate.member_kind not in TARGET_KINDS]
     single = find_best_single(singles, files, built.selection.oof)
     result = _build_result(built, single, request, seconds=time.monotonic() - started, notes=notes)
@@ -174,7 +177,7 @@ def _predict_from_files(
     blended = np.zeros((len(competition.test_ids), competition.n_classes))
     for member in recipe.members:
         mean = _predict_or_read_test(members[member.name], predictor, notify)
-        probs = apply_temperature(mean, member.temperature, competition.task)
+        probs = apply_temperature(mean, member.temperature, competition)
         blended[readable] += blend_probs(probs[None, readable], np.array([member.weight]), by_rank=recipe.by_rank)
     return blended
 
@@ -211,6 +214,8 @@ def _fit_in_time(
     recipe = whole = _build_recipe(selection, decision, predictor)
     if request.max_minutes is not None:
         n_images = request.n_images or len(predictor.competition.test_ids)
+        if not n_images:
+            raise UsageError("--max-minutes is for no test images", hint="say for how many it is: --images N")
         budget = PredictionBudget(minutes=request.max_minutes, n_images=n_images)
         selection, recipe = trim_selection(budget, selection, whole, notify=notify)
         plain, decision = _fit_decision_rules(selection)
@@ -254,6 +259,8 @@ def _describe_unreadable(competition: Competition) -> str:
     n_unreadable, n_test = len(competition.unreadable_test), len(competition.test_ids)
     verb = "is" if n_unreadable == 1 else "are"
     given = "the middle rank" if is_blended_by_rank(competition) else "the training images' frequencies"
+    if competition.submission.images_of_row is not None:
+        given = f"the others of their row, or {given} where there is none,"
     return f"{n_unreadable} of {n_test} test images {verb} missing or broken: {given} stand in for what nobody can see"
 
 
@@ -326,8 +333,10 @@ def _build_result(
         n_pool=len(oof.pool),
         n_rows=len(oof.rows),
         seconds=seconds,
-        submission=request.out,
-        submission_digest=hashlib.sha256(request.out.read_bytes()).hexdigest(),
+        submission=request.out if oof.competition.has_test_images else None,
+        submission_digest=(
+            hashlib.sha256(request.out.read_bytes()).hexdigest() if oof.competition.has_test_images else ""
+        ),
         device=request.device,
         notes=tuple(notes),
     )

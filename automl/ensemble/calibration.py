@@ -41,9 +41,9 @@ def calibrate_blend(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) 
     """
     if not needs_calibration(scorer):
         return probs
-    return apply_temperature(probs, _fit_temperature(probs, targets, scorer), scorer.context.task)
+    return apply_temperature(probs, _fit_temperature(probs, targets, scorer), scorer.context)
 
 
 def _fit_temperature(probs: NDArray[Any], targets: NDArray[Any], scorer: Scorer) -> float:
     """The temperature at which probabilities (n, n_classes) score best."""
-    return fit_temperature(probs, targets, scorer.context.task, column_weights=scorer.metric.weights)
+    return fit_temperature(probs, targets, scorer.context, column_weights=scorer.metric.weights)

@@ -68,6 +68,7 @@ class EnsembleResult:
         rule_source: "plain", "matched" to the training frequencies, or "searched".
         rule_words: the decision rule in words.
         submission, submission_digest: where it was written, and its SHA-256: a later search writes another one there.
+            None and "" where there are no test images.
         device: on which the test images were predicted.
         notes: what was left out or decided, a line each.
     """
@@ -95,7 +96,7 @@ class EnsembleResult:
     n_pool: int
     n_rows: int
     seconds: float
-    submission: Path
+    submission: Path | None
     submission_digest: str
     device: str
     notes: tuple[str, ...]
@@ -133,7 +134,7 @@ class EnsembleResult:
             "n_pool": self.n_pool,
             "n_rows": self.n_rows,
             "seconds": self.seconds,
-            "submission": str(self.submission),
+            "submission": None if self.submission is None else str(self.submission),
             "submission_digest": self.submission_digest,
             "device": self.device,
             "notes": list(self.notes),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from automl.decisions.choose import Scorer, is_fitted
 from automl.decisions.fit import LOG_LOSSES
+from automl.multi_output import HeadSizes, iterate_head_targets, list_head_slices
 
 Floats = NDArray[np.float64]
 Scores = Callable[[Floats], Floats]  # (m, ...) means of members -> (m,) scores, greater is better
@@ -61,7 +62,7 @@ def get_objective(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
     The log loss also stands in where thresholds or weights of classes would be fitted anew for each of thousands of
     means, at up to 30 ms each.
     """
-    target_kind, needs = scorer.context.task.target_kind, scorer.needs
+    target_kind, needs = scorer.context.target_kind, scorer.needs
     if not target_kind.has_classes:
         return use_metric(scorer)
     is_multi_label = target_kind.is_multi_label
@@ -79,8 +80,12 @@ def get_objective(scorer: Scorer, *, n_rows: int, n_classes: int) -> Objective:
 
 def get_log_likelihood(scorer: Scorer) -> Objective:
     """Return the negative log loss in the form of the scorer's task."""
-    if scorer.context.task.target_kind.is_multi_label:
+    if scorer.context.target_kind.is_multi_label:
         return partial(score_label_log_likelihood, column_weights=scorer.metric.weights)
+    if scorer.context.head_sizes:
+        return partial(
+            score_head_log_likelihood, head_sizes=scorer.context.head_sizes, head_weights=scorer.metric.weights
+        )
     return score_class_log_likelihood
 
 
@@ -98,6 +103,17 @@ def score_class_log_likelihood(probs: NDArray[Any], targets: NDArray[Any]) -> tu
     """Score by the mean log probability of the true class, from it alone: a hundred times faster than from all."""
     exact = probs.astype(np.float64)
     return exact[:, np.arange(len(targets)), targets] / exact.sum(axis=2), _average_log
+
+
+def score_head_log_likelihood(
+    probs: NDArray[Any], targets: NDArray[Any], *, head_sizes: HeadSizes, head_weights: tuple[float, ...] | None = None
+) -> tuple[Floats, Scores]:
+    """Score by the mean log probability of the true class of each head, heads weighted."""
+    own_targets = iterate_head_targets(targets, head_sizes)
+    blocks = zip(list_head_slices(head_sizes), own_targets, strict=True)
+    true_probs = np.stack([score_class_log_likelihood(probs[:, :, own], truth)[0] for own, truth in blocks], axis=2)
+    weights = np.full(len(head_sizes), 1.0) if head_weights is None else np.asarray(head_weights)
+    return true_probs, lambda means: _compute_log(means).mean(axis=1) @ (weights / weights.sum())
 
 
 def score_label_log_likelihood(

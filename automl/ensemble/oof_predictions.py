@@ -99,4 +99,4 @@ class OofPredictions:
 
     def _apply_temperature(self, index: int, blend: Blend, probs: Floats) -> Floats:
         temperature = float(blend.temperatures[index])
-        return probs if temperature == 1.0 else apply_temperature(probs, temperature, self.competition.task)
+        return probs if temperature == 1.0 else apply_temperature(probs, temperature, self.competition)

@@ -136,12 +136,12 @@ def predict_images(ensemble: TrainedEnsemble, request: PredictRequest, *, notify
 def build_header(competition: Competition) -> tuple[str, ...]:
     """Return the columns: the image, the classes by their names, and `label`, or `labels` where there may be several.
 
-    Values have no label. Where a class is called as one of the other columns, that one gets a _ behind its name.
+    Where there are several heads, each has a column of its label. Values have no label. Where a class is called as one of the other columns, that one gets a _ behind its name.
     """
     columns = (_make_unique(IMAGE, competition), *competition.classes)
-    if not competition.task.target_kind.has_classes:
+    if not competition.target_kind.has_classes:
         return columns
-    return (*columns, _make_unique(LABELS if _has_several(competition) else LABEL, competition))
+    return (*columns, *_list_label_columns(competition))
 
 
 def build_prediction_table(
@@ -158,16 +158,18 @@ def build_prediction_table(
     import pandas as pd  # here, because a kit imports this module and has no pandas
 
     columns, decided = build_header(competition), rule(probs)
-    if not competition.task.target_kind.has_classes:
+    if not competition.target_kind.has_classes:
         table = pd.DataFrame(decided, columns=columns[1:])
         table.insert(0, columns[0], pd.Series(image_ids, dtype=object))
         return table
     values = decided if isinstance(rule, ClipRule) else probs
-    if competition.task.target_kind.is_single_class:
+    if competition.target_kind.is_single_class:
         values = values / values.sum(axis=1, keepdims=True)
-    table = pd.DataFrame(values, columns=columns[1:-1])
+    table = pd.DataFrame(values, columns=columns[1 : 1 + competition.n_classes])
     table.insert(0, columns[0], pd.Series(image_ids, dtype=object))
-    table[columns[-1]] = pd.Series(_name_labels(competition, decided), dtype=object)
+    named = _name_heads(competition, decided) if competition.heads else [_name_labels(competition, decided)]
+    for column, labels in zip(columns[1 + competition.n_classes :], named, strict=True):
+        table[column] = pd.Series(labels, dtype=object)
     return table
 
 
@@ -260,6 +262,12 @@ def _list_readable(competition: Competition) -> Sequence[int]:
     return [row for row in range(len(competition.test_ids)) if row not in unreadable]
 
 
+def _list_label_columns(competition: Competition) -> list[str]:
+    if competition.heads:
+        return [f"{head.name}_" if head.name == IMAGE else head.name for head in competition.heads]
+    return [_make_unique(LABELS if _has_several(competition) else LABEL, competition)]
+
+
 def _make_unique(name: str, competition: Competition) -> str:
     while name in competition.classes:
         name += "_"
@@ -267,7 +275,15 @@ def _make_unique(name: str, competition: Competition) -> str:
 
 
 def _has_several(competition: Competition) -> bool:
-    return competition.task.target_kind.is_multi_label or get_deciding_metric(competition).needs == "ranking"
+    return competition.target_kind.is_multi_label or get_deciding_metric(competition).needs == "ranking"
+
+
+def _name_heads(competition: Competition, decided: NDArray[Any]) -> list[list[str]]:
+    """What was decided for each image, by name, of one head after the other."""
+    if np.issubdtype(decided.dtype, np.floating):  # a rule that clips
+        decided = competition.target_kind.convert_soft_targets(decided, scales=competition.scales)
+    texts = competition.label_texts
+    return [[texts[index] for index in column] for column in decided.T]
 
 
 def _name_labels(competition: Competition, decided: NDArray[Any]) -> list[str]:
@@ -278,6 +294,6 @@ def _name_labels(competition: Competition, decided: NDArray[Any]) -> list[str]:
     separator = "; " if any(" " in name for name in classes) else " "
     if needs == "ranking":
         return [separator.join(classes[index] for index in row) for row in decided]
-    target_kind = competition.task.target_kind
+    target_kind = competition.target_kind
     targets = target_kind.convert_soft_targets(decided, scales=competition.scales)
     return [separator.join(target_kind.list_labels(target, classes)) for target in targets]

@@ -3,6 +3,8 @@
     train/0.jpg                                 a file
     train.zip/train/0.jpg                       a member of an archive
     train.csv/17                                a row of a table of pixels, from 0; the table may lie in an archive
+    train.hdf5/ISIC_0015670                     an image in a file of many, by its name or number there; see
+                                                automl.files.containers
     train/x_{red,green,blue,yellow}.png         a gray file for each colour, in an archive or not
 
 What is on the disk goes before what may be read into a name: a file that is called x_{red,green,blue}.png is that file.
@@ -16,14 +18,21 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from automl.errors import DataError, join_names
 from automl.files.archives import open_archive
+from automl.files.containers.container import NoImagesError
+from automl.files.containers.opening import is_container_name, open_container
 from automl.files.image_names import ARCHIVE_SUFFIX
 
 COLOUR_SETS = (("red", "green", "blue"), ("red", "green", "blue", "yellow"))
 BRACES = re.compile(r"\{([a-z]+(?:,[a-z]+)+)\}")
-TABLE_SUFFIX = ".csv"
+PIXEL_TABLE_SUFFIXES = tuple(
+    text + packed for text in (".csv", ".tsv", ".tab") for packed in ("", ".gz", ".bz2", ".xz")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +68,34 @@ class PixelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerMember:
+    """The address of an image in a file of many images."""
+
+    file: Path
+    key: str
+
+    def read(self) -> bytes | NDArray[Any]:
+        """Read the content of an image file, or an array. Raises: DataError."""
+        try:
+            return open_container(self.file).read(self.key)
+        except NoImagesError as error:
+            raise DataError(
+                f"{join_names([self.file.name])} holds no images: {error}", hint="restore the file"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
 class ColourFiles:
     """The address of an image that has a gray file for each colour."""
 
     parts: Mapping[str, Path]
 
 
-Location = DiskFile | ArchiveMember | PixelRow | ColourFiles
+Location = DiskFile | ArchiveMember | ContainerMember | PixelRow | ColourFiles
 
 
 def resolve_address(path: Path) -> Location:
-    """Resolve an address to a file, an archive's member, a row of a table of pixels, or a file for each colour.
+    """Resolve an address to a file, a member of a file of many, a row of a table of pixels, or a file for each colour.
 
     Raises:
         DataError: an archive on the way cannot be read, or the address is that of a pipe or a device.
@@ -95,6 +121,9 @@ def read_bytes(path: Path, *, at_most: int | None = None) -> bytes:
         DataError: it cannot be read, or the address leads to no single file.
     """
     location = resolve_address(path)
+    if isinstance(location, ContainerMember):
+        content = location.read()
+        return (content if isinstance(content, bytes) else content.tobytes())[:at_most]
     if isinstance(location, PixelRow | ColourFiles):
         raise DataError(f"{join_names([str(path)])} is no single file", hint="name a file or a member of an archive")
     try:
@@ -136,8 +165,10 @@ def _resolve_inside_file(path: Path) -> Location:
         return DiskFile(path)
     inner = path.relative_to(container).as_posix()
     suffix = container.suffix.lower()
-    if suffix == TABLE_SUFFIX and _is_index(inner):
+    if container.name.lower().endswith(PIXEL_TABLE_SUFFIXES) and _is_index(inner):
         return PixelRow(container, int(inner))
+    if is_container_name(container.name):
+        return ContainerMember(container, inner)
     return _resolve_inside_archive(container, inner) if suffix == ARCHIVE_SUFFIX else DiskFile(path)
 
 
@@ -146,7 +177,7 @@ def _resolve_inside_archive(container: Path, inner: str) -> Location:
     if inner in archive:
         return ArchiveMember(container, inner)
     table, _, index = inner.rpartition("/")
-    if table.lower().endswith(TABLE_SUFFIX) and table in archive and _is_index(index):
+    if table.lower().endswith(PIXEL_TABLE_SUFFIXES) and table in archive and _is_index(index):
         return PixelRow(container / table, int(index))
     parts = _parse_colours(inner)
     if parts and all(name in archive for name in parts.values()):

@@ -10,9 +10,14 @@
     several frames or pages             the first; of a TIFF whose first page is too large, the largest page
                                         of the same shape that is not
     EXIF orientation                    applied; a damaged EXIF block is passed over
+    DICOM                               by its window, upright as stored; see automl.files.dicom
     a gray file for each colour         each in its channel; yellow light is red and green: half of it is
                                         added to each, and what exceeds 255 is cut
     a row of a table of pixels          as automl.files.pixel_tables reads it
+    an array: a .npy file, or in a      up to four channels as colours, more planes one below the other: a
+    file of many images                 cadence of (6, 273, 256) is gray, 1638 high; see
+                                        automl.files.array_images
+    a file in a file of many images     as the file itself; see automl.files.containers
 
 The content decides, not the extension. A file is decoded to its end, so that a cut one is refused instead of half grey.
 """
@@ -20,60 +25,31 @@ The content decides, not the extension. A file is decoded to its end, so that a 
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from automl.errors import DataError, join_names
-from automl.files.addresses import ColourFiles, PixelRow, resolve_address
-from automl.files.image_formats import FORMAT_OF_PILLOW_NAME, PILLOW_FORMATS
+from automl.files.addresses import ArchiveMember, ColourFiles, ContainerMember, DiskFile, PixelRow, resolve_address
+from automl.files.array_images import NoPictureError, convert_array
+from automl.files.containers.npy import ARRAY_SUFFIX, parse_array
+from automl.files.encoded_images import (
+    MAX_PIXELS,
+    EmptyFileError,
+    TooLargeError,
+    decode_bytes,
+    inspect_bytes,
+    read_encoded_size,
+)
 from automl.files.pixel_tables import load_pixel_table
 
 DIGEST_BYTES = 16
-MAX_PIXELS = 100_000_000
-MAX_PAGES = 32  # of a TIFF that are looked at for one that is small enough; pyramids have fewer than ten
-SHAPE_TOLERANCE = 0.02  # of width / height: halved sides are rounded
-TRANSPOSE_OF_ORIENTATION = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # Source: EXIF 2.3, tag 274
-SIDEWAYS = frozenset({5, 6, 7, 8})
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
-MODE_NAMES = {
-    "1": "1-bit",
-    "L": "gray",
-    "P": "palette",
-    "PA": "palette",
-    "I": "32-bit gray",
-    "F": "float",
-    "CMYK": "CMYK",
-    "RGBA": "RGBA",
-    "LA": "gray and alpha",
-    "LAB": "Lab",
-}
-
-# Between 89 and 178 million pixels Pillow only warns; here MAX_PIXELS decides.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-
-class TooLargeError(Exception):
-    """The image has more than MAX_PIXELS pixels; caught where the file's name is known."""
-
-
-class EmptyFileError(Exception):
-    """There are no bytes at all; caught where the file's name is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +60,8 @@ class InspectedImage:
         image: upright, RGB; a JPEG perhaps at a fraction of its size.
         size: (width, height) of the whole image, upright.
         kind: what it is, in words: "JPEG", "gray PNG", "16-bit gray PNG", "CMYK JPEG", "animated GIF", "rotated JPEG",
-            "PNG named .jpg", "4 files by colour", "row of a table of pixels".
+            "PNG named .jpg", "4 files by colour", "row of a table of pixels", "middle frame of a DICOM",
+            "6x273x256 float16 array".
         n_bytes: of the file or member; of all its files where there are several.
         digest: of these bytes, 32 hexadecimal digits.
     """
@@ -108,14 +85,14 @@ def decode_image(path: Path, *, min_side: int | None = None) -> Image.Image:
     """
     with _name_in_errors(path):
         location = resolve_address(path)
-        if isinstance(location, PixelRow):
-            return _open_row(location).convert("RGB")
         if isinstance(location, ColourFiles):
             return _merge_colours(
                 path, {colour: decode_image(part, min_side=min_side) for colour, part in location.parts.items()}
             )
-        with open_image(location.read()) as image:
-            return to_upright_rgb(image, min_side=min_side)
+        content = _read_location(location, path)
+        if isinstance(content, bytes):
+            return decode_bytes(content, suffix=path.suffix, min_side=min_side)
+        return convert_array(content).convert("RGB")
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -126,48 +103,59 @@ def read_size(path: Path) -> tuple[int, int]:
     """
     with _name_in_errors(path):
         location = resolve_address(path)
-        if isinstance(location, PixelRow):
-            return _open_row(location).size
         if isinstance(location, ColourFiles):
             return read_size(next(iter(location.parts.values())))
-        with open_image(location.read()) as image:
-            return image.size
+        content = _read_location(location, path)
+        if isinstance(content, bytes):
+            return read_encoded_size(content, suffix=path.suffix)
+        return convert_array(content).size
 
 
 def inspect_image(path: Path, *, min_side: int | None = None) -> InspectedImage:
     """Decode an image and describe its file, reading it once; see `decode_image`."""
     with _name_in_errors(path):
         location = resolve_address(path)
-        if isinstance(location, PixelRow):
-            return _inspect_row(location)
         if isinstance(location, ColourFiles):
             return _inspect_colours(path, location, min_side=min_side)
-        content = location.read()
+        content = _read_location(location, path)
+        if not isinstance(content, bytes):
+            return _inspect_array(content, is_row=isinstance(location, PixelRow))
         image, size, format_name = inspect_bytes(content, suffix=path.suffix, min_side=min_side)
         return InspectedImage(
             image=image, size=size, format_name=format_name, n_bytes=len(content), digest=_compute_digest(content)
         )
 
 
-def _open_row(row: PixelRow) -> Image.Image:
+def _read_location(location: DiskFile | ArchiveMember | ContainerMember | PixelRow, path: Path) -> bytes | NDArray[Any]:
+    """Read the content of an image file, or the array that an image is kept as."""
+    if isinstance(location, PixelRow):
+        return _read_row(location)
+    content = location.read()
+    if isinstance(content, bytes) and path.suffix.lower() == ARRAY_SUFFIX:
+        return parse_array(content)
+    return content
+
+
+def _read_row(row: PixelRow) -> NDArray[np.uint8]:
     pixels = load_pixel_table(row.table)
     if row.index >= len(pixels):
         raise DataError(
             f"{row.table.name} has no row {row.index} of pixels, but {len(pixels)} in all",
             hint="restore the table, or begin another study with --study",
         )
-    return Image.fromarray(pixels[row.index])
+    found: NDArray[np.uint8] = pixels[row.index]
+    return found
 
 
-def _inspect_row(row: PixelRow) -> InspectedImage:
-    image = _open_row(row)
-    content = image.tobytes()
+def _inspect_array(values: NDArray[Any], *, is_row: bool) -> InspectedImage:
+    image = convert_array(values)
+    shape = "x".join(map(str, values.shape))
     return InspectedImage(
         image=image.convert("RGB"),
         size=image.size,
-        format_name="row of a table of pixels",
-        n_bytes=len(content),
-        digest=_compute_digest(content),
+        format_name="row of a table of pixels" if is_row else f"{shape} {values.dtype} array",
+        n_bytes=values.nbytes,
+        digest=_compute_digest(values.tobytes()),
     )
 
 
@@ -207,6 +195,10 @@ def _name_in_errors(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except NoPictureError as error:
+        raise DataError(
+            f"{join_names([str(path)])} is no image: {error}", hint="save each image as a file or a row of its own"
+        ) from error
     except TooLargeError as error:
         raise DataError(
             f"{join_names([str(path)])} has more than {MAX_PIXELS // 1_000_000} million pixels",
@@ -227,131 +219,3 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is no image of a known format"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def open_image(content: bytes) -> Image.Image:
-    """Open an image: its header is read, its pixels are not.
-
-    Raises:
-        TooLargeError, EmptyFileError, or whatever a damaged header makes Pillow trip over.
-    """
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have turned it on for the whole process
-    if not content:
-        raise EmptyFileError
-    try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
-    except Image.DecompressionBombError as error:
-        if not content.startswith(TIFF_MAGIC):
-            raise TooLargeError from error
-        image = TiffImagePlugin.TiffImageFile(io.BytesIO(content))
-    if image.width * image.height > MAX_PIXELS:
-        _seek_smaller_page(image)
-    return image
-
-
-def get_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 is upright."""
-    try:
-        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # the pixels are whole; a camera's notes on them need not be
-        return 1
-    return orientation if orientation in TRANSPOSE_OF_ORIENTATION else 1
-
-
-def to_upright_rgb(image: Image.Image, *, min_side: int | None = None) -> Image.Image:
-    """Convert an opened image to upright RGB; neither side need be longer than min_side."""
-    if min_side is not None:
-        image.draft(None, (min_side, min_side))
-    image.load()
-    pixels, orientation = _to_rgb(image), get_orientation(image)
-    return (
-        pixels.transpose(TRANSPOSE_OF_ORIENTATION[orientation]) if orientation in TRANSPOSE_OF_ORIENTATION else pixels
-    )
-
-
-def inspect_bytes(
-    content: bytes, *, suffix: str, min_side: int | None = None
-) -> tuple[Image.Image, tuple[int, int], str]:
-    """Return the upright RGB image, its whole upright (width, height), and its format in words.
-
-    Args:
-        suffix: of the file's name; it is mentioned where it belongs to another format.
-    """
-    with open_image(content) as image:
-        size, words = image.size, [*_describe_frames(image, content), *_describe_mode(image)]
-        pixels = to_upright_rgb(image, min_side=min_side)
-        orientation = get_orientation(image)
-    file_format = FORMAT_OF_PILLOW_NAME[image.format or ""]
-    rotated = ["rotated"] if orientation != 1 else []
-    named = [] if not suffix or suffix.lower() in file_format.suffixes else ["named", suffix.lower()]
-    upright_size = size[::-1] if orientation in SIDEWAYS else size
-    return pixels, upright_size, " ".join([*rotated, *words, file_format.name, *named])
-
-
-def _describe_frames(image: Image.Image, content: bytes) -> list[str]:
-    if image.format == "GIF":
-        try:
-            with open_image(content) as reopened:  # to tell, a GIF is turned to its second frame
-                return ["animated"] if getattr(reopened, "is_animated", False) else []
-        except Exception:  # only the first frame is read, and that may be whole
-            return ["animated"]
-    if not getattr(image, "is_animated", False) or image.format == "MPO":
-        return []
-    return ["multi-page" if image.format == "TIFF" else "animated"]
-
-
-def _describe_mode(image: Image.Image) -> list[str]:
-    """Describe the channels in words; to be called before the pixels are read."""
-    if image.format == "GIF":  # always a palette
-        return []
-    if image.mode.startswith("I;16"):
-        return ["16-bit gray"]
-    name = MODE_NAMES.get(image.mode)
-    if name is None or image.mode == "RGBA":
-        # Pillow keeps the high byte of colours; how the file packs them tells that there were two.
-        raw_modes = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
-        return ["16-bit", name or "RGB"] if ";16" in raw_modes else [name] if name else []
-    return [name]
-
-
-def _seek_smaller_page(image: Image.Image) -> None:
-    """Turn a TIFF that holds one picture in several sizes to the largest that is not too large.
-
-    Raises:
-        TooLargeError: there is none.
-    """
-    if image.format != "TIFF":
-        raise TooLargeError
-    shape = image.width / image.height
-    sizes: dict[int, int] = {}
-    for page in range(1, MAX_PAGES):
-        try:
-            image.seek(page)
-        except EOFError:
-            break
-        n_pixels = image.width * image.height
-        if n_pixels <= MAX_PIXELS and abs(image.width / image.height / shape - 1) <= SHAPE_TOLERANCE:
-            sizes[page] = n_pixels
-    if not sizes:
-        raise TooLargeError
-    image.seek(max(sizes, key=lambda page: sizes[page]))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)
-        return Image.fromarray(high_bytes).convert("RGB")
-    if image.mode in ("I", "F"):
-        return Image.fromarray(_stretch(np.asarray(image, dtype=np.float64))).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    values = np.where(np.isfinite(values), values, 0.0)
-    least, greatest = float(values.min()), float(values.max())
-    if least < 0.0 or greatest > 1.0:
-        values = (values - least) / (greatest - least if greatest > least else 1.0)
-    return np.rint(values * 255.0).astype(np.uint8)

@@ -6,18 +6,23 @@ folder.
 
 from __future__ import annotations
 
-import unicodedata
+import copy
+import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from automl.errors import join_names
-from automl.files.addresses import COLOUR_SETS, build_colour_address
-from automl.files.image_formats import IMAGE_SUFFIXES
-from automl.files.image_names import get_folder, get_split_folder, is_image_name, strip_archive, strip_suffix
+from automl.files import id_forms
+from automl.files.id_forms import Rewrite
+from automl.files.image_names import find_role, get_folder, get_split, is_image_name
+from automl.files.image_pool import ImagePool
 
-THUMBNAIL = "_thumbnail"
+MIN_EXPLAINED = 0.9  # of the ids that name no image as they are written; fewer fit another way by chance
+MIN_EXPLAINED_OF_ALL_IMAGES = 0.5  # of these ids, where every image has one
+FORMS = ("number", "folder", "stem", "name", "path")  # how an id names its image, the surest last
+COMPARED_NAMES = 1000  # enough to show what files are called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +31,43 @@ class MatchedImages:
 
     Attributes:
         ambiguous: "id (file, file)".
-        notes: lines of evidence about which of several files were taken.
+        notes: lines of evidence about which of several files were taken, and about ids that are written otherwise.
+        form: how most ids that have an image name it, of FORMS; "" where none has.
     """
 
     names: tuple[str | None, ...]
     missing: tuple[str, ...]
     ambiguous: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    form: str = ""
+
+    @property
+    def n_found(self) -> int:
+        return sum(1 for name in self.names if name is not None)
+
+    @property
+    def strength(self) -> int:
+        """How surely the ids name images: 5 by path, 4 by name, 3 by stem, 2 by folder, 1 by number, 0 not at all."""
+        return FORMS.index(self.form) + 1 if self.form else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The images that an id names; more than one where it is ambiguous.
+
+    Attributes:
+        note: which of several files was taken.
+        words: in what other way the id is written, such as "by number"; "" where it is as the file's name.
+        form: how it names its image, of FORMS, where its text alone does not tell.
+    """
+
+    images: Sequence[str]
+    note: str | None = None
+    words: str = ""
+    form: str = ""
+
+
+NOTHING = _Found(())
 
 
 class ImageLookup:
@@ -43,204 +78,297 @@ class ImageLookup:
     that leads to nothing may be those of another machine: the rest is looked for from the competition's folder.
     Unicode forms of one name are the same name. Of several images by one name without extension, the one of the
     commoner format is taken, a thumbnail before the full image, and a file before a member of an archive. Where there
-    is a file for each colour alone, they are one image.
+    is a file for each colour alone, they are one image. Backslashes, drives, addresses such as file://, quotes and
+    needless slashes and dots around a path are dropped where the id names nothing as it is written.
+
+    What else may be written otherwise (other case, 7 for 0007.png, the name of a folder) is decided for a set of ids
+    together, by `match` and `fit`: in one way that gives each of them an image of its own.
     """
 
     def __init__(self, *pools: Iterable[str]) -> None:
-        self._pools = [_Pool(pool) for pool in pools if pool]
+        self._pools = [ImagePool(pool, id_forms.normalize) for pool in pools if pool]
+        self._rewritten: dict[tuple[int, Rewrite], ImagePool] = {}
+        self._fitted: Mapping[str, _Found] = {}
 
     def find(self, image_id: str) -> list[str]:
         """Return the images that the id names; more than one where it is ambiguous."""
-        return self._find_with_note(image_id)[0]
+        return list(self._find(image_id).images)
+
+    def find_several(self, image_id: str) -> list[str]:
+        """Return the images that stand for the id together, sorted: those of the folder of that name, else by prefix.
+
+        A prefix ends before a sign: 10_left.png and 10_right.png are images of the id 10.
+        """
+        wanted = id_forms.clean_id(image_id, self._has_backslashes)
+        for pool in self._pools:
+            if found := pool.list_below(wanted) or pool.list_beginning(wanted):
+                return found
+        return []
+
+    def match_several(self, image_ids: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Return the images that stand for each id together, in one way for all ids; none where two ids claim one."""
+        wanted = [id_forms.clean_id(image_id, self._has_backslashes) for image_id in image_ids]
+        best: list[list[str]] = [[] for _ in wanted]
+        for rewrite in (id_forms.normalize, id_forms.drop_zeros):
+            for pool in [self._rewrite(at, rewrite) for at in range(len(self._pools))]:
+                for list_images in (pool.list_below, pool.list_beginning):
+                    found = [list_images(rewrite(image_id)) for image_id in wanted]
+                    best = max(best, found, key=lambda lists: sum(map(bool, lists)))
+        n_ids_of = Counter(image for images in dict(zip(image_ids, best, strict=True)).values() for image in images)
+        return tuple(tuple(images) if all(n_ids_of[image] == 1 for image in images) else () for images in best)
 
     def match(self, image_ids: Sequence[str]) -> MatchedImages:
         """Match each id to its image."""
-        found = [self._find_with_note(image_id) for image_id in image_ids]
-        pairs = [(image_id, names) for image_id, (names, _) in zip(image_ids, found, strict=True)]
-        notes = Counter(note for names, note in found if note is not None and len(names) == 1)
+        fitted = self.fit(image_ids)
+        found = [fitted._find(image_id) for image_id in image_ids]
+        pairs = [(image_id, one.images) for image_id, one in zip(image_ids, found, strict=True)]
+        forms = Counter(_get_form(image_id, one) for image_id, one in zip(image_ids, found, strict=True) if one.images)
         return MatchedImages(
-            names=tuple(names[0] if len(names) == 1 else None for _, names in pairs),
-            missing=tuple(image_id for image_id, names in pairs if not names),
-            ambiguous=tuple(f"{image_id} ({join_names(names)})" for image_id, names in pairs if len(names) > 1),
-            notes=tuple(f"{note} ({n} ids)" if n > 1 else f"{note} (1 id)" for note, n in notes.items()),
+            names=tuple(images[0] if len(images) == 1 else None for _, images in pairs),
+            missing=tuple(image_id for image_id, images in pairs if not images),
+            ambiguous=tuple(
+                f"{image_id} ({join_names(list(images))})" for image_id, images in pairs if len(images) > 1
+            ),
+            notes=tuple(_describe_found(list(zip(image_ids, found, strict=True)))),
+            form=max(forms, key=lambda form: (forms[form], FORMS.index(form)), default=""),
         )
 
-    def _find_with_note(self, image_id: str) -> tuple[list[str], str | None]:
-        wanted = _normalize(image_id.strip())
-        for pool in self._pools:
-            names, note = pool.find(wanted)
+    def fit(self, image_ids: Iterable[str]) -> ImageLookup:
+        """Return a lookup that finds these ids also where all that name nothing are written in one other way."""
+        found = {image_id: self._find(image_id) for image_id in map(str.strip, image_ids)}
+        left = [image_id for image_id, one in found.items() if not one.images]
+        if not left:
+            return self
+        taken = {image for one in found.values() for image in one.images}
+        fitted = copy.copy(self)
+        fitted._fitted = {**self._fitted, **self._explain(left, list(found), taken)}
+        return fitted
+
+    def find_nearest(self, image_id: str) -> str | None:
+        """Return the file whose name is the most like the id, for a message; None where there are no images."""
+        wanted = id_forms.clean_id(image_id, self._has_backslashes)
+        for at in range(len(self._pools)):
+            for way in WAYS:
+                if found := way.find(self._rewrite(at, way.rewrite), way.rewrite(wanted)).images:
+                    return found[0]
+        if several := self.find_several(image_id):
+            return several[0]
+        images = [image for pool in self._pools for image in pool.images]
+        name_of = {image.rpartition("/")[2]: image for image in images[:: 1 + len(images) // COMPARED_NAMES]}
+        close = difflib.get_close_matches(wanted.rpartition("/")[2], name_of, n=1, cutoff=0.0)
+        return name_of[close[0]] if close else None
+
+    def describe_miss(self, image_ids: Sequence[str], origin: str) -> str:
+        """Describe the first of ids that name nothing beside the file that is called the most like it, in a line.
+
+        Args:
+            origin: of the ids, such as "train.csv".
+        """
+        image_id = next((image_id for image_id in image_ids if image_id.strip()), "")
+        nearest = self.find_nearest(image_id)
+        file = "no image is there" if nearest is None else f"a file is called {join_names([nearest])}"
+        return f"id {join_names([image_id])} of {origin}; {file}"
+
+    def _find(self, image_id: str) -> _Found:
+        wanted = id_forms.normalize(image_id.strip())
+        if (found := _search(self._pools, wanted)).images:
+            return found
+        cleaned = id_forms.clean_id(image_id, self._has_backslashes)
+        if cleaned and cleaned != wanted and (found := _search(self._pools, cleaned)).images:
+            return _Found(found.images, found.note, "as plain paths")
+        return self._fitted.get(image_id.strip(), NOTHING)
+
+    def _explain(self, left: Sequence[str], image_ids: Sequence[str], taken: set[str]) -> dict[str, _Found]:
+        """Find the images of the ids that are left, in the one way that gives the most of them one of their own."""
+        best: dict[str, _Found] = {}
+        cleaned = {image_id: id_forms.clean_id(image_id, self._has_backslashes) for image_id in image_ids}
+        of_left = {image_id: cleaned[image_id] for image_id in left}
+        for way in WAYS if self._pools else ():
+            for at in range(1 if way.in_first_pool else len(self._pools)):
+                explained = self._apply(way, at, of_left, taken)
+                images = [image for found in explained.values() for image in found.images]
+                if (
+                    len(explained) > len(best)
+                    and self._is_enough(images, len(left), at, taken)
+                    and way.fits(list(cleaned.values()), list(of_left.values()), images, self._pools[at].images)
+                ):
+                    best = explained
+            if len(best) == len(left):
+                break
+        return best
+
+    def _apply(self, way: _Way, at: int, left: Mapping[str, str], taken: set[str]) -> dict[str, _Found]:
+        """Return the image of each id that has one alone, which no other id has."""
+        if way.find is _find_file and not self._differs(at, way.rewrite, left.values()):
+            return {}
+        pool = self._rewrite(at, way.rewrite)
+        found = {image_id: way.find(pool, way.rewrite(cleaned)) for image_id, cleaned in left.items()}
+        n_ids_of = Counter(image for one in found.values() for image in one.images)
+        return {
+            image_id: _Found(one.images, one.note, way.words, way.form)
+            for image_id, one in found.items()
+            if len(one.images) == 1 and n_ids_of[one.images[0]] == 1 and one.images[0] not in taken
+        }
+
+    def _is_enough(self, explained: Sequence[str], n_left: int, at: int, taken: set[str]) -> bool:
+        if len(explained) >= MIN_EXPLAINED * n_left:
+            return True
+        has_all_images = taken.issuperset(set(self._pools[at].images).difference(explained))
+        return has_all_images and len(explained) >= MIN_EXPLAINED_OF_ALL_IMAGES * n_left
+
+    def _differs(self, at: int, rewrite: Rewrite, image_ids: Iterable[str]) -> bool:
+        """Whether some id or some image of a set is another when it is rewritten."""
+        return any(rewrite(name) != name for names in (image_ids, self._pools[at].images) for name in names)
+
+    def _rewrite(self, at: int, rewrite: Rewrite) -> ImagePool:
+        """Return the set of images at that place by rewritten names."""
+        if rewrite is id_forms.normalize:
+            return self._pools[at]
+        if (at, rewrite) not in self._rewritten:
+            self._rewritten[at, rewrite] = ImagePool(self._pools[at].images, rewrite)
+        return self._rewritten[at, rewrite]
+
+    @cached_property
+    def _has_backslashes(self) -> bool:
+        return any("\\" in image for pool in self._pools for image in pool.images)
+
+
+def _find_file(pool: ImagePool, wanted: str) -> _Found:
+    return _search([pool], wanted)
+
+
+def _find_in_folder(pool: ImagePool, wanted: str) -> _Found:
+    return _Found(pool.list_below(wanted))
+
+
+def _find_by_name_alone(pool: ImagePool, wanted: str) -> _Found:
+    return _Found(*pool.find_anywhere(wanted))
+
+
+def _fit_always(*_: object) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """A way in which ids may be written otherwise than files.
+
+    Attributes:
+        words: as a line of evidence says it.
+        rewrite: what makes ids and files comparable.
+        form: how such ids name their images, of FORMS, where their text alone does not tell.
+        find: the images that a rewritten id names among rewritten files.
+        in_first_pool: whether it is believed of the first set of images alone, as it might fit another by chance.
+        fits: whether the ids may be written so, and their images be these, given all ids, those that name nothing as
+            they are written, the images that these would have, and all images of the set.
+    """
+
+    words: str
+    rewrite: Rewrite
+    form: str = ""
+    find: Callable[[ImagePool, str], _Found] = _find_file
+    in_first_pool: bool = False
+    fits: Callable[[Sequence[str], Sequence[str], Sequence[str], Sequence[str]], bool] = _fit_always
+
+
+def _are_numbers(
+    image_ids: Sequence[str], left: Sequence[str], explained: Sequence[str], images: Sequence[str]
+) -> bool:
+    """Whether ids count images: no fractions, zeros as one program pads them, and not shifted by one."""
+    stems = [id_forms.get_stem(image_id) for image_id in image_ids]
+    padded = [[stem for stem in stems if stem.isdecimal()], [id_forms.get_stem(image) for image in explained]]
+    if any(map(id_forms.is_fraction, stems)) or not all(map(id_forms.has_one_width, padded)):
+        return False
+    return len(explained) == len(left) or not _are_shifted(left, images)
+
+
+def _are_shifted(left: Sequence[str], images: Sequence[str]) -> bool:
+    """Whether ids count on beyond the last image and begin after the first one, or the other way round."""
+    wanted, there = (
+        [int(number) for name in names if (number := id_forms.parse_whole_number(id_forms.get_stem(name))) is not None]
+        for names in (left, images)
+    )
+    if not wanted or not there:
+        return True
+    return (max(wanted) - max(there)) * (min(wanted) - min(there)) > 0
+
+
+def _share_a_folder(
+    image_ids: Sequence[str], left: Sequence[str], explained: Sequence[str], images: Sequence[str]
+) -> bool:
+    """Whether all ids lie in one folder that is not here, and that is not called as another part of the data."""
+    folders = {get_folder(image_id) for image_id in image_ids}
+    if len(folders) != 1 or folders == {""} or len(left) < len(image_ids):
+        return False
+    part = get_split(left[0])
+    is_other_part = any(find_role(folder) in ("validation", "unlabelled") for folder in left[0].split("/")[:-1])
+    return not is_other_part and all(part in ("other", get_split(image)) for image in explained)
+
+
+WAYS = (  # in the order in which one is preferred to another that explains as many ids
+    _Way(words="in other case", rewrite=id_forms.ignore_case),
+    _Way(words="in another Unicode form", rewrite=id_forms.ignore_width),
+    _Way(words="by URL decoding", rewrite=id_forms.decode_url),
+    _Way(words="as paths from elsewhere", rewrite=id_forms.drop_parents),
+    _Way(words="but for case, Unicode form and URL encoding", rewrite=id_forms.clean_text),
+    _Way(words="by number", form="number", rewrite=id_forms.drop_zeros, in_first_pool=True, fits=_are_numbers),
+    *(
+        _Way(words=words, form="folder", rewrite=rewrite, find=_find_in_folder, in_first_pool=True, fits=fits)
+        for words, rewrite, fits in (
+            ("by folder", id_forms.normalize, _fit_always),
+            ("by folder but for case", id_forms.clean_text, _fit_always),
+            ("by the number of a folder", id_forms.drop_zeros, _are_numbers),
+        )
+    ),
+    _Way(
+        words="by file name alone",
+        form="name",
+        rewrite=id_forms.clean_text,
+        find=_find_by_name_alone,
+        in_first_pool=True,
+        fits=_share_a_folder,
+    ),
+)
+
+
+def _search(pools: Sequence[ImagePool], wanted: str) -> _Found:
+    """Search the images that an id names as it is written, in the first set that has one."""
+    for pool in pools:
+        names, note = pool.find(wanted)
+        if names:
+            return _Found(names, note)
+    while wanted.count("/") > 1 and ".." not in wanted:  # one folder at least must be right
+        wanted = wanted.partition("/")[2]
+        for pool in pools:
+            names, note = pool.find_at_path(wanted)
             if names:
-                return names, note
-        while wanted.count("/") > 1 and ".." not in wanted:  # one folder at least must be right
-            wanted = wanted.partition("/")[2]
-            for pool in self._pools:
-                names, note = pool.find_at_path(wanted)
-                if names:
-                    return names, note
-        return [], None
+                return _Found(names, note)
+    return NOTHING
 
 
-class _Index:
-    """Images by a key, nearly all of which have one image."""
-
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._first: dict[str, str] = {}
-        self._all: dict[str, list[str]] = {}
-        for key, image in pairs:
-            first = self._first.setdefault(key, image)
-            if first is not image:
-                self._all.setdefault(key, [first]).append(image)
-
-    def __getitem__(self, key: str) -> list[str]:
-        first = self._first.get(key)
-        return [] if first is None else self._all.get(key) or [first]
+def _get_form(image_id: str, found: _Found) -> str:
+    """Return how an id names its image, of FORMS."""
+    if found.form:
+        return found.form
+    cleaned = id_forms.clean_id(image_id)
+    if "/" in cleaned:
+        return "path"
+    if is_image_name(cleaned):
+        return "name"
+    return "number" if id_forms.parse_whole_number(cleaned) is not None else "stem"
 
 
-class _Pool:
-    """A set of images, indexed lazily by path, name and stem."""
-
-    def __init__(self, images: Iterable[str]) -> None:
-        self._images = tuple(images)
-        self._index_of_endings: dict[int, _Index] = {}
-
-    def find(self, wanted: str) -> tuple[list[str], str | None]:
-        """Return the images by that name, and a note where a choice was made."""
-        if is_image_name(wanted):
-            for index in (self._paths, self._below, self._names):
-                if found := index[wanted]:
-                    return _choose(found, wanted)
-        stem = strip_suffix(wanted)
-        if "/" in stem:
-            found = self._path_stems[stem] or self._below_stems[stem]
-            return _choose(found or self._index_endings(wanted.count("/"))[wanted], wanted)
-        found = self._stems[stem]
-        thumbnails = self._stems[stem + THUMBNAIL] if self._has_thumbnails and stem else []
-        if thumbnails:
-            note = f"images: {THUMBNAIL} files taken where there is a full image of the same name" if found else None
-            return _choose(thumbnails, wanted)[0], note
-        return _choose(found or self._colours[stem], wanted)
-
-    def find_at_path(self, wanted: str) -> tuple[list[str], str | None]:
-        """Return the images at that path from the competition's folder, with or without extension."""
-        return _choose(self._paths[wanted] or self._path_stems[strip_suffix(wanted)], wanted)
-
-    def _index_endings(self, n_folders: int) -> _Index:
-        """Index images by their names and that many folders before them, with and without extension."""
-        if n_folders not in self._index_of_endings:
-            ends = [("/".join(path.split("/")[-n_folders - 1 :]), image) for path, image in self._composed]
-            stems = [(strip_suffix(end), image) for end, image in ends]
-            self._index_of_endings[n_folders] = _Index([*ends, *stems])
-        return self._index_of_endings[n_folders]
-
-    @cached_property
-    def _has_thumbnails(self) -> bool:
-        return any(THUMBNAIL in image for image in self._images)
-
-    @cached_property
-    def _composed(self) -> list[tuple[str, str]]:
-        return [(_normalize(image), image) for image in self._images]
-
-    @cached_property
-    def _below_each_folder(self) -> list[tuple[str, str]]:
-        depth_of: dict[str, int] = {}
-        pairs = []
-        for path, image in self._composed:
-            folder = get_folder(path)
-            if folder not in depth_of:
-                depth_of[folder] = len(get_split_folder(path))
-            pairs.append((path[depth_of[folder] :], image))
-        return pairs
-
-    @cached_property
-    def _inner_paths(self) -> list[tuple[str, str]]:
-        """Paths from the folder, and for members of archives also those from the archive."""
-        inner = ((strip_archive(path), path, image) for path, image in self._composed if ".zip/" in path.lower())
-        return [*self._composed, *((below, image) for below, path, image in inner if below != path)]
-
-    @cached_property
-    def _paths(self) -> _Index:
-        return _Index(self._inner_paths)
-
-    @cached_property
-    def _path_stems(self) -> _Index:
-        return _Index((strip_suffix(path), image) for path, image in self._inner_paths)
-
-    @cached_property
-    def _below(self) -> _Index:
-        return _Index(self._below_each_folder)
-
-    @cached_property
-    def _below_stems(self) -> _Index:
-        return _Index((strip_suffix(path), image) for path, image in self._below_each_folder)
-
-    @cached_property
-    def _names(self) -> _Index:
-        return _Index((path.rpartition("/")[2], image) for path, image in self._composed)
-
-    @cached_property
-    def _stems(self) -> _Index:
-        return _Index((strip_suffix(path.rpartition("/")[2]), image) for path, image in self._composed)
-
-    @cached_property
-    def _colours(self) -> _Index:
-        return _Index(_find_colour_images(self._composed))
-
-
-def _find_colour_images(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return (id, address) of the images that have a file for each colour and nothing else, such as x_red.png."""
-    seen: dict[tuple[str, str], set[str]] = {}
-    for _, image in pairs:
-        stem = strip_suffix(image)
-        before, _, colour = stem.rpartition("_")
-        if before and colour in COLOUR_SETS[-1]:
-            seen.setdefault((before, image[len(stem) :]), set()).add(colour)
-    whole = [
-        (before, colours, after)
-        for (before, after), found in seen.items()
-        for colours in COLOUR_SETS
-        if found == set(colours)
-    ]
-    return [
-        (_normalize(before.rpartition("/")[2]), build_colour_address(f"{before}_", colours, after))
-        for before, colours, after in whole
-    ]
-
-
-def _choose(found: list[str], wanted: str) -> tuple[list[str], str | None]:
-    """Choose among several images: files before members of archives, preferred formats before others."""
-    if len(found) < 2:
-        return found, _describe_colours(found)
-    note = None
-    files = [name for name in found if strip_archive(name) == name]
-    if files and len(files) < len(found):
-        found, note = files, "images: files taken where an archive has an image of the same name"
-    formats = {name: _rank_format(name, wanted) for name in found}
-    best = [name for name in found if formats[name] == min(formats.values())]
-    if len(best) < len(found):
-        other = next(name for name in found if formats[name] != formats[best[0]])
-        note = f"images: {_get_suffix(best[0])} taken where there is a {_get_suffix(other)} of the same name"
-    return best, note or _describe_colours(best)
-
-
-def _describe_colours(names: Sequence[str]) -> str | None:
-    if len(names) != 1 or "{" not in names[0]:
-        return None
-    colours = next((colours for colours in COLOUR_SETS if build_colour_address("", colours, "") in names[0]), None)
-    if colours is None:
-        return None
-    rule = ", half of the yellow added to red and to green" if "yellow" in colours else ""
-    return f"images: a gray file for each colour ({', '.join(colours)}), together one RGB image{rule}"
-
-
-def _rank_format(name: str, wanted: str) -> int:
-    """Rank the format of a file: the wanted extension first, in any case, then the preferred ones."""
-    suffix = _get_suffix(name)
-    return -1 if wanted.lower().endswith(suffix) else IMAGE_SUFFIXES.index(suffix)
-
-
-def _get_suffix(name: str) -> str:
-    return name[name.rfind(".") :].lower()
-
-
-def _normalize(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+def _describe_found(pairs: Sequence[tuple[str, _Found]]) -> Iterator[str]:
+    """Describe which of several files were taken, and in which other way ids are written, with counts."""
+    single = [(image_id, found) for image_id, found in pairs if len(found.images) == 1]
+    notes = Counter(found.note for _, found in single if found.note is not None)
+    yield from (f"{note} ({n} ids)" if n > 1 else f"{note} (1 id)" for note, n in notes.items())
+    written = [(image_id, found) for image_id, found in single if found.words]
+    n_written = Counter(found.words for _, found in written)
+    first = {found.words: (image_id, found) for image_id, found in reversed(written)}
+    for words, n in n_written.items():
+        image_id, found = first[words]
+        (image,) = found.images
+        is_path = found.form == "folder" or "/" in image_id or "\\" in image_id
+        example = join_names([f"{image_id} is {image if is_path else image.rpartition('/')[2]}"])
+        yield f"images: ids matched {words}, {example} ({n} ids)" if n > 1 else f"images: id matched {words}, {example}"

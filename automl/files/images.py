@@ -6,13 +6,19 @@ Files that may hold images but cannot be read are counted, and it is said what t
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from automl.errors import DataError, join_names
 from automl.files.addresses import read_bytes
 from automl.files.archives import Archive
+from automl.files.containers.members import Members, find_members
+from automl.files.containers.opening import JSON_SUFFIXES, may_hold_images
+from automl.files.dicom import HEAD_BYTES, is_dicom
+from automl.files.evidence import format_warning
+from automl.files.folder_roles import CopyFinder, FolderChoice, FolderRoles, FolderTree, find_folder
 from automl.files.image_formats import (
     DOUBLE_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -24,15 +30,17 @@ from automl.files.image_formats import (
 from automl.files.image_names import (
     ARCHIVE_SUFFIX,
     get_folder,
-    get_split,
     get_split_folder,
     is_image_name,
 )
-from automl.files.listing import open_top_archives, walk
+from automl.files.listing import list_files, open_top_archives
+from automl.files.table_formats import is_table_file_name
 from automl.files.tables import find_documents
 
 PEEKED_BYTES = 65_536
+SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")  # of a name that says what the file is; 1.2.840.113619 has none
 URL = re.compile(rb'"url"\s*:\s*\[?\s*"https?://')
+NO_CHOICE = FolderChoice()
 FILE_NAME_KEY = b'"file_name"'  # then the links are those of licences
 NUMBERS = re.compile(
     rb"\[\s*-?[0-9][0-9.eE+-]*\s*(,\s*-?[0-9][0-9.eE+-]*\s*){63}"
@@ -44,11 +52,18 @@ class ImageFiles:
     """The images below root by their relative POSIX names, sorted, split by the folder they lie in.
 
     Attributes:
-        train: below a folder or in an archive whose name starts with "train".
-        test: below a folder or in an archive whose name starts with "test".
-        other: all the rest, those below a folder valid or val among them.
+        train: below the given folder, or below one or in an archive with a word such as train in its name.
+        test: the same of a word such as test.
+        other: all the rest.
+        validation: those of the others below a folder such as val, and not added by the user.
+        unlabelled: those of the others below a folder such as unlabeled or seg_pred: images to predict, if any.
+        added: those of the others that the user adds to the training images.
+        fixed_fold: the folder, with its slash, of those added images that trials validate on.
+        copies: images of folders that repeat another, which are in none of the others.
+        role_folders: the training, test, validation or unlabelled folder above the images of a folder.
         unread: kinds of files that may hold images and cannot be read, with their counts, such as {".dcm": 3}.
         unread_examples: the first file of each of these kinds.
+        unread_by_stem: those of these files that may be an image, by their names without extension, in lower case.
         notes: lines of evidence.
     """
 
@@ -56,8 +71,15 @@ class ImageFiles:
     train: tuple[str, ...]
     test: tuple[str, ...]
     other: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    fixed_fold: str | None = None
+    copies: tuple[str, ...] = ()
+    role_folders: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
     unread_examples: Mapping[str, str] = field(default_factory=dict)
+    unread_by_stem: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -75,22 +97,47 @@ class ImageFiles:
         return _describe_folders(self.test or self.other)
 
     @property
+    def training_pool(self) -> tuple[str, ...]:
+        """Images that may have their label in their name or folder, those that the user adds among them."""
+        pool = self.train or self._leave_out(self.validation, self.unlabelled) or self.other
+        return tuple(sorted({*pool, *self.added}))
+
+    def _leave_out(self, *others: tuple[str, ...]) -> tuple[str, ...]:
+        left_out = {image for images in others for image in images}
+        return tuple(image for image in self.other if image not in left_out)
+
+    def get_role_folder(self, image: str) -> str:
+        """Return the training, test, validation or unlabelled folder above an image, with its slash, or ""."""
+        return self.role_folders.get(get_folder(image), "")
+
+    def find_unread(self, image_id: str) -> str | None:
+        """Return the file of that name, with or without extension, that is there and not read; None without one."""
+        name = PurePosixPath(image_id.strip().replace("\\", "/")).name.lower()
+        return self.unread_by_stem.get(name) or self.unread_by_stem.get(PurePosixPath(name).stem)
+
+    @property
     def unread_hint(self) -> str | None:
         """How to convert or unpack the files that are not read, in one line; None where there are none."""
         return _suggest_conversion(self.unread, self.unread_examples) if self.unread else None
 
 
-def find_images(root: Path) -> ImageFiles:
+def find_images(root: Path, choice: FolderChoice = NO_CHOICE, *, follow_links: bool = False) -> ImageFiles:
     """Find the images below a folder, whatever the case of their extensions; hidden files and our own are left out.
 
     Images in an archive at the top are found as if its name were a folder's, unless they are unpacked beside it.
 
+    Args:
+        choice: the folders that the user names.
+        follow_links: whether links may lead out of root.
+
     Raises:
+        UsageError: no image lies in a folder that the user names.
         DataError: a folder or an archive cannot be read, a link leads out of root, or a name cannot be kept as text.
     """
-    on_disk = [name for name in walk(root, _is_relevant) if not _is_top_archive(name)]
-    unpacked, packed, notes = set(on_disk), [], []
-    for archive in open_top_archives(root):
+    listing = list_files(root, _is_relevant, follow_links=follow_links)
+    on_disk = [name for name in listing.names if not _is_top_archive(name)]
+    unpacked, packed, notes = set(on_disk), [], listing.describe()
+    for archive in open_top_archives(root, follow_links=follow_links):
         members, left_out = _separate_unpacked(
             [name for name in archive.names if _is_relevant(name)], archive, unpacked
         )
@@ -99,13 +146,57 @@ def find_images(root: Path) -> ImageFiles:
             notes.append(_describe_unpacked(archive, left_out))
     names = [*on_disk, *packed]
     images = sorted(name for name in names if is_image_name(name))
+    holders = [name for name in on_disk if may_hold_images(name)]
+    members = find_members(root, holders, images, chosen=choice.images)
+    images = sorted([*images, *members.images]) or _find_hidden_images(root, members, follow_links)
     _require_plain_text(images)
-    counts, examples = _count_unread(name for name in names if not is_image_name(name))
+    unread = [*members.unread, *(name for name in names if not is_image_name(name) and not may_hold_images(name))]
+    unread += [name for name in packed if may_hold_images(name)]
+    counts, examples = _count_unread(name for name in unread if not is_table_file_name(name))
     if not images:
-        _count_documents(root, counts, examples)
+        _count_documents(root, counts, examples, follow_links)
+    notes += _describe_members(members)
     if counts:
         notes.append(f"images: not read: {_describe_unread(counts)}")
-    return ImageFiles(root=root, **_group_by_split(images), unread=counts, unread_examples=examples, notes=tuple(notes))
+    if members.errors and not images:
+        raise next(iter(members.errors.values()))
+    files = _group_by_role(root, images, choice)
+    return replace(
+        files,
+        unread=counts,
+        unread_examples=examples,
+        unread_by_stem=_index_unread(unread),
+        notes=(*notes, *files.notes),
+    )
+
+
+def _find_hidden_images(root: Path, members: Members, follow_links: bool) -> list[str]:
+    """Find images whose files' names do not tell: pixels in JSON, DICOM without a suffix; where there are no others."""
+    listing = list_files(root, lambda name: name.lower().endswith(JSON_SUFFIXES), follow_links=follow_links)
+    documents = [name for name in sorted(listing.names) if _detect_json_format(root / name) == JSON_ARRAYS]
+    found = find_members(root, documents, ())
+    members.notes += found.notes
+    members.errors.update(found.errors)
+    if found.images:
+        return sorted(found.images)
+    listing = list_files(root, lambda name: not SUFFIX.search(name), follow_links=follow_links)
+    return sorted(name for name in listing.names if is_dicom(read_bytes(root / name, at_most=HEAD_BYTES)))
+
+
+def _describe_members(members: Members) -> list[str]:
+    damaged = [
+        format_warning(f"images: {name} is left out: {error.problem}") for name, error in sorted(members.errors.items())
+    ]
+    return [*members.notes, *damaged]
+
+
+def _index_unread(names: Iterable[str]) -> dict[str, str]:
+    """Index files that may hold an image and are not read by their names without extension, in lower case."""
+    return {
+        PurePosixPath(name).stem.lower(): name
+        for name in sorted(names, reverse=True)
+        if (suffix := find_unread_format(name)) is not None and not UNREAD_FORMATS[suffix].is_archive
+    }
 
 
 def require_images(files: ImageFiles) -> None:
@@ -119,7 +210,9 @@ def require_images(files: ImageFiles) -> None:
 
 
 def _is_relevant(name: str) -> bool:
-    return is_image_name(name) or find_unread_format(name) is not None
+    if is_image_name(name) or may_hold_images(name):
+        return True
+    return find_unread_format(name) is not None and not is_table_file_name(name)
 
 
 def _is_top_archive(name: str) -> bool:
@@ -168,9 +261,9 @@ def _count_unread(names: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]
     return counts, examples
 
 
-def _count_documents(root: Path, counts: dict[str, int], examples: dict[str, str]) -> None:
+def _count_documents(root: Path, counts: dict[str, int], examples: dict[str, str], follow_links: bool) -> None:
     """Count the JSON files that stand for images, which only matters where there are none."""
-    for name, path in find_documents(root).items():
+    for name, path in find_documents(root, follow_links=follow_links).items():
         file_format = _detect_json_format(path)
         if file_format is not None:
             counts[file_format] = counts.get(file_format, 0) + 1
@@ -218,16 +311,56 @@ def _order_by_weight(unread: Mapping[str, int]) -> Sequence[str]:
     return sorted(unread, key=lambda suffix: (not UNREAD_FORMATS[suffix].is_archive, -unread[suffix], suffix))
 
 
-def _group_by_split(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    names_by_split: dict[str, list[str]] = {"train": [], "test": [], "other": []}
-    part_of_folder: dict[str, str] = {}
-    for name in names:
-        folder = get_folder(name)
-        part = part_of_folder.get(folder)
-        if part is None:
-            part = part_of_folder[folder] = get_split(name)
-        names_by_split[part].append(name)
-    return {part: tuple(members) for part, members in names_by_split.items()}
+def _group_by_role(root: Path, names: Sequence[str], choice: FolderChoice) -> ImageFiles:
+    """Group images by what their folders are for, without those of folders that repeat another."""
+    choice = _find_chosen_folders(names, choice)
+    chosen = frozenset({folder for folder in (choice.images, choice.test_images, *choice.all_added) if folder})
+    copies = CopyFinder(tree=FolderTree(names), read=lambda name: read_bytes(root / name), chosen=chosen).find()
+    left_out = tuple(copies.left_out)
+    kept = [name for name in names if not name.startswith(left_out)] if left_out else names
+    tree = FolderTree(kept)
+    roles = FolderRoles(tree=tree, choice=choice)
+    found = {folder: roles.find(folder) for folder in sorted(tree.members)}
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in kept:
+        role = found[get_folder(name)][0]
+        groups[role].append(name)
+        if role not in ("train", "test", "other"):
+            groups["other"].append(name)
+    return ImageFiles(
+        root=root,
+        train=tuple(groups["train"]),
+        test=tuple(groups["test"]),
+        other=tuple(groups["other"]),
+        validation=tuple(groups["validation"]),
+        unlabelled=tuple(groups["unlabelled"]),
+        added=tuple(groups["added"]),
+        fixed_fold=choice.fixed_fold,
+        copies=tuple(name for name in names if name.startswith(left_out)) if left_out else (),
+        role_folders={folder: path for folder, (_, path) in found.items() if path},
+        notes=(*copies.lines, *roles.lines, *_describe_added(choice, groups["added"])),
+    )
+
+
+def _describe_added(choice: FolderChoice, added: Sequence[str]) -> list[str]:
+    folders = join_names([folder or "the folder" for folder in choice.all_added])
+    return [f"images: {len(added)} of {folders} are training images too, as asked"] if added else []
+
+
+def _find_chosen_folders(names: Sequence[str], choice: FolderChoice) -> FolderChoice:
+    if choice == NO_CHOICE:
+        return choice
+    tree = FolderTree(names)
+
+    def find(folder: str | None, flag: str) -> str | None:
+        return None if folder is None else find_folder(folder, tree, flag)
+
+    return FolderChoice(
+        images=find(choice.images, "--images"),
+        test_images=find(choice.test_images, "--test-images"),
+        added=tuple(find_folder(folder, tree, "--add") for folder in choice.added),
+        fixed_fold=find(choice.fixed_fold, "--fixed-fold"),
+    )
 
 
 def _require_plain_text(names: Sequence[str]) -> None:

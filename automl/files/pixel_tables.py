@@ -27,8 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import DataError, join_names
-from automl.files.addresses import list_source_files, read_bytes
-from automl.files.tables import DELIMITERS, format_count
+from automl.files.addresses import list_source_files
+from automl.files.table_formats import read_text
+from automl.files.table_text import DELIMITERS
+from automl.files.tables import format_count
 
 PIXEL_NAME = re.compile(r"(?:pixel|pix|px)[ _.-]?([0-9]{1,7})")
 GRID_NAME = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
@@ -147,7 +149,7 @@ def _load_cached(path: Path, _stamps: tuple[tuple[Path, int, int], ...]) -> NDAr
 
 
 def _open_table(path: Path) -> _PixelTable:
-    content = read_bytes(path)
+    content, _ = read_text(path, path.name, strict=True)
     first = next((line for line in _iterate_lines(content, path.name) if line.strip()), "")
     delimiter = max(DELIMITERS, key=first.count)
     try:

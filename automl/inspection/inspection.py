@@ -82,6 +82,8 @@ def describe_inspection(inspection: Inspection) -> list[str]:
         ("mirror", "images and their mirror images", inspection.mirror_separability),
         ("turn", "images and themselves turned by 90 degrees", inspection.rotation_separability),
     )
+    if not inspection.competition.has_test_images:
+        comparisons = tuple(comparison for comparison in comparisons if comparison[0] != "shift")
     skipped = [sets for _, sets, separability in comparisons if separability is None]
     return [
         *_format_sizes(inspection.survey),
@@ -107,7 +109,7 @@ def _sample(rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int
 def _average_blocks(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return mean colours (len(rows), 8, 8, 3)."""
     step = facts.thumbnails.shape[1] // BLOCK_SIDE
-    blocks = facts.thumbnails[rows].astype(np.float64).reshape(-1, BLOCK_SIDE, step, BLOCK_SIDE, step, 3)
+    blocks = facts.thumbnails[rows].astype(np.float64).reshape(len(rows), BLOCK_SIDE, step, BLOCK_SIDE, step, 3)
     means: NDArray[np.float64] = blocks.mean(axis=(2, 4))
     return means
 
@@ -120,7 +122,7 @@ def _extract_file_facts(facts: ImageFacts, rows: NDArray[np.int64]) -> NDArray[n
 
 
 def _count_classes(competition: Competition) -> tuple[tuple[str, int], ...]:
-    groups = competition.task.target_kind.list_groups(
+    groups = competition.target_kind.list_groups(
         competition.targets, competition.strata, competition.classes, scales=competition.scales
     )
     return tuple(groups)
@@ -142,6 +144,8 @@ def _compare_sets(
     Args:
         units: where row i of both is the same image; what of them is held out together.
     """
+    if not len(one) or not len(other):
+        return None
     features = np.concatenate([one.reshape(len(one), -1), other.reshape(len(other), -1)])
     is_other = np.repeat([0, 1], [len(one), len(other)])
     unit_of_row = np.random.default_rng(0).permutation(len(is_other)) if units is None else np.tile(units, 2)
@@ -152,7 +156,7 @@ def _measure_label_leak(
     competition: Competition, facts: NDArray[np.float64], rows: NDArray[np.int64], units: NDArray[np.int64]
 ) -> Separability | None:
     """Return how well the most frequent class, or the upper half of the values, is separated from the rest."""
-    is_second_set = competition.task.target_kind.binarize_strata(competition.strata[rows])
+    is_second_set = competition.target_kind.binarize_strata(competition.strata[rows])
     return measure_separability(facts, is_second_set.astype(np.int64), units)
 
 
@@ -196,7 +200,7 @@ def select_example_rows(inspection: Inspection, *, n_classes: int, n_images: int
     Tenths of values, of which there are no more than ten, are in the order of the values.
     """
     competition = inspection.competition
-    target_kind, strata = competition.task.target_kind, competition.strata
+    target_kind, strata = competition.target_kind, competition.strata
     readable = set(find_readable_rows(inspection.survey.train).tolist())
     order = target_kind.sort_groups([n_images for _, n_images in inspection.counts])
     chosen = order if len(order) <= n_classes else [*order[: n_classes // 2], *order[-(n_classes // 2) :]]
@@ -208,4 +212,4 @@ def select_example_rows(inspection: Inspection, *, n_classes: int, n_images: int
 
 def format_label(competition: Competition, row: int) -> str:
     """Format the label of a training image."""
-    return competition.task.target_kind.format_label(competition.targets[row], competition.classes)
+    return competition.target_kind.format_label(competition.targets[row], competition.classes)

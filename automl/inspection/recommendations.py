@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from automl.files.evidence import format_suggestion, format_warning
 from automl.files.tables import format_count
 from automl.inspection.adversarial_validation import Separability
 from automl.inspection.inspection import Inspection, find_readable_rows
@@ -18,10 +19,16 @@ UNBALANCED = 10  # times as many images as the rarest class has
 
 
 class Recommendation(NamedTuple):
-    """A flag or action, and the reason for it."""
+    """A flag or, where none helps, an action, and the reason for it."""
 
     what: str
     why: str
+
+    def format_line(self) -> str:
+        """Format a suggestion where it is a flag, a warning else."""
+        if self.what.startswith("--"):
+            return format_suggestion(self.what, self.why)
+        return format_warning(f"{self.what}: {self.why}")
 
 
 def recommend(inspection: Inspection) -> list[Recommendation]:
@@ -37,8 +44,8 @@ def recommend(inspection: Inspection) -> list[Recommendation]:
 
 def _recommend_for_broken(inspection: Inspection) -> list[Recommendation]:
     n_broken = len(inspection.survey.train.problems) + len(inspection.survey.test.problems)
-    why = f"{format_count(n_broken, 'image')} cannot be decoded, and a search stops at them otherwise"
-    return [Recommendation("--skip-broken, or whole images in their place", why)] if n_broken else []
+    why = f"{format_count(n_broken, 'image')} cannot be decoded, and a search stops at them unless they are replaced"
+    return [Recommendation("--skip-broken", why)] if n_broken else []
 
 
 def _recommend_sizes(inspection: Inspection) -> list[Recommendation]:
@@ -66,7 +73,7 @@ def _recommend_augmentation(inspection: Inspection) -> list[Recommendation]:
         return [Recommendation("--choices augment=none,light,photometric", "a mirrored image may have another label")]
     if mirror.is_slight:
         why = f"mirror images look unlike these (AUC {mirror}): something has a side, as text and digits have"
-        return [Recommendation("--no-flips, unless you know better", why)]
+        return [Recommendation("--no-flips", why)]
     if not rotation.is_slight:
         why = f"turned images look like these (AUC {rotation}): nothing is up"
         return [Recommendation("--choices augment=dihedral,light", why)]
@@ -78,10 +85,10 @@ def _recommend_augmentation(inspection: Inspection) -> list[Recommendation]:
 
 def _recommend_balance(inspection: Inspection) -> list[Recommendation]:
     numbers = [n_images for _, n_images in inspection.counts if n_images]
-    if inspection.competition.task.target_kind.compute_imbalance(numbers) < UNBALANCED:
+    if inspection.competition.target_kind.compute_imbalance(numbers) < UNBALANCED:
         return []
     why = f"the most frequent class has {max(numbers)} images, the rarest {min(numbers)}"
-    return [Recommendation("--space recipe, which asks class_sampling and class_weights", why)]
+    return [Recommendation("--space recipe", f"{why}; it asks class_sampling and class_weights")]
 
 
 def _warn_of_shift(inspection: Inspection) -> list[Recommendation]:

@@ -141,5 +141,5 @@ def _is_submission_of(ensemble: Mapping[str, Any], files: StudyFiles, path: Path
     digest = ensemble.get("submission_digest")
     if digest is not None:
         return bool(digest == hashlib.sha256(content).hexdigest())
-    own = path.resolve() == Path(ensemble.get("submission", "")).resolve()
+    own = path.resolve() == Path(ensemble.get("submission") or "").resolve()
     return own and path.stat().st_mtime_ns <= files.ensemble.stat().st_mtime_ns  # the ensemble writes it first

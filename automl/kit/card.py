@@ -121,7 +121,7 @@ def _format_data(competition: Competition) -> Iterator[str]:
     yield f"- training images: {len(competition.image_ids)}"
     if groups is not None:
         yield f"- groups: {len(np.unique(groups))}, by {competition.grouped_by}; images of a group share a fold"
-    yield f"- {competition.task.target_kind.column_noun}: {competition.n_classes}: {_format_shares(competition)}"
+    yield f"- {competition.target_kind.column_noun}: {competition.n_classes}: {_format_shares(competition)}"
     yield f"- folds: {N_FOLDS}, the same for all members"
     yield f"- test images at hand when this was made: {len(competition.test_ids)}"
     yield f"- mirrored images keep their label: {'yes' if competition.flips else 'no'}"
@@ -131,7 +131,7 @@ def _format_data(competition: Competition) -> Iterator[str]:
 def _format_shares(competition: Competition) -> str:
     """The first classes, with their shares of the training images."""
     named = list(zip(competition.classes, competition.prior.tolist(), strict=True))
-    format_share = competition.task.target_kind.format_share
+    format_share = competition.target_kind.format_share
     return join_names([format_share(name, share) for name, share in named], at_most=N_NAMED)
 
 
@@ -246,7 +246,7 @@ def _is_pretrained(member: Any) -> bool:
 def _format_limits(competition: Competition, manifest: Manifest) -> Iterator[str]:
     yield f"- Made for the submission to {manifest.slug}, and for images that are taken as its training images are."
     yield "- Each image gets one of the classes above, or shares of them, even where it shows something else."
-    if competition.task.target_kind.has_classes and not manifest.recipe.by_rank:
+    if competition.target_kind.has_classes and not manifest.recipe.by_rank:
         yield "- Probabilities are those of the training images' frequencies. Where classes are rarer or more frequent,"
         yield "  they are off."
     yield "- The expected score holds for images like those out of fold; a hidden test set may be harder."

@@ -63,7 +63,7 @@ def _list_folders(folder: Path) -> list[Path]:
 
 def _has_sample(folder: Path, header: tuple[str, ...]) -> bool:
     try:
-        tables = find_tables(folder)
+        tables = find_tables(folder, top_only=True)
         return any(is_sample_name(name) and read_header(path) == header for name, path in tables.items())
     except DataError:  # a folder of something else
         return False

@@ -6,13 +6,14 @@ See also: automl.metrics.registry for the table of metrics, automl.decisions.cho
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.multi_output import HeadSizes, choose_likeliest_classes, iterate_head_targets, split_by_head
 from automl.tasks import Task
 
 ScoreFunction = Callable[..., float]
@@ -36,9 +37,11 @@ class Metric:
         tasks: the tasks that it can score.
         n_ranked: k of a ranking.
         weighted: whether it weighs the columns.
-        weights: (n_classes,) of the columns, for a weighted metric.
+        weights: (n_classes,) of the columns, for a weighted metric; (n_heads,) of the heads.
         average, beta: of an F-score over several classes.
         digest: of the file's content for the user's own; empty otherwise.
+        head_sizes: the number of classes of each head with MULTIOUTPUT; then the score is the weighted mean over the
+            heads of what `function` says of each, and "label" is (n, n_heads) indices of columns.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Metric:
     average: Average | None = None
     beta: float = 1.0
     digest: str = ""
+    head_sizes: HeadSizes = ()
 
     def __call__(self, targets: NDArray[Any], probs: NDArray[Any]) -> float:
         """Return the score of probs (n, n_classes) under the plain rule, always finite.
@@ -75,11 +79,28 @@ class Metric:
             raise ValueError(f"{len(targets)} targets, but {len(predictions)} rows of predictions")
         if not len(targets):
             raise ValueError(f"{self.name} of no rows is undefined")
+        if self.head_sizes:
+            return self._average_heads(targets, predictions)
         if not self.weighted:
             return float(self.function(targets, predictions))
         if self.weights is None:
             raise ValueError(f"{self.name} has no weights")
         return float(self.function(targets, predictions, np.asarray(self.weights, dtype=np.float64)))
+
+    @property
+    def of_one_head(self) -> Metric:
+        """The same of one head alone; itself where there are none."""
+        return replace(self, head_sizes=(), weights=None) if self.head_sizes else self
+
+    def _average_heads(self, targets: NDArray[Any], predictions: NDArray[Any]) -> float:
+        own = (
+            iterate_head_targets(predictions, self.head_sizes)
+            if self.needs_labels
+            else split_by_head(predictions, self.head_sizes)
+        )
+        pairs = zip(iterate_head_targets(targets, self.head_sizes), own, strict=True)
+        metric = self.of_one_head
+        return float(np.average([metric.score(truth, predicted) for truth, predicted in pairs], weights=self.weights))
 
     @property
     def identity(self) -> str:
@@ -110,6 +131,8 @@ def apply_plain_rule(
 ) -> NDArray[Any]:
     """Return predictions in the form that the metric needs, by argmax, a threshold of 1/2, top k, or scaling."""
     match metric.needs:
+        case "label" | "labels" if metric.head_sizes:
+            return choose_likeliest_classes(probs, metric.head_sizes)
         case "labels" if not is_single_class:
             return (probs >= 0.5).astype(np.int64)
         case "label" | "labels":

@@ -42,7 +42,16 @@ from automl.metrics.labels import (
     top1_error,
 )
 from automl.metrics.metric import Average, Metric, Needs, ScoreFunction
-from automl.tasks import BINARY_TASKS, CLASS_TASKS, MULTILABEL_TASKS, REGRESSION_TASKS, SINGLE_CLASS_TASKS, Task
+from automl.multi_output import HeadSizes
+from automl.tasks import (
+    BINARY_TASKS,
+    CLASS_TASKS,
+    MULTILABEL_TASKS,
+    ONE_CLASS_TASKS,
+    REGRESSION_TASKS,
+    SINGLE_CLASS_TASKS,
+    Task,
+)
 
 
 def build_f_score(beta: float, average: Average) -> Metric:
@@ -66,7 +75,7 @@ def build_map_at_k(k: int) -> Metric:
         function=partial(mean_average_precision, k=k),
         greater_is_better=True,
         needs="ranking",
-        tasks=CLASS_TASKS,
+        tasks=SINGLE_CLASS_TASKS | MULTILABEL_TASKS,
         n_ranked=k,
     )
 
@@ -89,9 +98,9 @@ METRICS: dict[str, Metric] = {
     for metric in (
         _build_row(log_loss, "probabilities", CLASS_TASKS, greater_is_better=False),
         _build_row(weighted_log_loss, "probabilities", MULTILABEL_TASKS, greater_is_better=False, weighted=True),
-        _build_row(accuracy, "label", SINGLE_CLASS_TASKS, greater_is_better=True),
-        _build_row(top1_error, "label", SINGLE_CLASS_TASKS, greater_is_better=False),
-        _build_row(balanced_accuracy, "label", SINGLE_CLASS_TASKS, greater_is_better=True),
+        _build_row(accuracy, "label", ONE_CLASS_TASKS, greater_is_better=True),
+        _build_row(top1_error, "label", ONE_CLASS_TASKS, greater_is_better=False),
+        _build_row(balanced_accuracy, "label", ONE_CLASS_TASKS, greater_is_better=True),
         _build_row(roc_auc, "order", CLASS_TASKS, greater_is_better=True),
         _build_row(partial_auc, "order", BINARY_TASKS, greater_is_better=True),
         _build_row(weighted_auc, "order", BINARY_TASKS, greater_is_better=True),
@@ -100,7 +109,7 @@ METRICS: dict[str, Metric] = {
         build_f_score(1.0, "micro"),
         build_f_score(1.0, "samples"),
         build_f_score(2.0, "samples"),
-        _build_row(qwk, "label", SINGLE_CLASS_TASKS, greater_is_better=True),
+        _build_row(qwk, "label", ONE_CLASS_TASKS, greater_is_better=True),
         build_map_at_k(5),
         _build_row(rmse, "values", REGRESSION_TASKS, greater_is_better=False),
         _build_row(mae, "values", REGRESSION_TASKS, greater_is_better=False),
@@ -126,8 +135,12 @@ ALIASES = {
 }
 
 
-def get_metric(name: str, *, weights: Sequence[float] | None = None) -> Metric:
+def get_metric(name: str, *, weights: Sequence[float] | None = None, head_sizes: HeadSizes = ()) -> Metric:
     """Return the metric of that name: of METRICS, f{beta}_{macro|micro|samples}, map@{k}, or "path.py:function".
+
+    Args:
+        weights: of the columns; of the heads, where there are any, for any metric.
+        head_sizes: the number of classes of each head with MULTIOUTPUT, over which the metric is averaged.
 
     Raises:
         UsageError: there is none; weights are given to a metric that has none, or are no weights.
@@ -138,6 +151,7 @@ def get_metric(name: str, *, weights: Sequence[float] | None = None) -> Metric:
             f"there is no metric '{name}'",
             hint=f"{_suggest_name(name)}use one of {', '.join(METRICS)}; with another beta or k; or path.py:function",
         )
+    metric = replace(metric, head_sizes=head_sizes) if head_sizes else metric
     return metric if weights is None else replace(metric, weights=_validate_weights(metric, weights))
 
 
@@ -177,7 +191,7 @@ def _suggest_name(name: str) -> str:
 
 
 def _validate_weights(metric: Metric, weights: Sequence[float]) -> tuple[float, ...]:
-    if not metric.weighted:
+    if not (metric.weighted or metric.head_sizes):
         weighted = ", ".join(name for name, candidate in METRICS.items() if candidate.weighted)
         raise UsageError(f"{metric.name} takes no weights", hint=f"leave them out, or use one of {weighted}")
     numbers = np.asarray(weights, dtype=np.float64)
@@ -216,7 +230,11 @@ def _load_user_metric(name: str) -> Metric:
 
 
 def _get_user_tasks(user_score: UserScore, needs: Needs) -> frozenset[Task]:
-    fitting = {"values": REGRESSION_TASKS, "label": SINGLE_CLASS_TASKS}.get(needs, CLASS_TASKS)
+    fitting = {
+        "values": REGRESSION_TASKS,
+        "label": ONE_CLASS_TASKS,
+        "ranking": SINGLE_CLASS_TASKS | MULTILABEL_TASKS,
+    }.get(needs, CLASS_TASKS)
     named: Iterable[str] = getattr(user_score.function, "tasks", fitting)
     try:
         return frozenset(Task(task) for task in named)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from automl.config import LossConfig
 from automl.data.competition import Competition
 from automl.decisions.bootstrap import bootstrap_scores
-from automl.resampling import assign_stratified_splits, sample_rows
+from automl.decisions.resampling import assign_stratified_splits, sample_rows
 from automl.training.linear_head import HeadTask, LinearHead, convert_head_targets, fit_fold_heads, get_link
 from automl.training.loss.by_task import get_objective, list_linear_losses
 from automl.training.loss.losses import build_loss
@@ -87,7 +87,8 @@ class HeadProblem:
 
     def build_output_layer(self, loss: LossConfig) -> OutputLayer:
         """Build the activation of outputs that are trained with the loss."""
-        return build_output_layer(loss, self.competition.task, self.competition.n_classes)
+        competition = self.competition
+        return build_output_layer(loss, competition.task, competition.n_classes, head_sizes=competition.head_sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -178,6 +179,7 @@ def _fit_linear(problem: HeadProblem, name: str, loss_name: str) -> FittedHead:
         views=problem.train_views,
         targets=convert_head_targets(competition.soft_targets, objective),
         link=get_link(objective),
+        head_sizes=competition.head_sizes,
         device=problem.device,
     )
     heads = {fold: build_linear_layer(fitted) for fold, fitted in fit_fold_heads(task, problem.folds).items()}
@@ -258,7 +260,9 @@ def _train_mlp(problem: HeadProblem, loss: LossConfig, fold: int) -> nn.Sequenti
     targets = torch.from_numpy(competition.training_targets[rows]).to(problem.device)
     n_outputs = problem.build_output_layer(loss).n_outputs
     head = build_head(problem.n_features, n_outputs, hidden=HIDDEN, dropout=DROPOUT).to(problem.device)
-    compute_loss = build_loss(loss, task=competition.task, n_classes=competition.n_classes)
+    compute_loss = build_loss(
+        loss, task=competition.task, n_classes=competition.n_classes, head_sizes=competition.head_sizes
+    )
     optimizer = torch.optim.AdamW(head.parameters(), lr=MLP_LR, weight_decay=MLP_DECAY)
     inner = torch.from_numpy(np.flatnonzero(is_inner))
     best, best_loss, best_epoch = copy.deepcopy(head), math.inf, 0

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import DataError, join_names
+from automl.errors import DataError, UsageError, join_names
+from automl.files.evidence import format_warning
 from automl.files.image_names import is_test_name, strip_suffix
 from automl.files.pixel_tables import find_pixel_columns
 from automl.files.tables import format_count, read_header, read_table
-from automl.readers.labels.source import Labels, LabelSource
+from automl.readers.labels.source import FOLDER, LabelOrigin, Labels, LabelSource
 from automl.readers.submission_template import is_sample_name
 
-NO_GROUPS = "none"
+NO_GROUPS, ROW = "none", "row"
 FILE_NAME = "file name"
 # Source: reference of competitions, section 2.5 step 7; in the order in which one is preferred to another.
 GROUP_WORDS = (
@@ -60,11 +61,21 @@ def find_groups(labels: Labels, source: LabelSource) -> Groups:
     """Find groups by the given or known column, else by one whose name and values look like groups.
 
     A column is used by itself where its name is a word of GROUP_WORDS, with or without "id", where some of its values
-    have several images, and where folds can be made of them. Images without a value are groups of their own.
+    have several images, and where folds can be made of them. Images without a value are groups of their own. The images
+    of one row of the labels always belong together.
 
     Raises:
         DataError: no table has the given column.
     """
+    groups = _find_groups_of_images(labels, source)
+    if labels.rows is None or len(set(labels.rows)) == len(labels.rows):
+        return groups
+    numbers = _merge_rows(groups.numbers, labels.rows)
+    line = f"groups: the images of one row stay together, {len(set(labels.rows))} rows"
+    return Groups(numbers=numbers, grouped_by=groups.grouped_by or ROW, evidence=(*groups.evidence, line))
+
+
+def _find_groups_of_images(labels: Labels, source: LabelSource) -> Groups:
     if source.settings.group is not None:
         return _group_by_setting(source.settings.group, labels, source)
     if source.known is not None and source.known.group is not None:
@@ -74,6 +85,53 @@ def find_groups(labels: Labels, source: LabelSource) -> Groups:
             return _make_no_groups(f"groups: none, no table has the column {source.known.group} that is {reason}")
         return _group_by_column(known_column, reason)
     return _infer_groups(labels, source)
+
+
+def _merge_rows(numbers: NDArray[np.int64] | None, rows: Sequence[int]) -> NDArray[np.int64]:
+    """Return groups (n,) in which the images of one row have one number, and so have groups that share a row."""
+    own = list(range(len(rows))) if numbers is None else [int(number) for number in numbers]
+    parent = {number: number for number in own}
+
+    def find(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    first: dict[int, int] = {}
+    for number, row in zip(own, rows, strict=True):
+        parent[find(number)] = find(first.setdefault(row, number))
+    return _number_groups([str(find(number)) for number in own])
+
+
+def find_fixed_fold(labels: Labels, groups: Groups, source: LabelSource) -> tuple[str | None, list[str]]:
+    """Return the folder whose images are the fold that trials validate on, if the user names one, and evidence.
+
+    Raises:
+        UsageError: no labelled image lies in it, or all do.
+    """
+    folder = source.files.fixed_fold
+    if folder is None:
+        return None, []
+    is_inside = [image.startswith(folder) for image in labels.images]
+    n_inside = sum(is_inside)
+    if n_inside in (0, len(is_inside)):
+        raise UsageError(
+            f"--fixed-fold {folder}: {'no' if not n_inside else 'every'} labelled image lies in it",
+            hint="name a folder that holds some of the labelled images, such as one for validation",
+        )
+    lines = [f"folds: {format_count(n_inside, 'image')} of {folder} are the fold that trials validate on, as asked"]
+    if groups.numbers is not None:
+        inside, outside = (
+            {number for number, flag in zip(groups.numbers.tolist(), is_inside, strict=True) if flag is side}
+            for side in (True, False)
+        )
+        if inside & outside:
+            n_groups = format_count(len(inside & outside), "group")
+            lines.append(
+                format_warning(f"folds: {n_groups} lie both in {folder} and outside: its scores will be too good")
+            )
+    return folder, lines
 
 
 def _group_by_setting(name: str, labels: Labels, source: LabelSource) -> Groups:
@@ -178,7 +236,7 @@ def _infer_groups(labels: Labels, source: LabelSource) -> Groups:
     usable = [column for column in columns if _is_usable(column, labels)]
     if usable:
         return _group_by_column(usable[0], f"which looks like it; --group {NO_GROUPS} ignores it")
-    names = _group_by_prefix(labels) or _group_by_file_name(labels)
+    names = _group_by_folder(labels) or _group_by_prefix(labels) or _group_by_file_name(labels)
     if names is not None:
         return _group_by_column(names, f"which look like it; --group {NO_GROUPS} ignores them")
     return _make_no_groups(
@@ -220,6 +278,13 @@ def _is_usable(column: _Column, labels: Labels) -> bool:
     n_images = len(column.values)
     spreads = len(sizes) >= MIN_GROUPS and max(sizes.values()) <= MAX_SHARE * n_images
     return spreads and max(sizes.values()) > 1 and not is_target
+
+
+def _group_by_folder(labels: Labels) -> _Column | None:
+    """Group by the folders that are no classes, such as those of patients."""
+    values = labels.others.get(FOLDER) if labels.origin is LabelOrigin.FOLDERS else None
+    column = None if values is None else _Column(name=FOLDER, place="the folders that are no classes", values=values)
+    return column if column is not None and _is_usable(column, labels) else None
 
 
 def _group_by_prefix(labels: Labels) -> _Column | None:

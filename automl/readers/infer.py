@@ -5,29 +5,48 @@ The user's settings go first, then what is known of the competition, then what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from automl.data.competition import SubmissionKind
+from automl.data.competition import BLANK, SubmissionKind, join_list, split_list
 from automl.errors import DataError, UsageError, join_names
+from automl.files.evidence import format_suggestion
 from automl.metrics.metric import Metric
 from automl.metrics.registry import METRICS, get_metric, require_fits
+from automl.multi_output import Head
 from automl.readers.infer_submission import (
     SubmissionForm,
     SubmissionHints,
     describe_values,
+    infer_column_kind,
     infer_submission_form,
     sort_labels,
+    spell_classes,
 )
-from automl.readers.infer_task import ORDINAL_METRICS, InferredTask, describe_grades, infer_task, is_number
+from automl.readers.infer_task import (
+    ORDINAL_METRICS,
+    InferredTask,
+    describe_grades,
+    infer_task,
+    is_number,
+    suggest_other_task,
+)
 from automl.readers.known_competitions import KnownCompetition
-from automl.readers.labels.cells import split_separated_labels
+from automl.readers.label_lists import adopt_separator, find_lists, read_lists, spell_lists
+from automl.readers.label_names import unify_unicode_forms
 from automl.readers.labels.source import Labels
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import SampleSubmission
-from automl.readers.targets import Targets, encode_classes, encode_label_sets, encode_values, extract_class_labels
+from automl.readers.targets import (
+    Targets,
+    encode_classes,
+    encode_heads,
+    encode_label_sets,
+    encode_values,
+    extract_class_labels,
+)
 from automl.tasks import Task
 
 # Labels can be read off probabilities, so a metric of labels scores these too; probabilities cannot be read off labels.
@@ -66,8 +85,10 @@ class InferredCompetition:
     classes: tuple[str, ...]
     targets: NDArray[Any]
     scales: tuple[tuple[float, float], ...] | None
+    heads: tuple[Head, ...]
     submission_kind: SubmissionKind
     n_ranked: int
+    separator: str
     metric: Metric
     metric_given: bool
     flips: bool
@@ -85,21 +106,25 @@ def infer_competition(
     """
     given = find_given_metric(settings, known)
     metric = get_metric(given[0]) if given else None
-    task, reason = infer_task(labels, sample, given=_find_given_task(settings, known), metric=metric)
+    hints = _collect_hints(settings, known, metric)
+    labels, unified_lines = unify_unicode_forms(labels)
+    given_task = _find_given_task(settings, known)
+    task, reason = infer_task(labels, sample, given=given_task, metric=metric)
+    doubts = [] if given_task or metric else suggest_other_task(labels, sample, task)
     if task is Task.REGRESSION:
-        targets, form = _infer_values(labels, sample)
+        targets, form = _infer_values(labels, sample, in_order="," in (settings.label or ""))
     elif task is Task.MULTILABEL:
-        targets, form = _infer_label_sets(labels, sample, metric)
+        targets, form = _infer_label_sets(labels, sample, hints)
+    elif task is Task.MULTIOUTPUT:
+        targets, form = _infer_heads(labels, sample, task_is_set=given_task is not None)
     else:
-        targets, form = _infer_classes(
-            labels, sample, _collect_hints(settings, known, metric), ordinal=task is Task.ORDINAL
-        )
+        targets, form = _infer_classes(labels, sample, hints, ordinal=task is Task.ORDINAL)
     if task is Task.MULTICLASS and len(targets.classes) == 2:
         task = Task.BINARY
     _require_settings_met(settings, task, targets)
     metric, metric_source = _drop_contradicted_metric(metric, given, form.submission_kind, settings, sample)
     final_metric = apply_metric_weights(
-        metric or get_metric(_propose_metric(task, form)), targets.classes, settings, known
+        metric or get_metric(_propose_metric(task, form)), targets.classes, settings, known, heads=targets.heads
     )
     require_scorable(final_metric, task, form.submission_kind, classes=targets.classes, metric_source=metric_source)
     flips = settings.flips if settings.flips is not None else (known.flips if known else True)
@@ -108,14 +133,18 @@ def infer_competition(
         classes=targets.classes,
         targets=targets.array,
         scales=targets.scales,
+        heads=targets.heads,
         submission_kind=form.submission_kind,
         n_ranked=form.n_ranked,
+        separator=form.separator,
         metric=final_metric,
         metric_given=metric is not None,
         flips=flips,
         evidence=(
             f"task: {task}, {reason}",
-            *_describe_task(labels, task, targets.classes, final_metric),
+            *_describe_task(labels, sample, task, targets.classes, final_metric),
+            *doubts,
+            *unified_lines,
             *targets.evidence,
             *form.evidence,
             f"metric: {final_metric.name}, {metric_source}",
@@ -146,11 +175,12 @@ def _collect_hints(
         negative=settings.negative or (known.negative if known else None),
         negative_is_set=settings.negative is not None,
         task_is_set=settings.task is not None,
+        submission=settings.submission,
     )
 
 
-def _infer_values(labels: Labels, sample: SampleSubmission) -> tuple[Targets, SubmissionForm]:
-    targets = encode_values(labels, sample)
+def _infer_values(labels: Labels, sample: SampleSubmission, *, in_order: bool) -> tuple[Targets, SubmissionForm]:
+    targets = encode_values(labels, sample, in_order=in_order)
     n_targets = len(targets.classes)
     each = f" and each of {n_targets} targets" if n_targets > 1 else ""
     line = f"submission: a value for each image{each}, from the form of {sample.name}"
@@ -158,30 +188,48 @@ def _infer_values(labels: Labels, sample: SampleSubmission) -> tuple[Targets, Su
 
 
 def _infer_label_sets(
-    labels: Labels, sample: SampleSubmission, metric: Metric | None
+    labels: Labels, sample: SampleSubmission, hints: SubmissionHints
 ) -> tuple[Targets, SubmissionForm]:
-    targets = encode_label_sets(labels, sample)
-    n_classes = len(targets.classes)
+    lists, spelling = (read_lists(labels, sample), None) if len(labels.columns) == 1 else (None, None)
     if len(sample.target_columns) > 1:
-        place = "rows" if sample.cells else "columns"
-        line = f"submission: a probability for each of {n_classes} labels, from the {place} of {sample.name}"
-        return targets, SubmissionForm(
-            submission_kind=SubmissionKind.PROBABILITIES, classes=targets.classes, evidence=(line,)
-        )
-    _require_known_labels(targets, sample)
+        targets = encode_label_sets(labels, sample, lists)
+        form = infer_column_kind(sample, hints, is_single_class=False)
+        return targets, replace(form, classes=targets.classes)
+    if lists is not None:
+        lists, spelling = spell_lists(adopt_separator(lists, sample), sample)
+    targets = encode_label_sets(labels, sample, lists)
+    separator = lists.separator if lists is not None else BLANK
+    _require_known_labels(targets, sample, separator)
+    metric = hints.metric
     if metric is not None and metric.needs == "ranking":
         line = f"submission: the {metric.n_ranked} most probable labels, because of the metric {metric.name}"
         submission_kind, n_ranked = SubmissionKind.RANKING, metric.n_ranked
     else:
-        line = f"submission: all labels of an image with blanks between, from {describe_values(sample)}"
+        example = join_names([join_list(targets.classes[:2], separator)])
+        form = "with blanks between" if separator == BLANK else f"such as {example}"
+        line = f"submission: all labels of an image {form}, from {describe_values(sample)}"
         submission_kind, n_ranked = SubmissionKind.LABELS, 0
     return targets, SubmissionForm(
-        submission_kind=submission_kind, classes=targets.classes, n_ranked=n_ranked, evidence=(line,)
+        submission_kind=submission_kind,
+        classes=targets.classes,
+        n_ranked=n_ranked,
+        separator=separator,
+        evidence=(line, *(spelling.lines if spelling else ())),
     )
 
 
-def _require_known_labels(targets: Targets, sample: SampleSubmission) -> None:
-    tokens = {token for value in sample.values for token in value.split()}
+def _infer_heads(labels: Labels, sample: SampleSubmission, *, task_is_set: bool) -> tuple[Targets, SubmissionForm]:
+    targets = encode_heads(labels, sample, task_is_set=task_is_set)
+    place = "row" if sample.cells else "column"
+    line = f"submission: the label itself, in a {place} for each of {len(targets.heads)} heads, from {sample.name}"
+    if all(is_number(cell) for row in labels.cells for cell in row):
+        flag = format_suggestion("--task regression", "takes the numbers of these columns for values")
+        targets = replace(targets, evidence=(*targets.evidence, flag))
+    return targets, SubmissionForm(submission_kind=SubmissionKind.LABEL, classes=targets.classes, evidence=(line,))
+
+
+def _require_known_labels(targets: Targets, sample: SampleSubmission, separator: str) -> None:
+    tokens = {token for value in sample.values for token in split_list(value, separator)}
     if tokens and not tokens & set(targets.classes):
         raise DataError(
             f"{sample.name} holds {join_names(sorted(tokens))} in column {join_names(sample.target_columns)}, "
@@ -194,7 +242,11 @@ def _infer_classes(
     labels: Labels, sample: SampleSubmission, hints: SubmissionHints, *, ordinal: bool
 ) -> tuple[Targets, SubmissionForm]:
     texts = extract_class_labels(labels)
+    spelling = spell_classes(set(texts), sample)
+    texts = tuple(spelling.renamed.get(text, text) for text in texts)
+    hints = replace(hints, negative=spelling.renamed.get(hints.negative or "", hints.negative))
     form = infer_submission_form(sample, set(texts), hints)
+    form = replace(form, evidence=(*form.evidence, *spelling.lines))
     classes = sort_labels(form.classes) if ordinal and len(sample.target_columns) == 1 else form.classes
     return encode_classes(texts, classes, form.renamed), form
 
@@ -232,9 +284,14 @@ def _propose_metric(task: Task, form: SubmissionForm) -> str:
 
 
 def apply_metric_weights(
-    metric: Metric, classes: tuple[str, ...], settings: CompetitionSettings, known: KnownCompetition | None
+    metric: Metric,
+    classes: tuple[str, ...],
+    settings: CompetitionSettings,
+    known: KnownCompetition | None,
+    *,
+    heads: tuple[Head, ...] = (),
 ) -> Metric:
-    """Return the metric with its given or known class weights; classes that they leave out have weight 1.
+    """Return the metric with its given or known weights of classes or heads; those that they leave out have weight 1.
 
     Raises:
         UsageError: they name what is no class, or the metric takes none.
@@ -242,16 +299,17 @@ def apply_metric_weights(
     given = settings.metric_weights
     if given is None and known is not None and settings.metric in (None, known.metric):
         given = known.metric_weights or (() if metric.weighted else None)
+    head_sizes = tuple(head.n_classes for head in heads)
     if given is None:
-        return metric
-    weight_of = dict(given)
+        return replace(metric, head_sizes=head_sizes)
+    classes, weight_of = tuple(head.name for head in heads) or classes, dict(given)
     unknown = [name for name in weight_of if name not in classes]
     if unknown and settings.metric_weights is not None:
         raise UsageError(
             f"the metric's weights name {join_names(unknown)}, which is no class",
             hint=f"name classes among {join_names(classes, at_most=10)}",
         )
-    return get_metric(metric.name, weights=tuple(weight_of.get(label, 1.0) for label in classes))
+    return get_metric(metric.name, weights=tuple(weight_of.get(label, 1.0) for label in classes), head_sizes=head_sizes)
 
 
 def require_scorable(
@@ -294,17 +352,19 @@ def _require_settings_met(settings: CompetitionSettings, task: Task, targets: Ta
         )
 
 
-def _describe_task(labels: Labels, task: Task, classes: tuple[str, ...], metric: Metric) -> list[str]:
+def _describe_task(
+    labels: Labels, sample: SampleSubmission, task: Task, classes: tuple[str, ...], metric: Metric
+) -> list[str]:
     in_order = task is Task.ORDINAL or metric.name in ORDINAL_METRICS
     if in_order and not all(is_number(label) for label in classes):
         return [f"task: the classes in the order {join_names(classes, at_most=10)}, from their names"]
     if in_order or not task.target_kind.is_single_class:
         return []
     grades = describe_grades(labels)
-    lists = split_separated_labels(labels.texts) if len(labels.columns) == 1 else None
+    lists = find_lists(labels, sample)
     lines = [f"task: {grades}; --task ordinal would take them in their order"] if grades else []
     if lists is not None:
-        example = join_names([max(lists, key=len)])
+        example = join_names([lists.example])
         lines.append(f"task: labels such as {example} look like lists; each of them is taken for a class of its own")
     return lines
 

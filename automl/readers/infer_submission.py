@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from automl.data.competition import SubmissionKind
+from automl.data.competition import BLANK, SubmissionKind
 from automl.errors import DataError, UsageError, join_names
+from automl.files.evidence import format_suggestion, format_warning
 from automl.files.tables import format_count
 from automl.metrics.metric import Metric
-from automl.readers.infer_task import is_number
+from automl.readers.infer_task import is_number, list_head_values
+from automl.readers.label_names import (
+    Matched,
+    complete_booleans,
+    find_named_label,
+    fold_label,
+    match_columns,
+    match_spelling,
+    order_two_classes,
+)
 from automl.readers.submission_template import SampleSubmission
+from automl.tasks import BINARY_TASKS
 
 SAME_HINT = "check that labels and sample submission are of the same competition"
 MIN_KNOWN_TOKENS = 0.5  # of a ranking's labels must be known from training; the test may have others
@@ -26,6 +37,8 @@ class SubmissionForm:
     Attributes:
         classes: (n_classes,) in the order of the submission's columns, or the one that is submitted last of two.
         renamed: label -> class, where the submission knows a label by another name.
+        separator: of lists of labels, as `SubmissionTemplate.separator`.
+        has_negative: whether one class is 0, so that which one it is counts.
         evidence: lines that say what is submitted, and from what it was inferred.
     """
 
@@ -34,6 +47,8 @@ class SubmissionForm:
     evidence: tuple[str, ...]
     n_ranked: int = 0
     renamed: Mapping[str, str] = field(default_factory=dict)
+    separator: str = BLANK
+    has_negative: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +61,7 @@ class SubmissionHints:
         negative: the class that is 0 where one probability is submitted; negative_is_set as above.
         task_is_set: whether the user gave the task; then values of the sample that are no labels stand for
             nothing.
+        submission: "labels" or "probabilities", where the user says which.
     """
 
     metric: Metric | None = None
@@ -53,16 +69,32 @@ class SubmissionHints:
     negative: str | None = None
     negative_is_set: bool = False
     task_is_set: bool = False
+    submission: str | None = None
 
     @property
     def needs_probability(self) -> bool:
-        """Whether the metric scores probabilities; not known of the user's own metric."""
+        """Whether the metric scores probabilities, or they are asked for; not known of the user's own metric."""
+        if self.submission is not None:
+            return self.submission == "probabilities"
         own = self.metric is not None and ":" in self.metric.name
         return self.metric is not None and self.metric.needs in ("probabilities", "order") and not own
 
     @property
     def needs_label(self) -> bool:
+        """Whether the metric scores labels, or they are asked for."""
+        if self.submission is not None:
+            return self.submission == "labels"
         return self.metric is not None and self.metric.needs in ("label", "labels")
+
+    @property
+    def reason(self) -> str:
+        """What asks for labels or for probabilities, in words."""
+        return f"because of the metric {self.metric_name}" if self.submission is None else "as asked"
+
+    @property
+    def scores_second_class(self) -> bool:
+        """Whether the metric scores the second of two classes alone, as F1 does."""
+        return self.metric is not None and self.metric.tasks == BINARY_TASKS
 
     @property
     def needs_ranking(self) -> bool:
@@ -74,7 +106,7 @@ class SubmissionHints:
 
 
 def infer_submission_form(sample: SampleSubmission, labels: Collection[str], hints: SubmissionHints) -> SubmissionForm:
-    """Infer what is submitted: several columns are probabilities, one is a label, a ranking or a probability.
+    """Infer what is submitted: several columns are probabilities or flags, one is a label, a ranking or a probability.
 
     Args:
         labels: the distinct training labels, at least two.
@@ -86,19 +118,50 @@ def infer_submission_form(sample: SampleSubmission, labels: Collection[str], hin
     _require_negative(labels, hints)
     _require_no_confidences(sample, labels)
     if len(sample.target_columns) > 1:
-        found = _infer_probabilities(sample, labels)
+        found = _infer_class_columns(sample, labels, hints)
     elif n_ranked := _count_ranked(sample, labels, hints):
         found = _infer_ranking(sample, labels, n_ranked)
     elif len(labels) == 2:
         found = _infer_for_two_classes(sample, labels, hints)
     else:
         found = _infer_for_many_classes(sample, labels, hints)
-    if hints.negative_is_set and found.submission_kind is not SubmissionKind.PROBABILITY:
+    if hints.negative_is_set and not found.has_negative and not hints.scores_second_class:
         raise UsageError(
             f"--negative {hints.negative} was asked, but {sample.name} wants no single probability",
             hint="leave --negative out, or name the metric that is scored on one probability",
         )
     return found
+
+
+def infer_column_kind(sample: SampleSubmission, hints: SubmissionHints, *, is_single_class: bool) -> SubmissionForm:
+    """Infer whether a column for each class holds a probability, or 0 or 1; classes are left to the caller.
+
+    Labels they are where the metric that is given scores labels: of several labels always, of one class where the
+    sample holds nothing but 0 and 1, since a scorer can find the most probable one itself.
+    """
+    values = set[str]().union(*list_head_values(sample))
+    holds_flags, place = values <= {"0", "1", ""}, "rows" if sample.cells else "columns"
+    noun, n_columns = "classes" if is_single_class else "labels", len(sample.target_columns)
+    labels = SubmissionKind.LABEL if is_single_class else SubmissionKind.LABELS
+    may_be_set = hints.metric_is_set and not is_single_class
+    if hints.needs_label and (holds_flags or may_be_set or hints.submission is not None):
+        reason = f"{hints.reason}, in the {place} of {sample.name}"
+        line = f"submission: 0 or 1 for each of {n_columns} {noun}, {reason}"
+        return SubmissionForm(submission_kind=labels, classes=(), evidence=(line,))
+    lines = [f"submission: a probability for each of {n_columns} {noun}, from the {place} of {sample.name}"]
+    if holds_flags and values - {""} and hints.metric is None and hints.submission is None:
+        metric = "accuracy" if is_single_class else "f1_samples"
+        lines.append(format_suggestion(f"--metric {metric}", "writes 0 or 1 for each, where that is what is scored"))
+    return SubmissionForm(submission_kind=SubmissionKind.PROBABILITIES, classes=(), evidence=tuple(lines))
+
+
+def spell_classes(labels: Collection[str], sample: SampleSubmission) -> Matched:
+    """Spell classes as the sample's cells do, where these differ in case, accents and the like; columns come later."""
+    if len(sample.target_columns) > 1:
+        return Matched({})
+    values, folded = set(list_distinct_values(sample)), {fold_label(label) for label in labels}
+    words = {word for value in values if fold_label(value) not in folded for word in value.split()}
+    return match_spelling(labels, values | words, source=sample.name)
 
 
 def sort_labels(labels: Collection[str]) -> tuple[str, ...]:
@@ -110,6 +173,8 @@ def sort_labels(labels: Collection[str]) -> tuple[str, ...]:
 
 def describe_values(sample: SampleSubmission) -> str:
     """Describe the sample's values for a message."""
+    if not sample.is_given:
+        return sample.name
     values = list_distinct_values(sample)
     if not values:
         return f"{sample.name} (blank in every row)"
@@ -143,9 +208,10 @@ def _require_no_confidences(sample: SampleSubmission, labels: Collection[str]) -
         )
 
 
-def _infer_probabilities(sample: SampleSubmission, labels: Collection[str]) -> SubmissionForm:
+def _infer_class_columns(sample: SampleSubmission, labels: Collection[str], hints: SubmissionHints) -> SubmissionForm:
     columns = tuple(column.strip() for column in sample.target_columns)
-    renamed, lines = _match_prefixed_columns(columns, labels)
+    matched = match_columns(columns, labels)
+    renamed, lines = matched.renamed, list(matched.lines)
     held = {renamed.get(label, label) for label in labels}
     unknown = [column for column in columns if column not in held]
     absent = [label for label in sort_labels(labels) if renamed.get(label, label) not in columns]
@@ -157,24 +223,9 @@ def _infer_probabilities(sample: SampleSubmission, labels: Collection[str]) -> S
             hint=SAME_HINT,
         )
     if unknown:
-        lines = [*lines, f"classes: no training image has {join_names(unknown)}, so that nothing is learnt of it"]
-    place = "rows" if sample.cells else "columns"
-    first = f"submission: a probability for each of {len(columns)} classes, from the {place} of {sample.name}"
-    return SubmissionForm(
-        submission_kind=SubmissionKind.PROBABILITIES, classes=columns, renamed=renamed, evidence=(first, *lines)
-    )
-
-
-def _match_prefixed_columns(columns: Sequence[str], labels: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """Match columns to labels where all columns are a common prefix and a label, such as class_cat."""
-    for length in range(1, len(columns[0]) + 1):
-        beginning = columns[0][:length]
-        if not all(column.startswith(beginning) for column in columns):
-            break
-        column_of = {column[length:]: column for column in columns}
-        if column_of.keys() == set(labels):
-            return column_of, [f"classes: each column of the sample is called {beginning} and a label"]
-    return {}, []
+        lines.append(f"classes: no training image has {join_names(unknown)}, so that nothing is learnt of it")
+    form = infer_column_kind(sample, hints, is_single_class=True)
+    return replace(form, classes=columns, renamed=renamed, evidence=(*form.evidence, *lines))
 
 
 def _count_ranked(sample: SampleSubmission, labels: Collection[str], hints: SubmissionHints) -> int:
@@ -210,33 +261,37 @@ def _infer_ranking(sample: SampleSubmission, labels: Collection[str], n_ranked: 
 
 def _infer_for_two_classes(sample: SampleSubmission, labels: Collection[str], hints: SubmissionHints) -> SubmissionForm:
     """Infer what one column holds where there are two classes."""
-    classes, values = _order_two_classes(sample, labels, hints), list_distinct_values(sample)
-    values_text = describe_values(sample)
+    classes, why = _order_two_classes(sample, labels, hints)
+    values, values_text = list_distinct_values(sample), describe_values(sample)
+    words = complete_booleans(values)
+    if words is not None and not set(values) & set(labels):
+        return _rename_two(classes, words, f"from {values_text}", why)
     if not all(_is_probability(value) for value in values):
-        return _make_label(classes, f"from {values_text}", _describe_unknown_values(sample, values, labels, hints))
+        lines = _describe_unknown_values(sample, values, labels, hints)
+        return _make_label(classes, f"from {values_text}", [*lines, *(why if hints.scores_second_class else ())])
     if any(float(value) not in (0.0, 1.0) for value in values) and not set(values) <= set(labels):
-        if not (hints.needs_label and hints.metric_is_set):
-            return _make_probability(classes, f"from {values_text}")
-        reason = f"because of the metric {hints.metric_name}; {values_text} would fit a probability"
-        return _make_label_of_two(sample, classes, hints, reason)
+        if not (hints.needs_label and (hints.metric_is_set or hints.submission is not None)):
+            return _make_probability(classes, f"from {values_text}", why)
+        reason = f"{hints.reason}; {values_text} would fit a probability"
+        return _make_label_of_two(sample, classes, hints, reason, why)
     if hints.needs_probability:
-        return _make_probability(
-            classes, f"because of the metric {hints.metric_name}; {values_text} would fit a label as well"
-        )
+        return _make_probability(classes, f"{hints.reason}; {values_text} would fit a label as well", why)
     if not values and not all(_is_probability(label) for label in classes):
-        return _make_label(classes, f"from {values_text}")
+        return _make_label(classes, f"from {values_text}", why if hints.scores_second_class else ())
     advice = "" if hints.metric else "; the metric roc_auc would ask for that"
     return _make_label_of_two(
-        sample, classes, hints, f"from {values_text}, which would fit a probability as well{advice}"
+        sample, classes, hints, f"from {values_text}, which would fit a probability as well{advice}", why
     )
 
 
-def _order_two_classes(sample: SampleSubmission, labels: Collection[str], hints: SubmissionHints) -> tuple[str, ...]:
-    """Order two classes so that the second is the one whose probability is submitted."""
+def _order_two_classes(
+    sample: SampleSubmission, labels: Collection[str], hints: SubmissionHints
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Order two classes so that the second is the one whose probability is submitted; also return why, in lines."""
     ordered = sort_labels(labels)
-    column = sample.target_columns[0].strip()
-    first = hints.negative == ordered[1] or (hints.negative != ordered[0] and column == ordered[0])
-    return ordered[::-1] if first else ordered
+    if hints.negative in ordered:
+        return (ordered[::-1] if hints.negative == ordered[1] else ordered), ()
+    return order_two_classes(ordered, sample.target_columns[0].strip(), sample.name)
 
 
 def _infer_for_many_classes(
@@ -254,31 +309,31 @@ def _infer_for_many_classes(
     because_of_metric = hints.needs_probability and (numbers or not values)
     has_fractions = numbers and any(float(value) % 1 for value in values) and not set(values) <= set(labels)
     if because_of_metric or has_fractions:
-        reason = (
-            f"because of the metric {hints.metric_name}" if because_of_metric else f"from {describe_values(sample)}"
-        )
+        reason = hints.reason if because_of_metric else f"from {describe_values(sample)}"
+        named = find_named_label(sample.target_columns[0], labels)
+        if named is not None:
+            return _merge_classes(sample, ordered, named.label, is_positive=not named.negated)
         raise DataError(
             f"{sample.name} wants one probability in column {join_names(sample.value_columns)}, {reason}, "
             f"but the training labels are {join_names(ordered)}",
-            hint="name with --negative the class whose images are 0, all others being 1",
+            hint="name with --negative the class whose images are 0, all others being 1"
+            + (", or say --task regression if the labels are values" if all(map(is_number, labels)) else ""),
         )
     return _make_label(
         ordered, f"from {describe_values(sample)}", _describe_unknown_values(sample, values, labels, hints)
     )
 
 
-def _merge_classes(sample: SampleSubmission, ordered: Sequence[str], negative: str) -> SubmissionForm:
-    """Merge all classes but the negative one, for one probability."""
-    merged = f"not {negative}"
-    others = [label for label in ordered if label != negative]
-    found = _make_probability((negative, merged), f"from {describe_values(sample)}")
-    line = f"classes: {join_names(others, at_most=10)} together, as the opposite of {negative}"
-    return SubmissionForm(
-        submission_kind=found.submission_kind,
-        classes=found.classes,
-        renamed=dict.fromkeys(others, merged),
-        evidence=(*found.evidence, line),
-    )
+def _merge_classes(
+    sample: SampleSubmission, ordered: Sequence[str], single: str, *, is_positive: bool = False
+) -> SubmissionForm:
+    """Merge all classes but a single one, for one probability: of that class, or of the others together."""
+    merged = f"not {single}"
+    others = [label for label in ordered if label != single]
+    classes = (merged, single) if is_positive else (single, merged)
+    line = f"classes: {join_names(others, at_most=10)} together, as the opposite of {single}"
+    form = _make_probability(classes, f"from {describe_values(sample)}", (line,))
+    return replace(form, renamed=dict.fromkeys(others, merged))
 
 
 def _describe_unknown_values(
@@ -292,11 +347,12 @@ def _describe_unknown_values(
     not_labels = [value for value in values if value not in labels]
     if not not_labels:
         return []
-    if hints.task_is_set:
-        return [
-            f"submission: {join_names(not_labels)} in {sample.name} is no training label and taken to stand for nothing"
-        ]
     numbers = all(is_number(text) for text in (*not_labels, *labels))
+    line = f"submission: {join_names(not_labels)} in {sample.name} is no training label and taken to stand for nothing"
+    if hints.task_is_set:
+        return [line]
+    if numbers and len(values) == 1 and len(labels) > 2:  # more than two are classes by other evidence
+        return [format_warning(line.removeprefix("submission: "))]
     values_hint = ", and --task regression if the labels are measurements" if numbers else ""
     raise DataError(
         f"{sample.name} holds {join_names(not_labels)} in column {join_names(sample.target_columns)}, "
@@ -306,7 +362,7 @@ def _describe_unknown_values(
 
 
 def _make_label_of_two(
-    sample: SampleSubmission, classes: tuple[str, ...], hints: SubmissionHints, reason: str
+    sample: SampleSubmission, classes: tuple[str, ...], hints: SubmissionHints, reason: str, why: Sequence[str]
 ) -> SubmissionForm:
     """Build the form of a label, by 0 and 1 where the classes have names and the sample has numbers."""
     values = list_distinct_values(sample)
@@ -314,13 +370,16 @@ def _make_label_of_two(
         return _make_label(classes, reason)
     if set(values) <= set(classes) or any(is_number(label) for label in classes):
         return _make_label(classes, reason, _describe_unknown_values(sample, values, classes, hints))
-    renamed = {classes[0]: "0", classes[1]: "1"}
-    pairs = join_names([f"{number} is {label}" for label, number in renamed.items()])
-    line = f"classes: {pairs}, as the sample has numbers"
-    found = _make_label(("0", "1"), reason)
-    return SubmissionForm(
-        submission_kind=found.submission_kind, classes=found.classes, renamed=renamed, evidence=(*found.evidence, line)
-    )
+    return _rename_two(classes, ("0", "1"), reason, why)
+
+
+def _rename_two(classes: tuple[str, ...], written: tuple[str, str], reason: str, why: Sequence[str]) -> SubmissionForm:
+    """Build the form of a label by which the sample knows two classes: 0 and 1, or a no and a yes."""
+    renamed = dict(zip(classes, written, strict=True))
+    pairs = join_names([f"{text} is {label}" for label, text in renamed.items()])
+    noun = "numbers" if written == ("0", "1") else "these words"
+    form = _make_label(written, reason, (f"classes: {pairs}, as the sample has {noun}", *why))
+    return replace(form, renamed=renamed, has_negative=True)
 
 
 def _make_label(classes: tuple[str, ...], reason: str, lines: Sequence[str] = ()) -> SubmissionForm:
@@ -328,9 +387,11 @@ def _make_label(classes: tuple[str, ...], reason: str, lines: Sequence[str] = ()
     return SubmissionForm(submission_kind=SubmissionKind.LABEL, classes=classes, evidence=(evidence, *lines))
 
 
-def _make_probability(classes: tuple[str, ...], reason: str) -> SubmissionForm:
+def _make_probability(classes: tuple[str, ...], reason: str, lines: Sequence[str] = ()) -> SubmissionForm:
     evidence = f"submission: probability of '{join_names(classes[1:])}', {reason}"
-    return SubmissionForm(submission_kind=SubmissionKind.PROBABILITY, classes=classes, evidence=(evidence,))
+    return SubmissionForm(
+        submission_kind=SubmissionKind.PROBABILITY, classes=classes, evidence=(evidence, *lines), has_negative=True
+    )
 
 
 def _is_probability(value: str) -> bool:

@@ -9,18 +9,21 @@ import math
 import re
 from collections.abc import Sequence
 
+from automl.data.competition import BLANK
 from automl.errors import DataError, join_names
+from automl.files.evidence import format_suggestion
 from automl.metrics.metric import Metric
-from automl.readers.labels.cells import has_lists
+from automl.readers.label_lists import SURE_ORIGINS, find_lists
 from automl.readers.labels.source import Labels
 from automl.readers.submission_template import SampleSubmission
+from automl.readers.whole_numbers import Weighing, weigh_name, weigh_numbers
 from automl.tasks import Task
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 ONES, ZEROS = ("1", "1.0"), ("0", "0.0")
 MIN_SHARE = 0.5  # of the cells; what stands in fewer of them is a slip
-MANY_VALUES = 20  # Source: reference of competitions, section 2.5 step 6; more integers than that may be measurements
+MAX_SLIPS, MIN_SLIPS = 0.1, 2  # in one column, as a share of its cells, and in all; more are classes of their own
 MAX_GRADES = 10  # 0 to 9
 GRADE_NAME = re.compile(r"grade|level|diagnosis|severity|stage|score|rating|degree", re.IGNORECASE)
 ORDINAL_METRICS = frozenset({"qwk"})
@@ -38,11 +41,13 @@ def infer_task(
         metric: the given or known one; of several tasks that the labels allow it takes one that it can score.
 
     Raises:
-        DataError: the columns of the labels make no task.
+        DataError: the columns of the labels make no task, or it is unclear which, and the metric does not say it.
     """
     if given is not None:
         return (Task.MULTICLASS if given[0] is Task.BINARY else given[0]), given[1]
-    candidates = _infer_from_columns(labels, metric) if len(labels.columns) > 1 else _infer_from_cells(labels, sample)
+    several = len(labels.columns) > 1
+    candidates = _infer_from_columns(labels, sample, metric) if several else _infer_from_cells(labels, sample)
+    _require_clear(labels, sample, metric)
     if metric is None:
         return candidates[0]
     wanted = _prefer_task(metric, labels)
@@ -83,56 +88,165 @@ def require_zeros_and_ones(labels: Labels) -> None:
                 )
 
 
-def _infer_from_columns(labels: Labels, metric: Metric | None) -> list[InferredTask]:
+def _infer_from_columns(labels: Labels, sample: SampleSubmission, metric: Metric | None) -> list[InferredTask]:
     """List the tasks that several columns allow, the likeliest first."""
     n_columns = len(labels.columns)
-    if _is_mostly(labels, ONES + ZEROS):
+    if _is_mostly(labels, ONES + ZEROS) and not _has_other_classes(labels):
         require_zeros_and_ones(labels)
         sums = {sum(cell in ONES for cell in row) for row in labels.cells}
         if sums == {1}:
             reason = f"from one 1 in each row of {n_columns} columns"
             return [(Task.MULTICLASS, reason), (Task.MULTILABEL, reason)]
-        return [(Task.MULTILABEL, f"from rows with {_format_range(sums)} in {n_columns} columns")]
+        heads = (Task.MULTIOUTPUT, "")  # each of them of two classes
+        return [(Task.MULTILABEL, f"from rows with {_format_range(sums)} in {n_columns} columns"), heads]
     cells = [cell for row in labels.cells for cell in row]
     n_numbers = sum(is_number(cell) for cell in cells)
     has_fractions = any(is_number(cell) and not INTEGER.fullmatch(cell) for cell in cells)
-    if n_numbers > MIN_SHARE * len(cells) and (has_fractions or (metric is not None and metric.needs == "values")):
+    wants_values = metric is not None and metric.needs == "values"
+    if n_numbers > MIN_SHARE * len(cells) and (has_fractions or wants_values):
         return [(Task.REGRESSION, f"from numbers in {n_columns} columns")]
+    if has_fractions:
+        raise DataError(
+            f"there are {n_columns} columns of labels, some with names and some with measurements: "
+            f"{_format_example(labels)}",
+            hint="name one of them with --label, or those that are alike, with commas between",
+        )
+    return _infer_heads(labels, sample, metric)
+
+
+def _infer_heads(labels: Labels, sample: SampleSubmission, metric: Metric | None) -> list[InferredTask]:
+    """List the tasks that columns of names or of whole numbers allow; of several numbers each column is weighed."""
+    heads = (Task.MULTIOUTPUT, f"from {len(labels.columns)} columns, each with classes of its own")
+    columns = list(zip(*labels.cells, strict=True))
+    if not all(map(is_number, {cell for column in columns for cell in column if cell})):
+        return [heads]
+    written = list_head_values(sample)
+    weighings = [
+        weigh_numbers([cell for cell in column if cell], name, name, sorted(values - {""}))
+        for name, column, values in zip(labels.columns, columns, written or [set()] * len(columns), strict=False)
+    ]
+    values = (Task.REGRESSION, f"from whole numbers in {len(labels.columns)} columns")
+    if metric is not None or all(weighing.is_classes for weighing in weighings):
+        return [heads, values]
+    if all(weighing.is_values for weighing in weighings):
+        return [values, heads]
+    unclear = next(weighing for weighing in weighings if not weighing.is_classes)
     raise DataError(
-        f"there are {n_columns} columns of labels, each with classes of its own: {_format_example(labels)}",
-        hint="automl predicts one column of classes; if these are measurements, say --task regression, "
-        "if they say yes or no, write 1 and 0",
+        f"there are {len(labels.columns)} columns of whole numbers, which may be classes or values: "
+        f"{unclear.subject}; for classes speaks {unclear.describe(for_values=False)}, for values "
+        f"{unclear.describe(for_values=True)}",
+        hint="say --task multioutput where they are classes, --task regression where they are values",
     )
+
+
+def list_head_values(sample: SampleSubmission) -> list[set[str]]:
+    """List what the sample holds for each of its targets, in their order."""
+    columns = [column for column in range(len(sample.table.header)) if column != sample.id_position]
+    if sample.cells is None:
+        return [{value.strip() for value in sample.table.get_column(column)} for column in columns]
+    values: list[set[str]] = [set() for _ in sample.target_columns]
+    for (_, target), value in zip(sample.cells, sample.values, strict=True):
+        values[target].add(value)
+    return values
 
 
 def _infer_from_cells(labels: Labels, sample: SampleSubmission) -> list[InferredTask]:
     """List the tasks that the cells of one column allow, the likeliest first."""
-    texts = labels.texts
-    column = join_names(labels.columns)
-    if has_lists(texts, sample.values):
-        example = next(text for text in texts if len(text.split()) > 1)
-        return [(Task.MULTILABEL, f"from several labels in a cell of column {column} ({join_names([example])})")]
     one_each = (Task.MULTICLASS, "from one label for each image")
     alone = (Task.MULTILABEL, "")  # sets that happen to have one member each
-    distinct = set(texts)
-    if not all(is_number(text) for text in distinct):
+    ordinal = (Task.ORDINAL, "")
+    if labels.origin in SURE_ORIGINS:
+        return [one_each, ordinal, alone]
+    column = join_names(labels.columns)
+    lists = find_lists(labels, sample)
+    if lists is not None:
+        several = f"from several labels in a cell of column {column} ({join_names([lists.example])})"
+        return [(Task.MULTILABEL, several), *([] if lists.is_sure else [one_each])]
+    if not all(is_number(text) for text in set(labels.texts)):
         return [one_each, alone]
     values = (Task.REGRESSION, f"from numbers in column {column}")
-    if len(sample.target_columns) == 1 and not all(INTEGER.fullmatch(text) for text in distinct):
-        return [values, one_each, alone]
-    ordinal = (Task.ORDINAL, "")
-    listed_values = {token for value in sample.values for token in value.split()}
-    if len(sample.target_columns) == 1 and len(distinct) > MANY_VALUES and not listed_values <= distinct:
-        return [values, one_each, ordinal, alone]
+    weighing = weigh_label_numbers(labels, sample)
+    if weighing is None:
+        are_whole = all(INTEGER.fullmatch(text) for text in set(labels.texts)) or len(sample.target_columns) > 1
+        return [one_each, ordinal, values, alone] if are_whole else [values, one_each, alone]
+    if weighing.is_values:
+        reason = f"from {weighing.subject}: {weighing.describe(for_values=True)}"
+        return [(Task.REGRESSION, reason) if weighing.is_doubtful else values, one_each, ordinal, alone]
+    if weighing.is_doubtful:
+        one_each = (Task.MULTICLASS, f"from {weighing.subject}: {weighing.describe(for_values=False)}")
     return [one_each, ordinal, values, alone]
+
+
+def weigh_label_numbers(labels: Labels, sample: SampleSubmission) -> Weighing | None:
+    """Weigh whether the numbers of one column are classes or values; None where that is no question.
+
+    It is none where the labels are of folders or names, no numbers, two at most, or grades; nor where the sample has a
+    column for each.
+    """
+    distinct = set(labels.texts) if len(labels.columns) == 1 else set()
+    if len(distinct) <= 2 or labels.origin in SURE_ORIGINS or len(sample.target_columns) > 1:
+        return None
+    if not all(map(is_number, distinct)) or describe_grades(labels) is not None:
+        return None
+    sample_values = sorted(set(sample.values) - {""})
+    return weigh_numbers(labels.texts, labels.columns[0], sample.target_columns[0], sample_values)
+
+
+def suggest_other_task(labels: Labels, sample: SampleSubmission, task: Task) -> list[str]:
+    """Suggest the flag that takes numbers, or lists, for something else, where one might think so."""
+    weighing = weigh_label_numbers(labels, sample)
+    if weighing is not None and weighing.is_doubtful:
+        other, noun = ("multiclass", "classes") if task is Task.REGRESSION else ("regression", "values")
+        return [format_suggestion(f"--task {other}", f"takes the {weighing.subject} for {noun}")]
+    if task is not Task.REGRESSION and describe_grades(labels) and weigh_name(labels.columns[0]) > 0:
+        return [format_suggestion("--task regression", f"takes the numbers of column {labels.columns[0]} for values")]
+    lists = find_lists(labels, sample)
+    if lists is not None and lists.separator != BLANK:
+        return [format_suggestion("--task multiclass", f"takes {join_names([lists.example])} for a class of its own")]
+    return []
+
+
+def _require_clear(labels: Labels, sample: SampleSubmission, metric: Metric | None) -> None:
+    """Refuse to guess whether numbers are classes or values, and words lists or names, where the metric says neither.
+
+    Raises:
+        DataError: it is unclear.
+    """
+    is_open = metric is None or ":" in metric.name
+    weighing = weigh_label_numbers(labels, sample) if is_open else None
+    if weighing is not None and not weighing.is_values and not weighing.is_classes:
+        sides = [weighing.describe(for_values=for_values) for for_values in (True, False)]
+        raise DataError(
+            f"it is unclear whether the {weighing.subject} are classes or values",
+            hint="say --task regression if they are values, or --task multiclass if each is a class",
+            seen=[f"for values: {sides[0]}", f"for classes: {sides[1]}"],
+        )
+    is_open = metric is None or ({Task.MULTICLASS, Task.MULTILABEL} <= metric.tasks and metric.average != "samples")
+    lists = find_lists(labels, sample) if is_open else None
+    if lists is not None and not lists.is_sure:
+        example = join_names([lists.example])
+        raise DataError(
+            f"it is unclear whether cells of column {join_names(labels.columns)} such as {example} are lists or names",
+            hint="say --task multilabel if they list several labels, or --task multiclass if each is one class"
+            + ("; write decimals with a point" if all(map(str.isdigit, lists.labels)) else ""),
+            seen=[f"as lists they would have the labels {join_names(sorted(lists.labels), at_most=10)}"],
+        )
 
 
 def _prefer_task(metric: Metric, labels: Labels) -> Task | None:
     """Return the task that the metric is made for, of several that it scores."""
     if metric.name in ORDINAL_METRICS:
         return Task.ORDINAL
-    has_blanks = len(labels.columns) == 1 and any(len(text.split()) > 1 for text in labels.texts)
+    may_be_lists = len(labels.columns) == 1 and labels.origin not in SURE_ORIGINS
+    has_blanks = may_be_lists and any(len(text.split()) > 1 for text in labels.texts)
     return Task.MULTILABEL if metric.average == "samples" and has_blanks else None
+
+
+def _has_other_classes(labels: Labels) -> bool:
+    """Whether a column holds more than 0 and 1, so often that these are no slips."""
+    columns = zip(*labels.cells, strict=True)
+    others = [[cell for cell in column if cell and cell not in ONES + ZEROS] for column in columns]
+    return any(len(found) > MAX_SLIPS * len(labels.cells) and len(found) > MIN_SLIPS for found in others)
 
 
 def _is_mostly(labels: Labels, allowed: Sequence[str]) -> bool:

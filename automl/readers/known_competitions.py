@@ -24,7 +24,7 @@ class KnownCompetition:
     Attributes:
         slug: Kaggle's name of it.
         metric: a name of automl.metrics.registry.
-        metric_weights: (class or column, weight) for a weighted metric.
+        metric_weights: (class or column, weight) for a weighted metric, or (head, weight) where there are several.
         task: where labels alone would be taken for another one.
         group: the column whose equal values belong together.
         flips: whether a mirrored image keeps its label.
@@ -309,12 +309,15 @@ _COMPETITIONS = (
     KnownCompetition(
         slug="rsna-2022-cervical-spine-fracture-detection",
         metric="weighted_log_loss",
+        metric_weights=(("patient_overall", 7.0),),
         task=Task.MULTILABEL,
         remarks=("Positive rows weigh more than negative ones.",),
     ),
     KnownCompetition(
         slug="bengaliai-cv19",
         metric="balanced_accuracy",
+        metric_weights=(("grapheme_root", 2.0),),
+        task=Task.MULTIOUTPUT,
         flips=False,
         remarks=(
             "The score is the mean of the macro recalls of grapheme_root, vowel_diacritic and consonant_diacritic, "

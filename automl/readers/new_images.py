@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from automl.data.competition import Competition, SubmissionTemplate
 from automl.data.survey import Progress, survey_images
 from automl.errors import DataError, join_names
 from automl.files.addresses import BRACES
+from automl.files.evidence import format_warning
 from automl.files.image_formats import IMAGE_SUFFIXES
 from automl.files.image_index import ImageLookup
-from automl.files.image_names import get_folder, is_image_name, is_test_name, strip_suffix
+from automl.files.image_names import is_image_name, is_test_name
 from automl.files.images import ImageFiles, find_images, require_images
 from automl.files.pixel_tables import load_pixel_table
 from automl.files.tables import find_documents, find_tables, format_count, read_header_or_empty, read_table
-from automl.readers.find_test_images import find_test_images
+from automl.readers.find_test_images import TestImages, find_test_images
 from automl.readers.labels.csv_pixels import is_pixel_table, list_row_addresses
 from automl.readers.long_form import UnfoldedIds, unfold
+from automl.readers.missing_sample import make_submission_rows, merge_colours
 from automl.readers.read import resolve_folder
-from automl.readers.sample_submission import NOT_SAMPLES, find_sample_submission, get_table
-from automl.readers.submission_template import SampleSubmission, build_template, is_sample_name, parse_sample
+from automl.readers.sample_submission import NOT_SAMPLES, find_sample_submission, get_table_name
+from automl.readers.submission_template import SampleSubmission, is_sample_name, parse_sample
 
 SAME_HINT = "give the folder of the competition that the ensemble was trained on"
 
@@ -33,7 +35,8 @@ def read_test_images(root: Path, competition: Competition, *, sample: str | None
     """Read the test images that the sample submission below root names into a known competition.
 
     Training images and labels need not be there. Test images that are missing are unreadable_test; all of them are
-    where the test is hidden, and no test image is there at all. The evidence is of these images alone.
+    where the test is hidden, and no test image is there at all. Where the competition has no sample submission, the
+    rows are made anew as they were, of the test images that are there. The evidence is of these images alone.
 
     Args:
         root: a folder laid out as the competition's own.
@@ -45,16 +48,14 @@ def read_test_images(root: Path, competition: Competition, *, sample: str | None
     """
     root = _resolve_image_folder(root)
     files, tables = find_images(root), find_tables(root)
-    found = _read_sample(_find_sample_path(files, tables, competition.submission, sample), tables, competition)
-    addresses, evidence = _find_addresses(found, files, tables)
-    updated = _replace_test_images(
-        competition, root, found.image_ids, [address or f"missing/{row}" for row, address in enumerate(addresses)]
-    )
+    found, lines = _read_rows(files, tables, competition, sample)
+    test = _find_images(found, files, tables)
+    named = [address or f"missing/{row}" for row, address in enumerate(test.addresses)]
     return replace(
-        updated,
-        submission=build_template(found, competition.submission.submission_kind, competition.submission.n_ranked),
-        unreadable_test=tuple(row for row, address in enumerate(addresses) if address is None),
-        evidence=(f"sample: {format_count(len(found.ids), 'row')}, from {found.name}", *files.notes, *evidence),
+        _replace_test_images(competition, root, test.ids, named),
+        submission=replace(competition.submission, ids=found.ids, cells=found.cells, images_of_row=test.images_of_row),
+        unreadable_test=tuple(row for row, address in enumerate(test.addresses) if address is None),
+        evidence=(*lines, *files.notes, *test.evidence),
     )
 
 
@@ -108,31 +109,56 @@ def _replace_test_images(
     return replace(competition, root=root, image_paths=train, test_ids=tuple(ids), test_paths=test)
 
 
-def _find_sample_path(
+def _read_rows(
+    files: ImageFiles, tables: Mapping[str, Path], competition: Competition, sample_name: str | None
+) -> tuple[SampleSubmission, tuple[str, ...]]:
+    """Read the rows of the sample submission, or make them where the competition has none; also return evidence."""
+    template = competition.submission
+    if template.has_sample or sample_name is not None:
+        name = _find_sample_name(files, tables, template, sample_name)
+        found = _read_sample(name, tables, competition)
+        return found, (f"sample: {format_count(len(found.ids), 'row')}, from {found.name}",)
+    found, lines = make_submission_rows(files, tables)
+    if not found.ids:
+        raise DataError(
+            f"{files.root} holds no test images: no table of the test, and no folder called test",
+            hint="give a folder laid out as the competition's, or write a table instead: automl predict FOLDER",
+        )
+    return found, lines
+
+
+def _find_sample_name(
     files: ImageFiles, tables: Mapping[str, Path], template: SubmissionTemplate, sample_name: str | None
-) -> Path:
+) -> str:
     """Return the given sample submission, else the one found among those with the right header."""
     if sample_name is not None:
-        return get_table(tables, sample_name, "--sample")
+        return get_table_name(tables, sample_name, "--sample")
     same_header = {name for name, path in tables.items() if read_header_or_empty(path) == template.header}
     others = [name for name in tables if is_sample_name(name) and name not in same_header]
+    unlike_training = [name for name in same_header if not any(word in name.lower() for word in NOT_SAMPLES)]
     try:
-        sample, _ = find_sample_submission(
+        found = find_sample_submission(
             files.root, files, {name: path for name, path in tables.items() if name not in others}
         )
     except DataError:
-        unlike_training = [name for name in same_header if not any(word in name.lower() for word in NOT_SAMPLES)]
-        if len(unlike_training) == 1:
-            return tables[unlike_training[0]]
-        if others:
-            return tables[others[0]]  # refused for its header, which tells more than that there is no sample
-        raise
-    return tables[sample.name]
+        if len(unlike_training) != 1 and not others:
+            raise
+        found = None
+    if found is not None:
+        return found[0].name
+    if len(unlike_training) == 1:
+        return unlike_training[0]
+    if others:
+        return others[0]  # refused for its header, which tells more than that there is no sample
+    raise DataError(
+        f"{files.root} holds no sample submission with the columns {join_names(template.header, at_most=10)}",
+        hint=SAME_HINT,
+    )
 
 
-def _read_sample(path: Path, tables: Mapping[str, Path], competition: Competition) -> SampleSubmission:
+def _read_sample(name: str, tables: Mapping[str, Path], competition: Competition) -> SampleSubmission:
     """Read the sample as the competition has it: its ids in the same column, in the long form or not."""
-    table, template = read_table(path), competition.submission
+    table, template = read_table(tables[name], name=name), competition.submission
     if table.header != template.header:
         raise DataError(
             f"{table.name} has the columns {join_names(table.header, at_most=10)}, but a submission of the competition "
@@ -142,10 +168,11 @@ def _read_sample(path: Path, tables: Mapping[str, Path], competition: Competitio
     sample = parse_sample(table, id_position=template.id_column)
     if template.cells is None:
         return sample
-    unfolded = _unfold_sample(sample, tables, competition.classes)
+    targets = tuple(head.name for head in competition.heads) or competition.classes
+    unfolded = _unfold_sample(sample, tables, targets)
     if unfolded is None:
         raise DataError(
-            f"{table.name} has not one row for each image and each of {join_names(competition.classes)}", hint=SAME_HINT
+            f"{table.name} has not one row for each image and each of {join_names(targets)}", hint=SAME_HINT
         )
     return replace(sample, image_ids=unfolded.image_ids, target_columns=unfolded.targets, cells=unfolded.cells)
 
@@ -164,28 +191,25 @@ def _unfold_sample(sample: SampleSubmission, tables: Mapping[str, Path], classes
     return None
 
 
-def _find_addresses(
-    sample: SampleSubmission, files: ImageFiles, tables: Mapping[str, Path]
-) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
-    """Find the test images' addresses, None where one is missing, and the evidence."""
+def _find_images(sample: SampleSubmission, files: ImageFiles, tables: Mapping[str, Path]) -> TestImages:
+    """Find the test images; none of a test that is hidden."""
     try:
-        test = find_test_images(sample, files, tables, find_documents(files.root), skip_missing=True)
+        return find_test_images(sample, files, tables, find_documents(files.root), skip_missing=True)
     except DataError:
         if _has_test_images(sample, files, tables):
             raise
-        n_images = len(sample.image_ids)
-        line = (
-            f"test: none of {format_count(n_images, 'image')} is there, as where a test is hidden: rows get the prior"
-        )
-        return (None,) * n_images, (line,)
-    return test.addresses, test.evidence
+    n_images = len(sample.image_ids)
+    line = f"test: none of {format_count(n_images, 'image')} is there, as where a test is hidden: rows get the prior"
+    return TestImages(
+        addresses=(None,) * n_images, ids=sample.image_ids, images_of_row=None, evidence=(format_warning(line),)
+    )
 
 
 def _has_test_images(sample: SampleSubmission, files: ImageFiles, tables: Mapping[str, Path]) -> bool:
     """Whether there is anything that may be a test image, even one that cannot be read."""
     in_tables = any(is_test_name(name) and is_pixel_table(path) for name, path in tables.items())
     lookup = ImageLookup(files.other)
-    named = any(lookup.find(image_id) for image_id in sample.image_ids)
+    named = len(lookup.match(sample.image_ids).missing) < len(sample.image_ids)
     return bool(files.test or files.unread or in_tables or named)
 
 
@@ -194,7 +218,7 @@ def _list_images(files: ImageFiles, competition: Competition) -> dict[str, str]:
     root, names = files.root, sorted((*files.train, *files.test, *files.other))
     if names:
         by_colour = any(BRACES.search(path.name) for path in competition.image_paths[:1])
-        return _merge_colours(names) if by_colour else {name: name for name in names}
+        return merge_colours(names) if by_colour else {name: name for name in names}
     tables = {name: path for name, path in find_tables(root).items() if is_pixel_table(path)}
     if not tables and files.unread:
         require_images(files)
@@ -205,23 +229,6 @@ def _list_images(files: ImageFiles, competition: Competition) -> dict[str, str]:
         )
     rows = [row for path in tables.values() for row in list_row_addresses(path, root, len(load_pixel_table(path)))]
     return {row: row for row in rows}
-
-
-def _merge_colours(names: Sequence[str]) -> dict[str, str]:
-    """Merge the files of an image in several colours to one address."""
-    lookup, named = ImageLookup(names), dict[str, str]()
-    for name in names:
-        before = strip_suffix(name).rpartition("_")[0]
-        merged = [
-            address
-            for address in lookup.find(PurePosixPath(before).name)
-            if before and BRACES.search(address) and get_folder(address) == get_folder(name)
-        ]
-        if len(merged) == 1:
-            named[before] = merged[0]
-        else:
-            named[name] = name
-    return dict(sorted(named.items()))
 
 
 def _is_file(path: Path) -> bool:

@@ -7,42 +7,41 @@ Not responsible for: opening an image (automl.data.cache), or finding broken and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from automl.data.competition import Competition
-from automl.errors import DataError, join_names
+from automl.errors import DataError, UsageError, join_names
 from automl.files.addresses import expand_colours
+from automl.files.evidence import format_warning
 from automl.files.images import find_images, require_images
-from automl.files.tables import find_documents, find_tables, format_count
+from automl.files.tables import (
+    describe_unread_tables,
+    find_documents,
+    find_tables,
+    find_unread_tables,
+    format_count,
+)
 from automl.metrics.registry import get_metric
 from automl.readers.find_test_images import find_test_images
-from automl.readers.groups import find_groups
+from automl.readers.groups import find_fixed_fold, find_groups
 from automl.readers.infer import find_given_metric, infer_competition
 from automl.readers.known_competitions import KnownCompetition, find_known_competition, get_known_competition
-from automl.readers.labels.cells import expand_to_columns
+from automl.readers.labels.cells import expand_to_columns, normalize_cells
 from automl.readers.labels.coco import read_json_labels
-from automl.readers.labels.csv_columns import read_csv_labels
+from automl.readers.labels.csv_columns import is_label_name, read_csv_labels
 from automl.readers.labels.csv_long import read_long_csv_labels
 from automl.readers.labels.csv_pixels import is_pixel_table, read_pixel_labels
-from automl.readers.labels.source import (
-    Labels,
-    LabelSource,
-    LayoutMismatchError,
-    read_file_name_labels,
-    read_folder_labels,
-)
-from automl.readers.sample_submission import find_sample_submission
+from automl.readers.labels.folder_labels import read_folder_labels
+from automl.readers.labels.name_labels import read_file_name_labels
+from automl.readers.labels.source import FOLDERS, NAMES, Labels, LabelSource, LayoutMismatchError
+from automl.readers.missing_sample import check_form, complete_sample, find_submission_rows
+from automl.readers.other_columns import describe_other_columns, find_other_columns
 from automl.readers.settings import CompetitionSettings
-from automl.readers.submission_template import build_template
+from automl.readers.submission_template import build_template, is_sample_name
 
-LABEL_READERS: tuple[Callable[[LabelSource], Labels], ...] = (
-    read_long_csv_labels,
-    read_csv_labels,
-    read_json_labels,
-    read_pixel_labels,
-    read_folder_labels,
-    read_file_name_labels,
-)
+LabelReader = Callable[[LabelSource], Labels]
+
 NO_SETTINGS = CompetitionSettings()
 GENERIC_FOLDERS = frozenset({"data", "dataset", "input", "raw"})  # such a folder is called by the one it lies in
 
@@ -59,12 +58,14 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
     """
     root = resolve_folder(root, hint="give the competition's folder")
     known, known_lines = _find_known(root, settings)
-    if (given := find_given_metric(settings, known)) is not None:
-        get_metric(given[0])  # a misspelt one is refused before anything is read
-    files, tables, documents = find_images(root), find_tables(root), find_documents(root)
+    given = find_given_metric(settings, known)
+    metric = None if given is None else get_metric(given[0])  # a misspelt one is refused before anything is read
+    files = find_images(root, settings.folders, follow_links=settings.follow_links)
+    tables = find_tables(root, follow_links=settings.follow_links)
+    documents = find_documents(root, follow_links=settings.follow_links)
     if not files.n_images and not any(is_pixel_table(path) for path in tables.values()):
         require_images(files)
-    sample, sample_lines = find_sample_submission(root, files, tables, settings.sample)
+    sample, sample_lines = find_submission_rows(root, files, tables, settings.sample)
     test = find_test_images(sample, files, tables, documents, skip_missing=settings.skip_missing)
     source = LabelSource(
         root=root,
@@ -77,8 +78,11 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
         known=known,
     )
     labels = _read_labels(source)
+    sample, form_lines = complete_sample(sample, labels, settings, metric)
+    labels = expand_to_columns(labels, sample)
     inferred = infer_competition(labels, sample, settings, known)
     groups = find_groups(labels, source)
+    fixed_fold, fold_lines = find_fixed_fold(labels, groups, source)
     return Competition(
         root=root,
         task=inferred.task,
@@ -87,27 +91,43 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
         image_paths=tuple(root / image for image in labels.images),
         targets=inferred.targets,
         groups=groups.numbers,
-        test_ids=sample.image_ids,
+        test_ids=test.ids,
         test_paths=_build_test_paths(root, test.addresses),
         metric=inferred.metric,
         metric_given=inferred.metric_given,
-        submission=build_template(sample, inferred.submission_kind, inferred.n_ranked),
+        submission=build_template(
+            sample,
+            inferred.submission_kind,
+            inferred.n_ranked,
+            images_of_row=test.images_of_row,
+            separator=inferred.separator,
+        ),
         flips=inferred.flips,
         scales=inferred.scales,
+        heads=inferred.heads,
         grouped_by=groups.grouped_by,
+        fixed_fold=fixed_fold,
         unreadable_test=tuple(row for row, address in enumerate(test.addresses) if address is None),
         evidence=(
             *known_lines,
             *files.notes,
             *sample_lines,
+            *sample.table.notes,
             *labels.evidence,
             *test.evidence,
             *_describe_shared(labels, source),
             *_describe_unused(labels, source),
+            *describe_other_columns(find_other_columns(labels, source)),
+            *form_lines,
             *inferred.evidence,
+            *check_form(sample, inferred.submission_kind, settings),
             *groups.evidence,
+            *fold_lines,
             *(f"note: {remark}" for remark in (known.remarks if known else ())),
         ),
+        labels_from=labels.place,
+        images_from=files.train_location,
+        left_out=tuple(_list_unused(labels, source, (*files.train, *files.test, *files.other, *files.copies))),
     )
 
 
@@ -136,19 +156,116 @@ def _find_known(root: Path, settings: CompetitionSettings) -> tuple[KnownCompeti
     return found, [f"competition: {found.slug}, from the folder's name"] if found else []
 
 
+def _read_row_labels(source: LabelSource) -> Labels:
+    """Read labels beside pixels, unless the images are files.
+
+    Raises:
+        LayoutMismatchError: there is no table of pixels, or the test images are files.
+        DataError: there is one, and it is at fault; or folders of images may be meant as well.
+    """
+    files = {*source.files.train, *source.files.test, *source.files.other}
+    tables = [name for name, path in source.tables.items() if is_pixel_table(path)]
+    asked = source.settings.labels
+    if asked is not None and asked not in tables:
+        raise LayoutMismatchError(f"{asked} holds no pixels")
+    if asked is not None or not files or not tables:
+        return read_pixel_labels(source)
+    test_files = {file for address in source.test_images for file in expand_colours(address)}
+    if test_files and test_files <= files:
+        passed_over = [f"{name} (it holds pixels, and the test images are files)" for name in tables]
+        raise LayoutMismatchError("the test images are files, not rows of pixels", passed_over)
+    if not test_files and _has_class_folders(source):
+        raise DataError(
+            f"the labels may be those of {join_names(tables)}, or the folders of the images",
+            hint="say --labels folders, or name the table with --labels",
+        )
+    return read_pixel_labels(source)
+
+
+def _has_class_folders(source: LabelSource) -> bool:
+    try:
+        return bool(read_folder_labels(source).ids)
+    except (DataError, LayoutMismatchError):
+        return False
+
+
+READERS_OF_FILES: tuple[LabelReader, ...] = (
+    read_long_csv_labels,
+    read_csv_labels,
+    read_json_labels,
+    _read_row_labels,
+)
+READERS_OF_NAMES: tuple[LabelReader, ...] = (read_folder_labels, read_file_name_labels)
+LABEL_READERS = (*READERS_OF_FILES, *READERS_OF_NAMES)
+ASKED_READERS = {FOLDERS: read_folder_labels, NAMES: read_file_name_labels}  # by --labels
+
+
 def _read_labels(source: LabelSource) -> Labels:
-    """Read the labels by the first layout that the folder has."""
-    reasons = []
-    for reader in LABEL_READERS:
+    """Read the labels by the first layout that the folder has, or by what the user names."""
+    asked = source.settings.labels
+    readers = _choose_readers(source)
+    reasons: list[str] = []
+    passed_over: list[str] = []
+    for reader in readers:
         try:
-            return expand_to_columns(reader(source), source.sample)
+            if asked is None and reader in READERS_OF_NAMES:
+                _require_no_unread_table(source)
+            labels = reader(source)
         except LayoutMismatchError as reason:
             reasons.append(str(reason))
+            passed_over += reason.passed_over
+            continue
+        lines = _describe_passed_over(passed_over, source) if reader in READERS_OF_NAMES and asked is None else []
+        labels = normalize_cells(replace(labels, evidence=(*labels.evidence, *lines)), source.sample)
+        return expand_to_columns(labels, source.sample)
+    if asked is not None:
+        raise DataError(
+            f"--labels {asked} cannot be read as labels: {'; '.join(reasons)}",
+            hint="name a table with a row for each training image, or leave --labels out",
+        )
     raise DataError(
         f"no labels were found in {source.files.root}: {'; '.join(reasons)}",
         hint="add a train.csv with an id and a label column, a folder for each class, or names such as cat.0.jpg; "
         "--labels FILE and --label COLUMN say which ones to take",
+        seen=[f"{file} is no table of labels" for file in passed_over] + describe_unread_tables(source.root),
     )
+
+
+def _choose_readers(source: LabelSource) -> Sequence[LabelReader]:
+    """Choose the readers of what the user names by --labels; a file is never overruled by folders or names.
+
+    Raises:
+        UsageError: --label asks for a column where there is none.
+    """
+    settings = source.settings
+    reader = ASKED_READERS.get(settings.labels or "")
+    if reader is None or settings.labels in source.tables:
+        return LABEL_READERS if settings.labels is None else READERS_OF_FILES
+    if settings.label is not None:
+        raise UsageError(
+            f"--label {settings.label}: there are no columns in {settings.labels}, which --labels asks for",
+            hint="leave one of both out",
+        )
+    return (reader,)
+
+
+def _require_no_unread_table(source: LabelSource) -> None:
+    """Require that no table is called as one of labels and cannot be read: names of files do not take its place."""
+    for name, reason in find_unread_tables(source.root).items():
+        is_list = name.lower().endswith(".txt") and "is no table" in reason  # of names, or prose: it is told
+        if is_label_name(name) and not name.endswith("/") and not is_sample_name(name) and not is_list:
+            raise DataError(
+                f"{name} may hold the labels, but is not read: {reason}",
+                hint="save it as CSV; --labels folders or --labels names takes folders or file names instead",
+                seen=describe_unread_tables(source.root),
+            )
+
+
+def _describe_passed_over(passed_over: Sequence[str], source: LabelSource) -> list[str]:
+    """Tell of the files that might have held labels, where folders or file names are taken."""
+    unread = [f"{name} ({reason})" for name, reason in find_unread_tables(source.root).items()]
+    files = [*passed_over, *unread]
+    return [format_warning(f"tables not read as labels: {join_names(files, at_most=5)}")] if files else []
 
 
 def _build_test_paths(root: Path, addresses: Sequence[str | None]) -> tuple[Path, ...]:
@@ -165,7 +282,12 @@ def _describe_unused(labels: Labels, source: LabelSource) -> list[str]:
     """Report images outside the training and test folders, such as those of a folder val, which are not used."""
     if not source.files.train:
         return []
-    used = {file for address in (*labels.images, *source.test_images) for file in expand_colours(address)}
-    unused = [image for image in source.files.other if image not in used]
+    unused = _list_unused(labels, source, source.files.other)
     noun = format_count(len(unused), "image")
     return [f"images: {noun} outside the training and test folders left out: {join_names(unused)}"] if unused else []
+
+
+def _list_unused(labels: Labels, source: LabelSource, images: Sequence[str]) -> list[str]:
+    """List those of the images that are used neither for training nor for the test."""
+    used = {file for address in (*labels.images, *source.test_images) for file in expand_colours(address)}
+    return [image for image in images if image not in used]

@@ -1,4 +1,4 @@
-"""Find the CSV file that is the sample submission, and whether its rows stand for images or for parts of them."""
+"""Find the table that is the sample submission, and whether its rows stand for images or for parts of them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from posixpath import basename
 
 from automl.errors import DataError, UsageError, join_names
+from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
-from automl.files.image_names import get_folder, is_test_name
+from automl.files.image_names import is_test_name
 from automl.files.images import ImageFiles
-from automl.files.listing import walk
 from automl.files.pixel_tables import find_pixel_columns
-from automl.files.tables import Table, read_header, read_header_or_empty, read_table
+from automl.files.table_formats import TABLE_SUFFIXES, strip_table_suffix
+from automl.files.tables import (
+    Table,
+    describe_unread_tables,
+    find_unread_tables,
+    read_header,
+    read_header_or_empty,
+    read_table,
+    select_nearest,
+)
 from automl.readers.labels.cells import find_repetition
 from automl.readers.long_form import unfold
 from automl.readers.submission_template import SampleSubmission, is_sample_name, parse_sample
@@ -49,61 +57,105 @@ class _Candidate:
     stage: int
 
     @property
-    def rank(self) -> tuple[float, int]:
-        return (self.fraction_named, self.stage)
+    def rank(self) -> tuple[float, int, int]:
+        return (self.fraction_named, self.stage, -self.sample.name.count("/"))
 
 
 def find_sample_submission(
     root: Path, files: ImageFiles, tables: Mapping[str, Path], sample_name: str | None = None
-) -> tuple[SampleSubmission, tuple[str, ...]]:
-    """Find the sample submission; also return evidence of the choice.
+) -> tuple[SampleSubmission, tuple[str, ...]] | None:
+    """Find the sample submission; also return evidence of the choice. None where the folder has none.
 
     It is the given file, else the one that is named so, else the one whose ids all name test images. Of several
-    it is the one whose ids name the most test images, and of these the one of the highest stage.
+    it is the one whose ids name the most test images, of these the one of the highest stage, and of these the one that
+    lies the least deep.
 
     Raises:
-        DataError: there is none, it is unclear which it is, or it asks for something else than classes or values.
+        DataError: it is unclear which it is, it cannot be read, or it asks for something else than classes or values.
         UsageError: there is no file of the given name.
     """
     lookup = ImageLookup(files.test, files.other)
     if sample_name is not None:
-        return _require_supported(_read_sample(get_table(tables, sample_name, "--sample"), lookup, tables)), ()
-    names = [name for name in tables if is_sample_name(name)]
+        name = get_table_name(tables, sample_name, "--sample")
+        return _require_supported(_read_sample(name, lookup, tables)), ()
+    names = select_nearest(name for name in tables if is_sample_name(name))
     plain = [name for name in names if _get_lower_stem(name) in PLAIN_STEMS]
     if len(names) > 1 and len(plain) != 1:
         return _choose_best([_rate_candidate(name, lookup, tables) for name in sorted(names)], root)
     if names:
-        return _require_supported(_read_sample(tables[(plain or names)[0]], lookup, tables)), ()
+        name = (plain or names)[0]
+        return _require_supported(_read_sample(name, lookup, tables)), tuple(_describe_place(name))
     return _find_by_ids(root, files, tables)
 
 
 def get_table(tables: Mapping[str, Path], name: str, flag: str) -> Path:
-    """Return the table of a name that the user gave, with or without its extension.
+    """Return the table of a name that the user gave, with or without its extension, or its folders.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or there are several.
     """
-    wanted = PurePosixPath(name).name
-    for spelling in (wanted, f"{wanted}.csv", wanted.removesuffix(".zip")):
+    return tables[get_table_name(tables, name, flag)]
+
+
+def get_table_name(tables: Mapping[str, Path], name: str, flag: str) -> str:
+    """Return the name by which tables have it.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    wanted = PurePosixPath(name.replace("\\", "/")).as_posix()
+    own = PurePosixPath(wanted).name
+    spellings = (wanted, *(wanted + suffix for suffix in TABLE_SUFFIXES), wanted.removesuffix(".zip"))
+    for spelling in spellings:
         if spelling in tables:
-            return tables[spelling]
-    close_names = difflib.get_close_matches(wanted, tables, n=3) or sorted(tables)
+            return spelling
+    if "/" in wanted:  # a path from elsewhere is that of a table or of none, whatever other folders have
+        found = [table for table, path in tables.items() if _is_same_path(path, Path(name))]
+    else:
+        found = [table for table in tables if PurePosixPath(table).name in spellings]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{flag} {name}: there are {len(found)} such tables", hint=f"name one of {join_names(found)}")
+    close_names = difflib.get_close_matches(own, tables, n=3) or sorted(tables)
     raise UsageError(f"{flag} {name}: there is no such table", hint=f"name one of {join_names(close_names) or 'none'}")
 
 
+def _is_same_path(table: Path, named: Path) -> bool:
+    """Whether a user's path, from the folder where the command runs, leads to a table."""
+    try:
+        return named.expanduser().resolve() == table.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user, a NUL
+        return False
+
+
 def _get_lower_stem(name: str) -> str:
-    return PurePosixPath(name).stem.lower()
+    return strip_table_suffix(PurePosixPath(name).name).lower()
 
 
-def _read_sample(path: Path, lookup: ImageLookup, tables: Mapping[str, Path]) -> SampleSubmission:
+def _describe_place(name: str) -> list[str]:
+    """Describe where the sample is, and how it is written, where one may not expect it."""
+    lines = [f"sample: {name}"] if "/" in name else []
+    if ".csv" in name.lower():
+        return lines
+    return [*lines, format_warning(f"{name} is no CSV file: the submission is written as one, with commas")]
+
+
+def _read_sample(name: str, lookup: ImageLookup, tables: Mapping[str, Path]) -> SampleSubmission:
     """Read the sample; split its ids into image and target where they name no images but their parts do."""
-    table = read_table(path)
+    table = read_table(tables[name], name=name, is_image=lambda cell: bool(lookup.find(cell)))
+    if not table.has_header:
+        raise DataError(
+            f"{name} has no header: line {table.lines[0]} names a test image, {join_names(table.rows[0])}",
+            hint="write the names of the columns above it, as the competition gives them",
+        )
     sample = parse_sample(table, id_position=_find_id_position(table, lookup))
     if any(lookup.find(image_id) for image_id in sample.image_ids):
         return sample
-    unfolded = unfold(sample.ids, _find_test_table(sample.id_column, tables)) or unfold(
-        sample.ids, known_targets=_list_training_columns(tables)
-    )
+    test_table = _find_test_table(sample.id_column, tables)
+    if test_table is not None and _has_image_in_each_row(test_table, sample.id_column, lookup):
+        return sample
+    unfolded = unfold(sample.ids, test_table) or unfold(sample.ids, known_targets=_list_training_columns(tables))
     if unfolded is None or not any(_is_image_id(image_id, lookup) for image_id in unfolded.image_ids):
         return sample
     return replace(sample, image_ids=unfolded.image_ids, target_columns=unfolded.targets, cells=unfolded.cells)
@@ -121,8 +173,18 @@ def _find_id_position(table: Table, lookup: ImageLookup) -> int:
     return id_columns[0] if len(id_columns) == 1 else 0
 
 
+def _has_image_in_each_row(table: Table, id_column: str, lookup: ImageLookup) -> bool:
+    """Whether a table of the test has an image of its own in each row, so that an id with several rows has several."""
+    for column, title in enumerate(table.header):
+        values = [value.strip() for value in table.get_column(column)]
+        is_distinct = title != id_column and len(set(values)) == len(values)
+        if is_distinct and all(len(lookup.find(value)) == 1 for value in values):
+            return True
+    return False
+
+
 def _is_image_id(image_id: str, lookup: ImageLookup) -> bool:
-    return bool(lookup.find(image_id) or lookup.find(PurePosixPath(image_id).name))
+    return bool(lookup.find(image_id) or lookup.find(PurePosixPath(image_id).name) or lookup.find_several(image_id))
 
 
 def _list_training_columns(tables: Mapping[str, Path]) -> frozenset[str]:
@@ -142,9 +204,9 @@ def _find_test_table(column: str, tables: Mapping[str, Path]) -> Table | None:
 
 
 def _rate_candidate(name: str, lookup: ImageLookup, tables: Mapping[str, Path]) -> _Candidate:
-    sample = _read_sample(tables[name], lookup, tables)
+    sample = _read_sample(name, lookup, tables)
     stages = [int(match) for match in STAGE.findall(_get_lower_stem(name))]
-    n_named = sum(1 for image_id in sample.image_ids if lookup.find(image_id))
+    n_named = len(sample.image_ids) - len(lookup.match(sample.image_ids).missing)
     return _Candidate(sample=sample, fraction_named=n_named / len(sample.image_ids), stage=max(stages, default=0))
 
 
@@ -187,48 +249,64 @@ def _require_supported(sample: SampleSubmission) -> SampleSubmission:
     return sample
 
 
-def _find_by_ids(root: Path, files: ImageFiles, tables: Mapping[str, Path]) -> tuple[SampleSubmission, tuple[str, ...]]:
+def _find_by_ids(
+    root: Path, files: ImageFiles, tables: Mapping[str, Path]
+) -> tuple[SampleSubmission, tuple[str, ...]] | None:
     """Find the one table whose first column names test images alone."""
-    others = {
-        name: path for name, path in tables.items() if not any(word in _get_lower_stem(name) for word in NOT_SAMPLES)
-    }
+    others = {name: path for name, path in tables.items() if not any(word in name.lower() for word in NOT_SAMPLES)}
     named_alike = {
         name: path for name, path in others.items() if any(word in _get_lower_stem(name) for word in SUBMISSION_WORDS)
     }
     anywhere, in_test = ImageLookup(files.test, files.other), ImageLookup(files.test)
-    found = [name for name, path in named_alike.items() if _has_test_ids(path, anywhere)]
+    found = [name for name, path in named_alike.items() if _has_test_ids(path, anywhere, may_differ=True)]
     found = sorted(found or [name for name, path in others.items() if _has_test_ids(path, in_test)])
     if not found:
-        raise DataError(
-            f"{root} holds no sample submission (sample_submission.csv, sampleSubmission.csv)",
-            hint=_suggest_sample(root),
-        )
+        _require_no_sample(root, named_alike, anywhere)
+        return None
     if len(found) > 1:
         raise DataError(
             f"{root} holds {len(found)} tables that may be the sample submission: {join_names(found)}",
             hint="name the one that is to be filled in with --sample",
         )
-    sample = _require_supported(_read_sample(tables[found[0]], anywhere, tables))
-    return sample, (f"sample: {found[0]}, whose column {join_names([sample.id_column])} names the test images",)
+    sample = _require_supported(_read_sample(found[0], anywhere, tables))
+    line = f"sample: {found[0]}, whose column {join_names([sample.id_column])} names the test images"
+    return sample, (line, *_describe_place(found[0])[1:])
 
 
-def _suggest_sample(root: Path) -> str:
-    deeper = sorted(walk(root, is_sample_name), key=lambda name: (name.count("/"), name))
-    if deeper:
-        folder, name = join_names([get_folder(deeper[0])]), join_names([basename(deeper[0])])
-        return f"move the tables of {folder} there, {name} among them"
-    return (
-        "put the competition's sample submission there; where there is none, write one: a line id,label and a line "
-        "such as 7.jpg,cat for each image to predict, cat being any of the labels"
-    )
+def _require_no_sample(root: Path, named_alike: Mapping[str, Path], lookup: ImageLookup) -> None:
+    """Require that there is no sample submission, not even one that is not read.
+
+    Raises:
+        DataError: there is something called so.
+    """
+    unread = sorted(name for name in find_unread_tables(root) if is_sample_name(name))
+    called = [name for name in named_alike if "submi" in _get_lower_stem(name)]
+    for name in called:
+        ids = read_table(named_alike[name], name=name).get_column(0)
+        raise DataError(
+            f"{name} is called as a sample submission, but its ids name no images: {join_names(ids)}",
+            hint=f"say --sample {name} if it is one, or move it away",
+            seen=[lookup.describe_miss(ids, name)],
+        )
+    if unread:
+        raise DataError(
+            f"{root} holds a sample submission that is not read: {join_names(unread)}",
+            hint="save it as CSV, as the competition gives it",
+            seen=describe_unread_tables(root),
+        )
 
 
-def _has_test_ids(path: Path, lookup: ImageLookup) -> bool:
-    """Whether the table has ids of test images in its first column, and targets beside it."""
+def _has_test_ids(path: Path, lookup: ImageLookup, *, may_differ: bool = False) -> bool:
+    """Whether the table has ids of test images in its first column, and targets beside it.
+
+    Args:
+        may_differ: ids may be written otherwise than files, such as numbers without zeros.
+    """
     try:
         header = read_header(path)
         if len(header) < 2 or find_pixel_columns(header):
             return False
-        return all(lookup.find(value) for value in read_table(path).get_column(0))
+        ids = read_table(path).get_column(0)
+        return not lookup.match(ids).missing if may_differ else all(map(lookup.find, ids))
     except DataError:  # some other table, and a damaged one, which is not needed
         return False

@@ -1,4 +1,7 @@
-"""Parse the sample submission, and build the template by which submissions are written."""
+"""Parse the sample submission, and build the template by which submissions are written.
+
+See also: automl.readers.missing_sample makes the rows where a folder has no sample submission.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from automl.data.competition import SubmissionKind, SubmissionTemplate
+from automl.data.competition import BLANK, SubmissionKind, SubmissionTemplate
 from automl.errors import DataError, join_names
 from automl.files.tables import Table
 
-SAMPLE_PATTERNS = ("sample_submission*.csv", "samplesubmission*.csv", "*sample_submission*.csv")  # of the lowered name
+SAMPLE_PATTERNS = ("sample_submission*", "samplesubmission*", "*sample_submission*")  # of a table's lowered name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +22,13 @@ class SampleSubmission:
 
     Attributes:
         id_position: of the column of ids.
-        image_ids: (n_test,) what names the test images; the rows' own ids but in the long form.
+        image_ids: (n_units,) what names the test images, one or several each; the rows' own ids but in the long form.
         target_columns: names of the columns but the first; in the long form, of what the rows of an image stand for.
-        cells: (n_rows,) of (test image, target) in the long form, None elsewhere.
+        cells: (n_rows,) of (unit, target) in the long form, None elsewhere.
+        is_given: whether the folder has it. Otherwise it stands for one: its rows are those of a test table or the
+            images of the test folder, and its targets are blank.
+        addresses: (n_units,) the images, where the ids are made from them.
+        other_columns: of the test table that the rows are from, where there is no sample; none of them is read.
     """
 
     table: Table
@@ -29,6 +36,9 @@ class SampleSubmission:
     target_columns: tuple[str, ...]
     cells: tuple[tuple[int, int], ...] | None = None
     id_position: int = 0
+    is_given: bool = True
+    addresses: tuple[str, ...] | None = None
+    other_columns: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -60,7 +70,7 @@ def parse_sample(table: Table, *, id_position: int = 0) -> SampleSubmission:
     Raises:
         DataError: it is no table of distinct ids and of targets.
     """
-    if table.delimiter != ",":
+    if table.delimiter != "," and ".csv" in table.name.lower():
         raise DataError(
             f"{table.name} is separated by {table.delimiter!r}, but a submission by commas",
             hint="save the sample submission with commas, as the competition gives it",
@@ -85,8 +95,19 @@ def is_sample_name(name: str) -> bool:
     return any(fnmatchcase(PurePosixPath(name).name.lower(), pattern) for pattern in SAMPLE_PATTERNS)
 
 
-def build_template(sample: SampleSubmission, submission_kind: SubmissionKind, n_ranked: int = 0) -> SubmissionTemplate:
-    """Build the submission's template, copied from the sample byte for byte."""
+def build_template(
+    sample: SampleSubmission,
+    submission_kind: SubmissionKind,
+    n_ranked: int = 0,
+    *,
+    images_of_row: tuple[tuple[int, ...], ...] | None = None,
+    separator: str = BLANK,
+) -> SubmissionTemplate:
+    """Build the submission's template, copied from the sample byte for byte.
+
+    Args:
+        images_of_row, separator: as those of `SubmissionTemplate`.
+    """
     return SubmissionTemplate(
         header=sample.table.header,
         id_column=sample.id_position,
@@ -94,6 +115,9 @@ def build_template(sample: SampleSubmission, submission_kind: SubmissionKind, n_
         ids=sample.ids,
         n_ranked=n_ranked,
         cells=sample.cells,
+        images_of_row=images_of_row,
+        separator=separator,
+        has_sample=sample.is_given,
     )
 
 

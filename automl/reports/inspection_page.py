@@ -72,7 +72,7 @@ def _render_suggestions(inspection: Inspection) -> Markup:
 
 def _render_balance(inspection: Inspection) -> Markup:
     competition = inspection.competition
-    if not competition.task.target_kind.has_classes:
+    if not competition.target_kind.has_classes:
         figures = [
             _plot_histogram(name, values)
             for name, values in zip(competition.classes, competition.targets.T, strict=True)
@@ -84,7 +84,7 @@ def _render_balance(inspection: Inspection) -> Markup:
     figure = _build_figure(f"{len(names)} classes, the most frequent first", x="", y="training images")
     figure.add_bar(x=[html.escape(name) for name in names], y=numbers, marker_color=TRAIN)
     figure.update_xaxes(type="category", showticklabels=len(names) <= MAX_NAMED)
-    several = [_describe_label_counts(competition)] if competition.task.target_kind.is_multi_label else []
+    several = [_describe_label_counts(competition)] if competition.target_kind.is_multi_label else []
     return render_section("Class balance", render_paragraph(*several), _render_plot(figure))
 
 
@@ -145,7 +145,7 @@ def _render_samples(inspection: Inspection) -> Markup:
         )
         for name, members in chosen
     ]
-    has_classes = inspection.competition.task.target_kind.has_classes
+    has_classes = inspection.competition.target_kind.has_classes
     title, column = (
         ("Some images of each class", "class") if has_classes else ("Some images, by their values", "values")
     )

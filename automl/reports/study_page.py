@@ -218,7 +218,8 @@ def _render_scores(document: Mapping[str, Any]) -> Markup:
             f", the best of {document['n_trials']} trials, which by luck looks about {document['luck']:.4f} better "
             "than it is"
         )
-    return render_paragraph(*lines, f"{single}.", f"The submission is {document['decided']}.")
+    subject = "Predictions are" if document.get("submission", "") is None else "The submission is"
+    return render_paragraph(*lines, f"{single}.", f"{subject} {document['decided']}.")
 
 
 def _render_members(document: Mapping[str, Any]) -> Markup:

@@ -79,6 +79,8 @@ class CurrentSubmission:
     def update(self, probes: Sequence[int], trials: Sequence[int]) -> SubmissionSummary | None:
         """Write a submission if one is better than that which stands; return what has been written, or None.
 
+        Nothing is written where there are no test images.
+
         Args:
             probes: numbers of completed probes, best first.
             trials: numbers of complete trials, best first.
@@ -89,7 +91,7 @@ class CurrentSubmission:
         options = _list_options(
             [f"probe {number}" for number in probes], [f"trial {number}" for number in trials], self._top
         )
-        if options == self._compared:
+        if options == self._compared or not self._competition.has_test_images:
             return None
         self._compared = options
         before = None
@@ -165,7 +167,7 @@ class CurrentSubmission:
 def write_unfinished(files: StudyFiles, competition: Competition, *, device: str, n_threads: int) -> str | None:
     """Write a submission of the trial that has come furthest, where none is complete; return what it is, in a line.
 
-    None where no trial has a whole epoch.
+    None where no trial has a whole epoch, or there are no test images.
 
     Raises:
         AutomlError: its weights, images or files are not as needed.
@@ -173,6 +175,8 @@ def write_unfinished(files: StudyFiles, competition: Competition, *, device: str
     from automl.training.unfinished import predict_unfinished  # torch: seconds to import
 
     study = read_study(files)
+    if not competition.has_test_images:
+        return None
     if select_best_trials(study, 1):  # what made these unusable is the news, not that others have not ended
         return None
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

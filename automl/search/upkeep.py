@@ -100,7 +100,7 @@ class StudyKeeper:
 
     def _update_submission(self, ranked: Sequence[int]) -> None:
         """Write the mean of the best trials, those left out whose predictions are gone, unless it is written."""
-        if not ranked or ranked[: self._top] == self._submitted:
+        if not ranked or ranked[: self._top] == self._submitted or not self._competition.has_test_images:
             return
         test: dict[int, NDArray[Any]] = {}
         for number in ranked:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from automl.data.competition import Competition, SubmissionKind
+from automl.data.competition import BLANK, Competition, SubmissionKind
+from automl.multi_output import list_head_slices
 from automl.submission.check_file import Findings, Row, SubmissionFile
 
 SUM_TOLERANCE = 1e-6  # Source: mle-bench's graders refuse rows whose sum is further from 1
@@ -20,7 +21,7 @@ def find_value_problems(competition: Competition, file: SubmissionFile) -> list[
     if not file.positions:
         return []
     found = Findings()
-    check = _choose_check(competition)
+    check = _choose_check(competition, file)
     for row, values in iterate_values(competition, file):
         check(row, values, found)
     if competition.submission.cells is not None and _requires_sums(competition):
@@ -46,7 +47,7 @@ def parse_number(text: str) -> float | None:
         return None
 
 
-def _choose_check(competition: Competition) -> Check:
+def _choose_check(competition: Competition, file: SubmissionFile) -> Check:
     long = competition.submission.cells is not None
     match competition.submission.submission_kind:
         case SubmissionKind.VALUES:
@@ -55,12 +56,14 @@ def _choose_check(competition: Competition) -> Check:
             return _check_rows_sums if _requires_sums(competition) and not long else _check_probabilities
         case SubmissionKind.RANKING:
             return _LabelList(competition, at_most=max(1, competition.submission.n_ranked), may_be_empty=False)
-        case SubmissionKind.LABELS if not long:
+        case SubmissionKind.LABEL if competition.heads:
+            return _HeadLabels(competition, file.positions[competition.submission.id_column])
+        case _ if competition.has_flags:
+            return _check_one_flag if competition.target_kind.is_single_class and not long else _check_flags
+        case SubmissionKind.LABELS:
             return _LabelList(competition, at_most=competition.n_classes, may_be_empty=True)
-        case SubmissionKind.LABEL if not long:
-            return _Label(competition)
-        case _:
-            return _check_flags
+        case SubmissionKind.LABEL:
+            return _Label(competition.classes)
 
 
 def _requires_sums(competition: Competition) -> bool:
@@ -69,7 +72,7 @@ def _requires_sums(competition: Competition) -> bool:
     A metric that was merely proposed may be another one in truth, so there they must.
     """
     submission_kind = competition.submission.submission_kind
-    if submission_kind is not SubmissionKind.PROBABILITIES or not competition.task.target_kind.is_single_class:
+    if submission_kind is not SubmissionKind.PROBABILITIES or not competition.target_kind.is_single_class:
         return False
     return not (competition.metric_given and competition.metric.needs == "order")
 
@@ -115,6 +118,13 @@ def _check_flags(row: Row, values: Sequence[str], found: Findings) -> None:
             found.add("flag", f"line {row.line} has '{text}', not 0 or 1")
 
 
+def _check_one_flag(row: Row, values: Sequence[str], found: Findings) -> None:
+    _check_flags(row, values, found)
+    n_ones = values.count("1")
+    if n_ones != 1 and {*values} <= {"0", "1"}:
+        found.add("one", f"line {row.line} has {n_ones} columns of 1, where one class is asked")
+
+
 def _parse_probability(row: Row, text: str, found: Findings) -> float | None:
     number = _parse_finite(row, text, "a probability", found)
     if number is not None and not 0.0 <= number <= 1.0:
@@ -137,9 +147,9 @@ def _parse_finite(row: Row, text: str, noun: str, found: Findings) -> float | No
 class _Label:
     """Checks that there is one label, written as the classes are."""
 
-    def __init__(self, competition: Competition) -> None:
-        self._labels = frozenset(competition.classes)
-        self._spelling = _Spelling(competition.classes)
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._labels = frozenset(classes)
+        self._spelling = _Spelling(classes)
 
     def __call__(self, row: Row, values: Sequence[str], found: Findings) -> None:
         for text in values:
@@ -154,18 +164,38 @@ class _Label:
                 self._spelling.report(row, text, found)
 
 
+class _HeadLabels:
+    """Checks that each head has one of its own labels: in its column, or in its row in the long form."""
+
+    def __init__(self, competition: Competition, id_position: int) -> None:
+        template, texts = competition.submission, competition.label_texts
+        self._checks = [_Label(texts[own]) for own in list_head_slices(competition.head_sizes)]
+        pairs = zip(template.ids, template.cells, strict=True) if template.cells is not None else ()
+        self._head_of_row = {row_id: head for row_id, (_, head) in pairs}
+        self._is_long = template.cells is not None
+        self._id_position = id_position
+
+    def __call__(self, row: Row, values: Sequence[str], found: Findings) -> None:
+        if not self._is_long:
+            for check, text in zip(self._checks, values, strict=True):
+                check(row, [text], found)
+        elif (head := self._head_of_row.get(row.values[self._id_position])) is not None:
+            self._checks[head](row, values, found)
+
+
 class _LabelList:
-    """Checks a list of labels with spaces between them."""
+    """Checks a list of labels, separated as the sample separates them."""
 
     def __init__(self, competition: Competition, *, at_most: int, may_be_empty: bool) -> None:
         self._labels = frozenset(competition.classes)
         self._spelling = _Spelling(competition.classes)
         self._at_most = at_most
         self._may_be_empty = may_be_empty
+        self._template = competition.submission
 
     def __call__(self, row: Row, values: Sequence[str], found: Findings) -> None:
         for text in values:
-            tokens = text.split()
+            tokens = self._template.split_labels(text)
             if not tokens and not self._may_be_empty:
                 found.add("empty", f"line {row.line} has no label")
             if len(tokens) > self._at_most:
@@ -176,6 +206,8 @@ class _LabelList:
             unknown = next((token for token in tokens if token not in self._labels), None)
             if unknown is not None:
                 self._spelling.report(row, unknown, found)
+            elif self._template.separator != BLANK and text != (written := self._template.join_labels(tokens)):
+                found.add("separator", f"line {row.line} has the list '{text}', which is written '{written}'")
 
 
 class _Spelling:
@@ -197,11 +229,11 @@ class _Spelling:
 
 
 def _check_sums_of_images(competition: Competition, file: SubmissionFile, found: Findings) -> None:
-    """The long form: the rows of an image must sum to 1, where each can be read."""
+    """The long form: the rows of an image, or of several together, must sum to 1, where each can be read."""
     template = competition.submission
-    cells = template.cells or ()
+    cells, images_of_row = template.cells or (), template.images_of_row
     image_of = {row_id: image for row_id, (image, _) in zip(template.ids, cells, strict=True)}
-    totals, first_lines = np.zeros(len(competition.test_ids)), dict[int, int]()
+    totals, first_lines = np.zeros(max(image_of.values()) + 1), dict[int, int]()
     at_id = file.positions[template.id_column]
     for row, values in iterate_values(competition, file):
         image, number = image_of.get(row.values[at_id]), parse_number(values[0])
@@ -211,5 +243,5 @@ def _check_sums_of_images(competition: Competition, file: SubmissionFile, found:
     n_cells = np.bincount([image for image, _ in cells], minlength=len(totals))
     for image, line in first_lines.items():
         if n_cells[image] == competition.n_classes and abs(totals[image] - 1.0) > SUM_TOLERANCE:
-            name = competition.test_ids[image]
+            name = competition.test_ids[image if images_of_row is None else images_of_row[image][0]]
             found.add("sum", f"line {line} begins the image '{name}', whose probabilities sum to {totals[image]:.9g}")

@@ -76,7 +76,7 @@ def is_blended_by_rank(competition: Competition) -> bool:
     are submitted, as ranks cannot be decided.
     """
     ranking = competition.metric.needs == "order" and competition.metric_given
-    rankable = competition.task.target_kind.has_rankable_columns(competition.n_classes)
+    rankable = competition.target_kind.has_rankable_columns(competition.n_classes)
     probabilities = competition.submission.submission_kind in (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES)
     return ranking and probabilities and rankable
 
@@ -96,13 +96,15 @@ def get_deciding_metric(competition: Competition) -> Metric:
         return metric if metric.needs in ("probabilities", "order") else get_metric("log_loss")
     if submission_kind is SubmissionKind.VALUES:
         return metric if metric.needs == "values" else get_metric("rmse")
-    one_class_each = competition.task.target_kind.is_single_class
+    one_class_each = competition.target_kind.is_single_class
     if submission_kind is SubmissionKind.RANKING:
         fits = metric.needs == "ranking" or (one_class_each and metric.needs_labels)
         return metric if fits else get_metric(f"map@{competition.submission.n_ranked}")
     if metric.needs_labels:
         return metric
-    return get_metric("accuracy" if one_class_each else "f1_samples")
+    if competition.target_kind.is_multi_label:
+        return get_metric("f1_samples")
+    return get_metric("accuracy", head_sizes=competition.head_sizes)
 
 
 def _describe_clip(rule: ClipRule) -> str:
@@ -123,12 +125,14 @@ def _describe(metric: Metric, task: Task, source: str, *, by_rank: bool) -> str:
     subject = _name_parameters(metric, task)
     if source == "searched":
         return f"decided by {subject} searched on rows out of fold, as they win on rows that they were not searched on"
-    is_single_class = task.target_kind.is_single_class
-    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and is_single_class)):
+    is_multi_label = task.target_kind.is_multi_label
+    if source == "matched" and (metric.beta != 1.0 or (metric.average == "macro" and not is_multi_label)):
         return f"decided by {subject} that promise the best score, going by the probabilities themselves"
     if source == "matched":
         return f"decided by {subject} matched to the training frequencies"
-    return "decided by the most probable class" if is_single_class else "decided by one half for each label"
+    if is_multi_label:
+        return "decided by one half for each label"
+    return f"decided by the most probable class{' of each head' if metric.head_sizes else ''}"
 
 
 def _name_parameters(metric: Metric, task: Task) -> str:

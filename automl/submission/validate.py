@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from automl.data.competition import Competition, SubmissionKind
 from automl.errors import DataError, join_names
@@ -15,6 +15,19 @@ from automl.submission.decide import is_decided_by_fitted_rule
 
 MIN_DIGITS = 8  # Source: mle-bench's graders ask for sums within 1e-6; a float32 has no more than nine
 Rows = list[tuple[Row, list[str]]]
+
+
+def require_test_images(competition: Competition) -> None:
+    """Require test images, without which nothing can be submitted.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not competition.has_test_images:
+        raise DataError(
+            f"{competition.root} has no test images, so that there is nothing to submit",
+            hint="predict new images instead: automl predict FOLDER",
+        )
 
 
 def find_problems(competition: Competition, content: bytes) -> list[str]:
@@ -49,7 +62,9 @@ def _warn(competition: Competition, file: SubmissionFile) -> list[str]:
             ]
         case SubmissionKind.VALUES:
             found += _warn_of_constancy(rows)
-        case _ if competition.submission.cells is None:
+        case SubmissionKind.LABEL if competition.heads:
+            found += _warn_of_constancy(rows)
+        case _ if not competition.has_flags:
             found += [*_warn_of_classes(competition, rows), *_warn_of_constancy(rows)]
             found += [*_warn_of_short_rankings(competition, rows), *_warn_of_blanks(competition, rows)]
         case _:
@@ -87,7 +102,7 @@ def _read_samples(competition: Competition) -> Iterable[Table]:
     if not competition.root.is_dir():
         return
     try:
-        tables = find_tables(competition.root)
+        tables = find_tables(competition.root, follow_links=True)  # as allowed when the competition was read
     except DataError:
         return
     for path in (path for name, path in tables.items() if is_sample_name(name)):
@@ -148,7 +163,7 @@ def _warn_of_constancy(rows: Rows) -> Iterable[str]:
 
 def _warn_of_blanks(competition: Competition, rows: Rows) -> Iterable[str]:
     """Empty lists of labels, which scorers read as no label at all."""
-    lines = [row.line for row, values in rows if not "".join(values).strip()]
+    lines = [row.line for row, values in rows if not any(map(competition.submission.split_labels, values))]
     if lines and competition.scorer.context.always_labelled:
         alike = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
         yield f"line {lines[0]} has no label, but every training image has one{alike}"
@@ -156,8 +171,9 @@ def _warn_of_blanks(competition: Competition, rows: Rows) -> Iterable[str]:
 
 def _warn_of_classes(competition: Competition, rows: Rows) -> Iterable[str]:
     """Classes that the training images have and the file does not, where there are rows enough for all."""
-    ranked = competition.submission.submission_kind is not SubmissionKind.LABEL
-    named = Counter(token for _, values in rows for text in values for token in (text.split() if ranked else [text]))
+    is_one = competition.submission.submission_kind is SubmissionKind.LABEL
+    split: Callable[[str], list[str]] = (lambda text: [text]) if is_one else competition.submission.split_labels
+    named = Counter(token for _, values in rows for text in values for token in split(text))
     never = [name for name in competition.classes if name not in named]
     if never and len(rows) >= competition.n_classes:
         yield f"{len(never)} of {competition.n_classes} classes are never named: {join_names(never)}"
@@ -167,7 +183,8 @@ def _warn_of_short_rankings(competition: Competition, rows: Rows) -> Iterable[st
     if competition.submission.submission_kind is not SubmissionKind.RANKING:
         return
     wanted = min(competition.submission.n_ranked, competition.n_classes)
-    lines = [row.line for row, values in rows if len(values[0].split()) < wanted]
+    split = competition.submission.split_labels
+    lines = [row.line for row, values in rows if len(split(values[0])) < wanted]
     if lines:
         many = f"{len(lines)} lines name" if len(lines) > 1 else "1 line names"
         yield f"{many} fewer than {wanted} classes, first line {lines[0]}: each further one may score"

@@ -32,7 +32,8 @@ def write_submission(
 ) -> None:
     """Write the submission for test probabilities (n_test, n_classes) at path, atomically.
 
-    Test images that cannot be read get the prior, or the middle rank.
+    Where a row stands for several images, these are averaged over those of them that can be read. What has no image
+    that can be read gets the prior, or the middle rank.
 
     Args:
         rule: for labels, lists or values, fitted to rows out of fold. None for the most probable class, labels from one
@@ -45,13 +46,48 @@ def write_submission(
     """
     expected = (len(competition.test_ids), competition.n_classes)
     _require(probs.shape == expected, f"it has probabilities of shape {probs.shape}, not {expected}")
-    filled = np.array(probs, dtype=np.float64)
-    if competition.unreadable_test:
-        filled[list(competition.unreadable_test)] = MIDDLE_RANK if by_rank else competition.prior
-    _require(bool(np.isfinite(filled).all()), "it has probabilities that are not finite")
-    content = _format_submission(competition, _format_rows(competition, filled, rule))
+    _require(competition.has_test_images, "there are no test images")
+    averaged = average_units(competition, probs)
+    unseen = find_unseen_units(competition)
+    averaged[unseen] = MIDDLE_RANK if by_rank else competition.prior
+    _require(bool(np.isfinite(averaged).all()), "it has probabilities that are not finite")
+    content = _format_submission(competition, _format_rows(competition, averaged, rule))
     check_submission(competition, content)
     write_bytes(path, content)
+
+
+def average_units(competition: Competition, probs: NDArray[Any]) -> NDArray[np.float64]:
+    """Average test probabilities (n_test, n_classes) over the images of each unit: (n_units, n_classes).
+
+    Images that cannot be read do not count; a unit that has no other is zeros.
+    """
+    images_of_row, doubles = competition.submission.images_of_row, np.array(probs, dtype=np.float64)
+    if images_of_row is None:
+        doubles[list(competition.unreadable_test)] = 0.0
+        return doubles
+    images, units = _list_pairs(images_of_row)
+    seen = np.isin(images, competition.unreadable_test, invert=True)
+    sums = np.zeros((len(images_of_row), doubles.shape[1]))
+    np.add.at(sums, units[seen], doubles[images[seen]])
+    counts = np.bincount(units[seen], minlength=len(images_of_row))
+    averaged: NDArray[np.float64] = sums / np.maximum(counts, 1)[:, None]
+    return averaged
+
+
+def find_unseen_units(competition: Competition) -> NDArray[np.int64]:
+    """Find the units of which no image can be read."""
+    images_of_row = competition.submission.images_of_row
+    if images_of_row is None:
+        return np.asarray(competition.unreadable_test, dtype=np.int64)
+    images, units = _list_pairs(images_of_row)
+    seen = np.isin(images, competition.unreadable_test, invert=True)
+    return np.setdiff1d(np.arange(len(images_of_row)), units[seen])
+
+
+def _list_pairs(images_of_row: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List (n_pairs,) the images of all units, and the unit of each."""
+    images = np.array([image for own in images_of_row for image in own], dtype=np.int64)
+    return images, np.repeat(np.arange(len(images_of_row)), [len(own) for own in images_of_row])
 
 
 def check_submission(competition: Competition, submission: Path | bytes) -> None:
@@ -94,12 +130,14 @@ def _format_rows(competition: Competition, probs: NDArray[np.float64], rule: Rul
             return _format_numbers(competition, _normalize_probs(competition, probs, rule))
         case SubmissionKind.RANKING:
             ranking = _decide_ranking(competition, probs, rule)
-            return ([" ".join(classes[index] for index in row)] for row in ranking)
-        case _ if template.cells is not None:
+            return ([template.join_labels(classes[index] for index in row)] for row in ranking)
+        case SubmissionKind.LABEL if competition.heads:
+            return _format_heads(competition, _decide(competition, probs, rule))
+        case _ if competition.has_flags:
             return _format_numbers(competition, _decide_indicators(competition, probs, rule))
         case SubmissionKind.LABELS:
             chosen = _decide_indicators(competition, probs, rule)
-            return ([" ".join(classes[index] for index in np.flatnonzero(row))] for row in chosen)
+            return ([template.join_labels(classes[index] for index in np.flatnonzero(row))] for row in chosen)
         case SubmissionKind.LABEL:
             labels = _decide(competition, probs, rule)
             return ([classes[index]] for index in labels)
@@ -109,7 +147,7 @@ def _decide(competition: Competition, probs: NDArray[np.float64], rule: Rule | N
     """In the form that the deciding metric needs."""
     if rule is not None:
         return rule(probs)
-    is_single_class = competition.task.target_kind.is_single_class
+    is_single_class = competition.target_kind.is_single_class
     metric = get_deciding_metric(competition)
     return apply_plain_rule(metric, probs, is_single_class=is_single_class, scales=competition.scales)
 
@@ -118,12 +156,12 @@ def _normalize_probs(competition: Competition, probs: NDArray[np.float64], rule:
     """Rows that sum to 1 where an image has one class; (n, 1) of the second class where that alone is submitted."""
     submitted = _clip_rounding(_decide(competition, probs, rule))
     if isinstance(rule, ClipRule):  # the prior needs no clipping
-        unseen = list(competition.unreadable_test)
+        unseen = find_unseen_units(competition)
         submitted[unseen] = probs[unseen]
     template = competition.submission
     if template.submission_kind is SubmissionKind.PROBABILITY and template.cells is None:
         return submitted[:, 1:2]
-    if not competition.task.target_kind.is_single_class:
+    if not competition.target_kind.is_single_class:
         return submitted
     totals = submitted.sum(axis=1, keepdims=True)
     _require(bool((totals > 0).all()), "it has rows of probabilities without a positive sum")
@@ -154,10 +192,18 @@ def _decide_indicators(competition: Competition, probs: NDArray[np.float64], rul
         one_hot: NDArray[np.int64] = np.eye(competition.n_classes, dtype=np.int64)[predictions]
         return one_hot
     chosen = predictions.astype(np.int64)
-    if competition.task.target_kind.is_multi_label and rule is None and competition.scorer.context.always_labelled:
+    if competition.target_kind.is_multi_label and rule is None and competition.scorer.context.always_labelled:
         empty = np.flatnonzero(~chosen.any(axis=1))
         chosen[empty, probs[empty].argmax(axis=1)] = 1
     return chosen
+
+
+def _format_heads(competition: Competition, predictions: NDArray[Any]) -> Iterable[Sequence[str]]:
+    """The labels (n, n_heads) of each row, or one for each row of the long form."""
+    cells, texts = competition.submission.cells, competition.label_texts
+    if cells is not None:
+        return ([texts[predictions[image, head]]] for image, head in cells)
+    return ([texts[index] for index in row] for row in predictions.tolist())
 
 
 def _format_numbers(competition: Competition, values: NDArray[Any]) -> Iterable[Sequence[str]]:

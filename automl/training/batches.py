@@ -99,7 +99,13 @@ def build_fold_loss(task: FoldTask) -> Loss:
     """Build the configuration's loss, with class weights by the rows that are trained on."""
     loss, competition = task.config.loss, task.competition
     counts = None if loss.class_weights == "none" else count_for_weights(task.labelled, task.train_rows)
-    return build_loss(loss, task=competition.task, n_classes=competition.n_classes, class_counts=counts)
+    return build_loss(
+        loss,
+        task=competition.task,
+        n_classes=competition.n_classes,
+        head_sizes=competition.head_sizes,
+        class_counts=counts,
+    )
 
 
 def build_head_task(task: FoldTask, features: FeatureCache, *, on_step: Callable[[], object]) -> HeadTask:
@@ -110,7 +116,7 @@ def build_head_task(task: FoldTask, features: FeatureCache, *, on_step: Callable
     loss, competition = task.config.loss, task.competition
     objective = get_objective(loss.name, competition.task)
     soft_targets = torch.from_numpy(task.soft_targets)
-    n_choices = competition.task.target_kind.count_choices(competition.n_classes)
+    n_choices = competition.target_kind.count_choices(competition.n_classes)
     smoothed = smooth_labels(soft_targets, loss.label_smoothing, n_choices)
     counts = None if loss.class_weights == "none" else count_for_weights(task.labelled, task.train_rows)
     compute_weights = build_image_weights(loss, counts, competition.task)
@@ -118,6 +124,7 @@ def build_head_task(task: FoldTask, features: FeatureCache, *, on_step: Callable
         views=[features],
         targets=convert_head_targets(smoothed.numpy(), objective),
         link=get_link(objective),
+        head_sizes=competition.head_sizes,
         sample_weights=None if compute_weights is None else compute_weights(soft_targets).numpy(),
         device=task.device,
         on_step=on_step,

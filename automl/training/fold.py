@@ -202,7 +202,11 @@ def _init_state(trial: TrialContext, task: FoldTask, fold: int) -> TrainingState
     config, competition = trial.config, trial.competition
     seed_everything(derive_seed(trial.seed, trial.number, fold, "weights"))
     output_layer = build_output_layer(
-        config.loss, competition.task, competition.n_classes, compute_prior=task.compute_prior
+        config.loss,
+        competition.task,
+        competition.n_classes,
+        head_sizes=competition.head_sizes,
+        compute_prior=task.compute_prior,
     )
     model_config = config.model if trial.init_from is None else replace(config.model, pretrained=False)
     model = build_model(

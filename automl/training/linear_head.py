@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.errors import DataError
+from automl.multi_output import HeadSizes
 from automl.training.loss.by_task import Objective
 
 Link = Literal["softmax", "sigmoid", "ridge"]
@@ -80,6 +81,7 @@ class HeadTask:
         views: (n, F) features of each view of the images, arrays or memory maps; a row has one target in all of them.
         targets: (n, n_outputs) as `convert_head_targets` makes them; rows that are not fitted may hold nan.
         link: "softmax" for outputs that exclude each other, "sigmoid" for each by itself, "ridge" for plain values.
+        head_sizes: how many outputs of a softmax exclude each other, block by block; all of them where it is empty.
         sample_weights: (n,) not negative, or None for rows that count alike.
         device: where it is computed: in float64 on a processor, in float32 elsewhere.
         on_step: called after each pass over the rows.
@@ -88,6 +90,7 @@ class HeadTask:
     views: Sequence[Features]
     targets: NDArray[Any]
     link: Link
+    head_sizes: HeadSizes = ()
     sample_weights: NDArray[Any] | None = None
     device: str = "cpu"
     on_step: Callable[[], object] = lambda: None
@@ -269,7 +272,8 @@ class _Standardised:
         self._weights = weights / max(weights.sum() * len(task.views), 1e-300)
         self._dtype = torch.float64 if task.device.startswith("cpu") else torch.float32
         self._resident: list[Chunk] | None = None
-        if len(task.views) * len(rows) * (len(mean) + 1) * self._dtype.itemsize <= _get_memory_limit(task.device):
+        free = GPU_SHARE * torch.cuda.mem_get_info(task.device)[0] if task.device.startswith("cuda") else CPU_LIMIT
+        if len(task.views) * len(rows) * (len(mean) + 1) * self._dtype.itemsize <= free:
             self._resident = list(self._load_chunks())
 
     @classmethod
@@ -309,7 +313,7 @@ class _Standardised:
         """Compute the weighted mean loss, and its gradient (n_outputs, F + 1)."""
         loss, gradient = 0.0, torch.zeros_like(parameters)
         for features, targets, weights in self._resident or self._load_chunks():
-            losses, residuals = _compute_losses(features @ parameters.T, targets, self._task.link)
+            losses, residuals = _compute_losses(features @ parameters.T, targets, self._task)
             loss += float((losses[:, None] * weights).sum())
             gradient.addmm_((residuals * weights).T, features)
         self._task.on_step()
@@ -330,13 +334,14 @@ class _Standardised:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device=self._task.device, dtype=self._dtype)
 
 
-def _compute_losses(outputs: Tensor, targets: Tensor, link: Link) -> tuple[Tensor, Tensor]:
+def _compute_losses(outputs: Tensor, targets: Tensor, task: HeadTask) -> tuple[Tensor, Tensor]:
     """Compute (m,) losses, and their derivatives (m, n_outputs) by the outputs."""
-    match link:
+    match task.link:
         case "softmax":
-            log_probs = outputs.log_softmax(dim=1)
-            totals = targets.sum(dim=1, keepdim=True)
-            return -(targets * log_probs).sum(dim=1), log_probs.exp() * totals - targets
+            sizes = task.head_sizes or (outputs.shape[1],)
+            log_probs = torch.cat([own.log_softmax(dim=1) for own in torch.split(outputs, [*sizes], dim=1)], dim=1)
+            totals = [own.sum(dim=1, keepdim=True).expand_as(own) for own in torch.split(targets, [*sizes], dim=1)]
+            return -(targets * log_probs).sum(dim=1), log_probs.exp() * torch.cat(totals, dim=1) - targets
         case "sigmoid":
             losses = F.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
             return losses.sum(dim=1), outputs.sigmoid() - targets
@@ -393,7 +398,3 @@ def _compute_moments(task: HeadTask, rows: Rows) -> tuple[NDArray[np.float64], N
 def _split(n_rows: int, n_features: int) -> Iterator[slice]:
     size = max(1, CHUNK_BYTES // (8 * n_features))
     return (slice(start, start + size) for start in range(0, n_rows, size))
-
-
-def _get_memory_limit(device: str) -> float:
-    return GPU_SHARE * torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else CPU_LIMIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from automl.multi_output import MULTI_OUTPUT
 from automl.target_kinds import MULTI_LABEL, SINGLE_CLASS, VALUES
 from automl.tasks import BINARY_TASKS, CLASS_TASKS, MULTILABEL_TASKS, REGRESSION_TASKS, SINGLE_CLASS_TASKS, Task
 
@@ -13,6 +14,7 @@ def test_each_task_has_its_kind_of_target() -> None:
         Task.ORDINAL: SINGLE_CLASS,
         Task.MULTILABEL: MULTI_LABEL,
         Task.REGRESSION: VALUES,
+        Task.MULTIOUTPUT: MULTI_OUTPUT,
     }
 
 

@@ -11,6 +11,11 @@ from automl.errors import join_names
 from automl.readers.labels.source import Labels
 from automl.readers.submission_template import SampleSubmission
 
+BOOLEANS = {  # of the lowered cell; what the columns of 0 and 1 of several tools hold
+    **dict.fromkeys(("1", "1.0", "true", "yes", "t", "y"), "1"),
+    **dict.fromkeys(("0", "0.0", "false", "no", "f", "n"), "0"),
+}
+WHOLE = re.compile(r"([+-]?\d+)(?:\.0+)?")
 MIN_SHARE = 0.5  # of the cells; what holds for more of them is no chance
 SEPARATORS = "|;,"  # of labels, beside blanks
 QUOTED = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)"|([^,'"]+?))\s*(?:,|$)""")  # an element of ['scab', 'rust']
@@ -36,7 +41,7 @@ def has_lists(cells: Iterable[str], sample_values: Collection[str] = ()) -> bool
     new_combinations = [value.split() for value in sample_values if " " in value.strip() and value not in distinct]
     if any(set(value) <= parts for value in new_combinations):
         return True
-    return _is_reused([cell.split() for cell in distinct])
+    return is_reused([cell.split() for cell in distinct])
 
 
 def collect_labels(cells: Iterable[str]) -> set[str]:
@@ -53,7 +58,7 @@ def split_separated_labels(cells: Iterable[str]) -> Mapping[str, tuple[str, ...]
     distinct = sorted(set(cells) - {""})
     for lists in _split_cells(distinct):
         lengths = {len(parts) for parts in lists.values()}
-        if _is_bracketed(distinct) or (len(lengths) > 1 and _is_reused(list(lists.values()))):
+        if _is_bracketed(distinct) or (len(lengths) > 1 and is_reused(list(lists.values()))):
             return lists
     return None
 
@@ -97,6 +102,40 @@ def expand_to_columns(labels: Labels, sample: SampleSubmission) -> Labels:
     return replace(labels, columns=classes, cells=cells, evidence=(*labels.evidence, line))
 
 
+def normalize_cells(labels: Labels, sample: SampleSubmission) -> Labels:
+    """Normalize numbers that were written otherwise: True and False in several columns, 2.0 where 2 is meant.
+
+    In one column True and False stay the names of two classes. Whole numbers lose their .0 where the sample
+    submission does not write it, or where some cells have it and others of the same number have not.
+    """
+    if len(labels.columns) > 1:
+        return _number_booleans(labels)
+    texts = set(labels.texts) - {""}
+    whole = {text: match[1] for text in texts if (match := WHOLE.fullmatch(text))}
+    changed = {text: number for text, number in whole.items() if text != number}
+    if not changed or len(whole) < len(texts):
+        return labels
+    columns = {column.strip() for column in sample.target_columns}
+    written = {value for value in sample.values if value} if len(columns) < 2 else columns
+    if any(not re.fullmatch(r"[+-]?\d+", value) for value in written) and len(set(whole.values())) == len(whole):
+        return labels
+    old = min(changed)
+    line = f"labels: {join_names([old])} and the like of column {join_names(labels.columns)} read as {changed[old]}"
+    cells = tuple((whole.get(text, text),) for text in labels.texts)
+    return replace(labels, cells=cells, evidence=(*labels.evidence, line))
+
+
+def _number_booleans(labels: Labels) -> Labels:
+    """Number the cells of several columns by 1 and 0, where these hold True and False, yes and no, t and f."""
+    texts = {cell for row in labels.cells for cell in row if cell}
+    words = sorted(text for text in texts if text not in BOOLEANS.values() and not WHOLE.fullmatch(text))
+    if not words or not {text.lower() for text in texts} <= BOOLEANS.keys():
+        return labels
+    line = f"labels: {join_names(words)} in {len(labels.columns)} columns read as 1 and 0"
+    cells = tuple(tuple(BOOLEANS.get(cell.lower(), cell) for cell in row) for row in labels.cells)
+    return replace(labels, cells=cells, evidence=(*labels.evidence, line))
+
+
 def _split_cells(cells: Sequence[str]) -> Iterator[Mapping[str, tuple[str, ...]]]:
     """Yield the parts of each cell, for each separator that may be meant."""
     if _is_bracketed(cells):
@@ -116,7 +155,7 @@ def _parse_elements(cell: str) -> tuple[str, ...]:
     return tuple(next(part for part in match.groups() if part is not None) for match in QUOTED.finditer(cell[1:-1]))
 
 
-def _is_reused(lists: Sequence[Sequence[str]]) -> bool:
+def is_reused(lists: Sequence[Sequence[str]]) -> bool:
     """Whether in most of the distinct lists of several parts each part also occurs in another list."""
     n_lists_with = Counter(part for parts in lists for part in set(parts))
     reused = [all(n_lists_with[part] > 1 for part in parts) for parts in lists if len(parts) > 1]

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from automl.errors import DataError, join_names
+from automl.errors import DataError, UsageError, join_names
+from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_test_name
 from automl.files.tables import Table, format_count
+from automl.readers.labels.csv_columns import require_no_class_folders
 from automl.readers.labels.csv_rows import build_labels
 from automl.readers.labels.json_records import (
     ImageRecords,
@@ -25,7 +27,7 @@ from automl.readers.labels.json_records import (
     parse_plain_labels,
     read_document,
 )
-from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
+from automl.readers.labels.source import LabelOrigin, Labels, LabelSource, LayoutMismatchError
 from automl.readers.submission_template import SampleSubmission
 
 LABEL_WORDS = ("train", "label", "annot")  # in the name of a file that must be whole
@@ -64,6 +66,7 @@ def read_json_labels(source: LabelSource) -> Labels:
         LayoutMismatchError: no JSON file holds labels.
         DataError: one does, and it is at fault, or its images are still to be downloaded.
     """
+    _require_no_column(source)
     lookup = ImageLookup(source.files.train, source.files.other)
     documents = {
         name: document for name in _list_documents(source) if (document := _read_or_skip(name, source)) is not None
@@ -73,22 +76,68 @@ def read_json_labels(source: LabelSource) -> Labels:
         images, used, evidence = collect_annotated_images(coco, source.sample, lookup)
         read = _build_labels(images, _join_in_words(used), lookup, source)
         return replace(read, evidence=(*read.evidence, *evidence))
+    passed_over = []
     for name, document in documents.items():
-        plain = parse_plain_labels(document, name)
-        if plain and _is_mostly_images(list(plain), lookup, source):
-            images = [
-                AnnotatedImage(image_id=image, query=image, url="", labels=labels) for image, labels in plain.items()
-            ]
-            return _build_labels(images, name, lookup, source)
+        try:
+            plain = _read_plain_labels(document, name, lookup, source)
+        except LayoutMismatchError as reason:
+            passed_over.append(f"{name} ({reason})")
+            continue
+        images = [AnnotatedImage(image_id=image, query=image, url="", labels=labels) for image, labels in plain.items()]
+        read = _build_labels(images, name, lookup, source)
+        if not _is_called(name, source):
+            require_no_class_folders(read, name, source)
+        return read
     raise LayoutMismatchError(
-        f"{join_names(list(documents))} holds no labels" if documents else "there is no JSON file"
+        f"{join_names(list(documents))} holds no labels" if documents else "there is no JSON file", passed_over
     )
+
+
+def _require_no_column(source: LabelSource) -> None:
+    """Require that no column is asked for of a document, which has none."""
+    if source.settings.label is not None and source.settings.labels in source.documents:
+        raise UsageError(
+            f"--label {source.settings.label}: {source.settings.labels} is a document, which has no columns",
+            hint="leave --label out, or name a table with --labels",
+        )
+    if source.settings.label is not None:
+        raise LayoutMismatchError("--label asks for a column of a table")
+
+
+def _read_plain_labels(
+    document: Any, name: str, lookup: ImageLookup, source: LabelSource
+) -> Mapping[str, tuple[str, ...]]:
+    """Read a mapping or a list of records.
+
+    Raises:
+        LayoutMismatchError: it is plainly something else, such as the names of the labels.
+        DataError: it is called as a file of labels, and names no image, or hardly any.
+    """
+    plain = parse_plain_labels(document, name)
+    if not plain:
+        raise LayoutMismatchError("it has no label for each image")
+    n_named = len(plain) - len(lookup.match(list(plain)).missing)
+    n_images = len(source.training_images)
+    is_asked = name == source.labels_name
+    if n_named > MIN_NAMED_SHARE * len(plain) and (is_asked or n_named > MIN_NAMED_SHARE * n_images):
+        return plain
+    has_as_many = len(plain) > MIN_NAMED_SHARE * n_images and len(set(plain.values())) < len(plain)
+    if is_asked or n_named > MIN_NAMED_SHARE * len(plain) or (_is_called(name, source) and has_as_many):
+        raise DataError(
+            f"{name} has labels of {n_named} of {format_count(n_images, 'training image')}, and of "
+            f"{len(plain) - n_named} that are not in {source.files.train_location}",
+            hint="--labels FILE takes another file, --labels folders the folders; or move it away",
+            seen=[lookup.describe_miss(lookup.match(list(plain)).missing or list(plain), name)],
+        )
+    raise LayoutMismatchError("it names no images")
 
 
 def _list_documents(source: LabelSource) -> list[str]:
     labels_name = source.labels_name
     if labels_name is not None and labels_name in source.documents:
         return [labels_name]
+    if source.settings.labels is not None:
+        raise LayoutMismatchError(f"{source.settings.labels} is no JSON file")
     return [name for name in sorted(source.documents) if not is_test_name(name)]
 
 
@@ -97,15 +146,14 @@ def _read_or_skip(name: str, source: LabelSource) -> Any:
     try:
         return read_document(source.documents[name])
     except DataError:
-        if name == source.labels_name or any(word in name.lower() for word in LABEL_WORDS):
+        if _is_called(name, source):
             raise
         return None
 
 
-def _is_mostly_images(images: Sequence[str], lookup: ImageLookup, source: LabelSource) -> bool:
-    """Whether most of these name images, and most training images are named."""
-    n_named = sum(1 for image in images if lookup.find(image))
-    return n_named > MIN_NAMED_SHARE * len(images) and n_named > MIN_NAMED_SHARE * len(source.training_images)
+def _is_called(name: str, source: LabelSource) -> bool:
+    """Whether a document is one of labels by its name, or as the user says."""
+    return name == source.labels_name or any(word in name.lower() for word in LABEL_WORDS)
 
 
 def _join_in_words(names: Sequence[str]) -> str:
@@ -129,19 +177,26 @@ def collect_annotated_images(
     for name, (of_file, labels) in records.items():
         names = parse_categories(coco[name], name)
         translation = names if _uses_category_names(names, sample) else {}
+        fitted = lookup.fit(of_file.file_names)
         queries = [
-            _choose_query(image_id, file_name, PurePosixPath(name).stem, shared, lookup)
+            _choose_query(image_id, file_name, PurePosixPath(name).stem, shared, fitted)
             for image_id, file_name in zip(of_file.ids, of_file.file_names, strict=True)
         ]
         images[name] = _make_annotated_images(of_file, queries, labels, translation)
-    present = [name for name in images if any(lookup.find(image.query) for image in images[name])]
+    present = [name for name in images if _are_present(images[name], lookup)]
     used = present or list(images)
     evidence += [
-        f"labels: {name} left out: none of its {format_count(len(images[name]), 'image')} is there"
+        format_warning(f"labels: {name} left out: none of its {format_count(len(images[name]), 'image')} is there")
         for name in images
         if name not in used
     ]
     return [image for name in used for image in images[name]], used, evidence
+
+
+def _are_present(images: Sequence[AnnotatedImage], lookup: ImageLookup) -> bool:
+    """Whether one of the images at least is there."""
+    queries = [image.query for image in images]
+    return len(lookup.match(queries).missing) < len(queries)
 
 
 def _parse_records(
@@ -155,7 +210,8 @@ def _parse_records(
     _require_annotations(labels, unlisted, name)
     if unlisted:
         n_unlisted = format_count(len(unlisted), "annotated image")
-        evidence.append(f"labels: {n_unlisted} that {name} does not list left out: {join_names(unlisted)}")
+        line = f"labels: {n_unlisted} that {name} does not list left out: {join_names(unlisted)}"
+        evidence.append(format_warning(line))
     return records, labels
 
 
@@ -230,22 +286,35 @@ def _build_labels(images: Sequence[AnnotatedImage], name: str, lookup: ImageLook
     if len(labelled) < len(images):
         unlabelled = [image.query for image in images if not image.labels]
         n_images = format_count(len(unlabelled), "image")
-        evidence.append(f"labels: {n_images} of {name} without an annotation left out: {join_names(unlabelled)}")
+        line = f"labels: {n_images} of {name} without an annotation left out: {join_names(unlabelled)}"
+        evidence.append(format_warning(line))
     table, n_labels = _build_table(kept, name, source)
-    read = build_labels(table, 0, tuple(range(1, 1 + n_labels)), lookup, source)
+    read = build_labels(table, (0,), tuple(range(1, 1 + n_labels)), lookup, source)
     first = f"labels: {len(read.ids)} images, from the annotations of {name}"
-    return replace(read, ids=_restore_ids(read.ids, kept), evidence=(first, *evidence, *read.evidence[1:]))
+    return replace(
+        read,
+        ids=_restore_ids(read.ids, kept),
+        evidence=(first, *evidence, *read.evidence[1:]),
+        origin=LabelOrigin.DOCUMENT,
+        place=f"the annotations of {name}",
+    )
 
 
 def _require_images(images: Sequence[AnnotatedImage], name: str, lookup: ImageLookup, source: LabelSource) -> None:
     """Require that one image at least is in the folder, or could be downloaded."""
-    if any(lookup.find(image.query) for image in images):
+    if _are_present(images, lookup):
         return
     place = source.files.train_location
     first = next((image for image in images if image.url), None)
     if first is None:
-        raise LayoutMismatchError(
-            f"{name} names no image in {place}, but {join_names([image.query for image in images])}"
+        queries = [image.query for image in images]
+        if not _is_called(name, source):
+            raise LayoutMismatchError(f"{name} names no image in {place}", [f"{name} (it names no image in {place})"])
+        raise DataError(
+            f"{name} names no image in {place}, but {join_names(queries)}",
+            hint="unpack the images it names, or name their folder with --images; --labels FILE takes another file, "
+            "--labels folders the folders",
+            seen=[lookup.describe_miss(queries, name)],
         )
     raise DataError(
         f"{name} names {format_count(len(images), 'image')} by addresses on the web, and none of them is in {place}: "
@@ -265,7 +334,7 @@ def _drop_several_labels(
     queries = [image.query for image in several]
     n_images = format_count(len(several), "image")
     line = f"labels: {n_images} of {name} with several categories left out: {join_names(queries)}"
-    return [image for image in images if len(image.labels) == 1], [line]
+    return [image for image in images if len(image.labels) == 1], [format_warning(line)]
 
 
 def _build_table(images: Sequence[AnnotatedImage], name: str, source: LabelSource) -> tuple[Table, int]:

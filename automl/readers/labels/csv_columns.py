@@ -1,203 +1,328 @@
-"""Read training labels from a CSV file: which file, which column names the images, which ones hold the labels."""
+"""Read training labels from a table with a row for each image: which table it is, and what of it cannot be used.
+
+A table that is there for labels and cannot be used stops the reading: no other reader takes its place. One is there for
+labels where its name says so (train, labels), or where one of its columns names the training images.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from automl.errors import DataError, UsageError, join_names
+from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_test_name
 from automl.files.pixel_tables import find_pixel_columns
-from automl.files.tables import Table, read_header, read_table
-from automl.readers.labels.cells import split_into_classes
+from automl.files.table_formats import strip_table_suffix
+from automl.files.tables import Table, format_count, read_header_or_empty, read_table
 from automl.readers.labels.csv_rows import build_labels
+from automl.readers.labels.folder_labels import read_folder_labels
+from automl.readers.labels.image_columns import MIN_NAMED_SHARE, ImageColumns, find_image_columns
+from automl.readers.labels.label_columns import (
+    LabelColumns,
+    NoLabelColumnError,
+    find_label_columns,
+    split_label_names,
+)
 from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
-from automl.readers.sample_submission import get_table
+from automl.readers.sample_submission import get_table_name
 from automl.readers.submission_template import is_sample_name
 
-LABEL_FILE_PATTERNS = (  # of the lowered name, the best first
-    "train.csv",
-    "trainlabels.csv",
-    "train_labels.csv",
-    "labels.csv",
-    "train*.csv",
-    "*train*.csv",
-    "*labels*.csv",
+LABEL_FILE_PATTERNS = (  # of the lowered name without its extensions, the best first
+    r"train",
+    r"train_?labels",
+    r"labels?",
+    r"train.*",
+    r".*(?<![a-z])train.*",
+    r".*labels?(?![a-z]).*",
 )
-LABEL_COLUMN_NAMES = frozenset({"label", "labels", "class", "target", "category"})
-ROW_NUMBER_NAMES = frozenset({"", "unnamed: 0", "index"})
-PROBED_ROWS = 1000  # enough to tell the column of ids in a table of any length
-MIN_NAMED_SHARE = 0.9  # of the rows of a table that is not called so must name training images
-MIN_TOKEN_SHARE = 0.5  # of the sample's labels; the test may have more classes than training
+SAID = 3  # the strength of columns that the user says, or the sample by their names
+MIN_COVERED_SHARE = 0.5  # of the training images that a table of another name must name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LabelTable:
+    """A table of labels, and its columns.
+
+    Attributes:
+        is_called: whether its name says that it holds labels, or the user does.
+    """
+
+    table: Table
+    images: ImageColumns
+    labels: LabelColumns
+    is_called: bool
 
 
 def read_csv_labels(source: LabelSource) -> Labels:
-    """Read labels from a CSV file with a row for each image and one label column or several of numbers.
+    """Read labels from a table with a row for each image and one label column, or several.
 
     Raises:
-        LayoutMismatchError: no CSV file is one of labels.
-        DataError: one is, and it is at fault.
+        LayoutMismatchError: no table is one of labels.
+        DataError: one is, and it is at fault; or two are, and contradict each other.
         UsageError: the given file or column is not there.
     """
     lookup = ImageLookup(source.files.train, source.files.other)
-    reasons = []
-    for name in _list_label_files(source):
+    names = _list_label_tables(source)
+    passed_over: list[str] = []
+    failures: list[DataError] = []
+    for name in names:
         try:
-            table = _read_label_table(name, source)
-            id_column = _find_id_column(table, lookup, source)
-            label_columns = _find_label_columns(table, id_column, source)
+            table = _read_table(name, lookup, source)
+            try:
+                found = _find_columns(table, lookup, source)
+            except DataError as error:
+                failures.append(error)
+                continue
         except LayoutMismatchError as reason:
-            reasons.append(str(reason))
+            passed_over.append(f"{name} ({reason})")
             continue
-        return build_labels(table, id_column, label_columns, lookup, source)
-    raise LayoutMismatchError("; ".join(reasons) or "no CSV file is named like train.csv or labels.csv")
+        if not failures or found.labels.strength == SAID:
+            return _build(found, names, failures, lookup, source)
+    if failures:
+        raise failures[0]
+    raise LayoutMismatchError("; ".join(passed_over) or "no table is named like train.csv or labels.csv", passed_over)
 
 
 def is_label_name(name: str) -> bool:
     """Whether a file of that name would hold training labels."""
-    lowered = PurePosixPath(name).name.lower()
-    return any(fnmatchcase(lowered, pattern) for pattern in LABEL_FILE_PATTERNS)
+    return _rank_name(name) < len(LABEL_FILE_PATTERNS)
 
 
-def _list_label_files(source: LabelSource) -> list[str]:
+def _rank_name(name: str) -> int:
+    """Return the place of the first pattern that the name fits; one behind the last where it fits none."""
+    stem = strip_table_suffix(PurePosixPath(name).name.lower())
+    fitting = (place for place, pattern in enumerate(LABEL_FILE_PATTERNS) if re.fullmatch(pattern, stem))
+    return next(fitting, len(LABEL_FILE_PATTERNS))
+
+
+def _list_label_tables(source: LabelSource) -> list[str]:
     """List the tables that may hold labels, the likeliest first."""
-    if source.settings.labels in source.documents:
-        raise LayoutMismatchError(f"{source.settings.labels} is no CSV file")
-    if source.settings.labels:
-        path = get_table(source.tables, source.settings.labels, "--labels")
-        return [name for name in source.tables if source.tables[name] == path]
-    names = [name for name in sorted(source.tables) if not is_test_name(name)]
-    candidates = [name for name in names if not is_sample_name(name) and name != source.sample.name]
-    ranked = [name for pattern in LABEL_FILE_PATTERNS for name in candidates if fnmatchcase(name.lower(), pattern)]
-    known = [name for name in candidates if name == source.labels_name]
-    return list(dict.fromkeys([*known, *ranked, *candidates]))
+    asked = source.settings.labels
+    if asked is not None and asked not in source.tables and (source.root / asked).is_file():
+        raise LayoutMismatchError(f"{asked} is no table")
+    if asked is not None:
+        return [get_table_name(source.tables, asked, "--labels")]
+    names = [
+        name
+        for name in source.tables
+        if not is_test_name(name)
+        and not is_test_name(PurePosixPath(name).name)
+        and not is_sample_name(name)
+        and name != source.sample.name
+    ]
+    names.sort(key=lambda name: (name != source.labels_name, _rank_name(name), name.count("/"), name))
+    return names if source.settings.label is None else _select_with_columns(names, source.settings.label, source)
 
 
-def _read_label_table(name: str, source: LabelSource) -> Table:
-    """Read the table, unless it cannot hold labels by its header."""
+def _select_with_columns(names: Sequence[str], label: str, source: LabelSource) -> list[str]:
+    """Select the tables that have the columns that the user gives.
+
+    Raises:
+        UsageError: none has.
+        LayoutMismatchError: only a table of pixels has.
+    """
+    headers = {name: [column.strip() for column in read_header_or_empty(source.tables[name])] for name in names}
+    having = [name for name, header in headers.items() if set(split_label_names(label, header)) <= set(header)]
+    of_pixels = [name for name in having if find_pixel_columns(headers[name])]
+    if having and len(of_pixels) == len(having):
+        raise LayoutMismatchError(f"{join_names(of_pixels)} holds pixels")
+    if not having:
+        raise UsageError(
+            f"--label {label}: no table has such a column",
+            hint="name one of a table, and the table with --labels",
+            seen=[
+                f"{name} has {join_names(header, at_most=10)}"
+                for name, header in headers.items()
+                if header and not find_pixel_columns(header)
+            ],
+        )
+    return having
+
+
+def _is_called(name: str, source: LabelSource) -> bool:
+    """Whether a table is one of labels by its name, or as the user says."""
+    return is_label_name(name) or name == source.labels_name or bool(source.settings.labels or source.settings.label)
+
+
+def _read_table(name: str, lookup: ImageLookup, source: LabelSource) -> Table:
+    """Read a table, unless it cannot hold labels by its header."""
     path = source.tables[name]
+    if find_pixel_columns(read_header_or_empty(path)):
+        raise LayoutMismatchError("it holds pixels")
     try:
-        if find_pixel_columns(read_header(path)):
-            raise LayoutMismatchError(f"{name} is a table of pixels")
-        return read_table(path)
+        return read_table(path, name=name, root=source.root, is_image=lambda cell: bool(lookup.find(cell)))
     except DataError as error:
-        if is_label_name(name) or source.settings.labels:
+        if _is_called(name, source):
             raise
         raise LayoutMismatchError(error.problem) from error  # some other table, and a damaged one, which is not needed
 
 
-def _find_id_column(table: Table, lookup: ImageLookup, source: LabelSource) -> int:
-    """Return the column named as the sample's where it names images, else the one that names the most images."""
-    rows = table.rows[:: max(1, len(table.rows) // PROBED_ROWS)]
-    distinct = [{row[column] for row in rows} for column in range(len(table.header))]
-    n_named = [sum(1 for value in values if lookup.find(value)) for values in distinct]
-    if not any(n_named):
-        raise LayoutMismatchError(f"{table.name} has no column that names the training images")
-    position = {_normalize(name): column for column, name in enumerate(table.header)}
-    position |= {name: column for column, name in enumerate(table.header)}
-    same = position.get(source.sample.id_column, position.get(_normalize(source.sample.id_column)))
-    likelihood = [(n, not _is_row_number(name)) for n, name in zip(n_named, table.header, strict=True)]
-    chosen = same if same is not None and n_named[same] else likelihood.index(max(likelihood))
-    is_called = is_label_name(table.name) or table.name == source.labels_name or bool(source.settings.labels)
-    least = MIN_NAMED_SHARE * len(distinct[chosen])
-    if not is_called and (n_named[chosen] < least or len(distinct[chosen]) < MIN_NAMED_SHARE * len(rows)):
-        raise LayoutMismatchError(f"{table.name} is no table of the training images")
-    return chosen
+def _find_columns(table: Table, lookup: ImageLookup, source: LabelSource) -> _LabelTable:
+    """Find a table's columns of images and labels.
+
+    Raises:
+        LayoutMismatchError: it is plainly no table of labels.
+        DataError: it is one, and it cannot be used.
+    """
+    is_called = _is_called(table.name, source)
+    try:
+        images = find_image_columns(table, source.any_lookup, source.sample.id_column)
+    except LayoutMismatchError:
+        if is_called:
+            raise _make_no_images_error(table, lookup, source) from None
+        raise LayoutMismatchError("none of its columns names an image") from None
+    _require_other_columns(table, images)
+    if not is_called:
+        _require_training_table(table, images, lookup, source)
+    try:
+        labels = find_label_columns(table, images, lookup, source)
+    except NoLabelColumnError:
+        if is_called:
+            raise
+        raise LayoutMismatchError("none of its columns repeats values as labels do") from None
+    return _LabelTable(table=table, images=images, labels=labels, is_called=is_called)
 
 
-def _find_label_columns(table: Table, id_column: int, source: LabelSource) -> tuple[int, ...]:
-    """Return the label columns: as given, as the sample names them, or the one that is left or fits best."""
-    named = _find_named_column(table, source)
-    if named is not None:
-        return (named,)
-    rest = [column for column in range(len(table.header)) if column != id_column]
-    position = {table.header[column].strip(): column for column in rest}
-    targets = [target.strip() for target in source.sample.target_columns]
-    if all(name in position for name in targets):
-        return tuple(position[name] for name in targets)
-    rest = _drop_test_columns(table, rest, source)
-    if len(rest) == 1:
-        return (rest[0],)
-    conventional = [column for column in rest if table.header[column].strip().lower() in LABEL_COLUMN_NAMES]
-    alike = [column for column in rest if _is_alike(table.header[column], targets)]
-    for choice in (
-        _find_class_columns(table, rest, source),
-        alike,
-        _find_token_columns(table, rest, source),
-        conventional,
-    ):
-        if len(choice) == 1:
-            return (choice[0],)
-    columns = join_names([table.header[column] for column in rest]) or "none"
-    raise LayoutMismatchError(
-        f"it is unclear which column of {table.name} holds the label ({columns}); --label COLUMN says it"
+def _require_other_columns(table: Table, images: ImageColumns) -> None:
+    """Require a column beside the images, and rows that are no list of classes, each with the name of its own."""
+    rest = [c for c in range(len(table.header)) if c not in images.columns and c not in images.aliases]
+    if not rest:
+        raise LayoutMismatchError("it has no column beside the images")
+    n_rows = len(table.rows)
+    if images.names_several and n_rows > 1 and all(len(set(table.get_column(column))) == n_rows for column in rest):
+        raise LayoutMismatchError("its rows are folders of images, each with a name of its own, as of classes")
+
+
+def _require_training_table(table: Table, images: ImageColumns, lookup: ImageLookup, source: LabelSource) -> None:
+    """Require rows of images, each once, and most of the training images among them."""
+    if not images.is_distinct or images.share < MIN_NAMED_SHARE:
+        raise LayoutMismatchError("hardly each of its rows is of another image")
+    ids = [cell.strip() for cell in table.get_column(images.columns[0])]
+    if set(ids) <= set(source.sample.ids):
+        raise LayoutMismatchError("its rows are those of the sample submission")
+    n_images, n_named = len(source.training_images), lookup.match(ids).n_found
+    if n_named < MIN_COVERED_SHARE * n_images and not images.names_several:
+        raise LayoutMismatchError(f"it names {n_named} of {format_count(n_images, 'training image')}")
+
+
+def _make_no_images_error(table: Table, lookup: ImageLookup, source: LabelSource) -> DataError:
+    """Build the error for a table of labels none of whose cells names an image."""
+    by_name = [c for c, name in enumerate(table.header) if name.strip() == source.sample.id_column.strip()]
+    ids = table.get_column((by_name or [0])[0])
+    return DataError(
+        f"{table.name} has no column that names the training images in {source.files.train_location}",
+        hint="unpack the images it names, or name their folder with --images; --labels FILE takes the labels from "
+        "another file, --labels folders from the folders",
+        seen=[lookup.describe_miss(ids, table.name)],
     )
 
 
-def _find_named_column(table: Table, source: LabelSource) -> int | None:
-    """Return the column that the user gives, or that is known."""
-    position = {name.strip(): column for column, name in enumerate(table.header)}
-    if source.settings.label is not None:
-        if source.settings.label not in position:
-            raise UsageError(
-                f"--label {source.settings.label}: {table.name} has no such column",
-                hint=f"name one of {join_names(table.header, at_most=10)}",
-            )
-        return position[source.settings.label]
-    return None if source.label_name is None else position.get(source.label_name)
+def _build(
+    found: _LabelTable,
+    names: Sequence[str],
+    failures: Sequence[DataError],
+    lookup: ImageLookup,
+    source: LabelSource,
+) -> Labels:
+    """Build the labels, and say what other tables were not taken."""
+    table = found.table
+    read = build_labels(table, found.images.columns, found.labels.columns, lookup, source)
+    if not found.is_called and not found.labels.strength:
+        require_no_class_folders(read, table.name, source)
+    rest = names[names.index(table.name) + 1 :] if source.settings.labels is None else []
+    lines = (
+        *table.notes,
+        *found.images.evidence,
+        *found.labels.evidence,
+        *(format_warning(f"not read as labels: {error.problem}") for error in failures),
+        *_compare_tables(found, read, rest, lookup, source),
+        *_describe_pixel_tables(names, source),
+    )
+    return replace(read, evidence=(*read.evidence, *lines))
 
 
-def _drop_test_columns(table: Table, columns: list[int], source: LabelSource) -> list[int]:
-    """Return the columns that may hold labels: no row numbers, nothing that the test tables have too."""
-    columns = [column for column in columns if not _is_row_number(table.header[column])]
-    given: set[str] = set()
-    for name in ("test.csv", "test-metadata.csv", "test_metadata.csv"):
-        if name in source.tables:
-            given |= set(read_header(source.tables[name]))
-    return [column for column in columns if table.header[column] not in given] or columns
+def require_no_class_folders(read: Labels, name: str, source: LabelSource) -> None:
+    """Require that folders are no labels as well, where nothing but its columns says that a file holds them.
+
+    Raises:
+        DataError: they may be, and are others.
+    """
+    try:
+        folders = read_folder_labels(source)
+    except (LayoutMismatchError, DataError):
+        return
+    folder_of = dict(zip(folders.images, folders.texts, strict=True))
+    pairs = {
+        (folder_of[image], cells) for image, cells in zip(read.images, read.cells, strict=True) if image in folder_of
+    }
+    n_folders, n_labels = len({folder for folder, _ in pairs}), len({cells for _, cells in pairs})
+    if not len(pairs) == n_folders == n_labels:
+        raise DataError(
+            f"the labels may be those of {name}, from {read.place}, or the folders of the images, and these differ",
+            hint=f"say --labels {name} or --labels folders",
+        )
 
 
-def _is_row_number(name: str) -> bool:
-    """Whether a column is named as those that pandas writes for the index."""
-    return name.strip().lower() in ROW_NUMBER_NAMES
+def _compare_tables(
+    found: _LabelTable, read: Labels, names: Sequence[str], lookup: ImageLookup, source: LabelSource
+) -> Iterable[str]:
+    """Compare the labels with those of other tables that might be meant.
+
+    Raises:
+        DataError: one contradicts them, and its name and columns speak for it as much.
+    """
+    wanted = set(_get_label_names(found))
+    for name in names:
+        header = {column.strip() for column in read_header_or_empty(source.tables[name])}
+        if not is_label_name(name) and not wanted <= header:
+            continue
+        try:
+            other = _find_columns(_read_table(name, lookup, source), lookup, source)
+        except (LayoutMismatchError, DataError):
+            continue  # not needed
+        if not other.images.is_distinct or other.images.share < MIN_NAMED_SHARE:
+            continue
+        yield from _compare_labels(found, other, read, lookup)
 
 
-def _find_class_columns(table: Table, columns: Sequence[int], source: LabelSource) -> list[int]:
-    """Return the columns whose every value is one of the sample's columns, or a list of these."""
-    classes = {target.strip() for target in source.sample.target_columns}
-    if len(classes) < 2:
+def _compare_labels(found: _LabelTable, other: _LabelTable, read: Labels, lookup: ImageLookup) -> list[str]:
+    """Compare the labels with those of another table, image by image."""
+    names = found.table.name, other.table.name
+    label_of = dict(zip(read.images, read.cells, strict=True))
+    matched = lookup.match([cell.strip() for cell in other.table.get_column(other.images.columns[0])])
+    others = {
+        image: tuple(row[column].strip() for column in other.labels.columns)
+        for image, row in zip(matched.names, other.table.rows, strict=True)
+        if image is not None
+    }
+    shared = [image for image in others if image in label_of]
+    different = [image for image in shared if others[image] != label_of[image]]
+    n_images = format_count(len(different), "image")
+    if not shared:
+        return [format_warning(f"labels: {names[1]} left out, it names {format_count(len(others), 'other image')}")]
+    if not different:
+        return [f"labels: {names[1]} says the same of {format_count(len(shared), 'image')}"]
+    if found.is_called and other.is_called and found.labels.strength <= other.labels.strength:
+        image = different[0]
+        raise DataError(
+            f"{names[0]} and {names[1]} give {n_images} different labels: {join_names([image])} "
+            f"is {join_names(label_of[image])} and {join_names(others[image])}",
+            hint=f"say --labels {names[0]} or --labels {names[1]}",
+        )
+    if _get_label_names(found) != _get_label_names(other):
         return []
-    values = {column: {value.strip() for value in table.get_column(column)} for column in columns}
-    return [
-        column for column, held in values.items() if held <= classes or split_into_classes(held, classes) is not None
-    ]
+    line = f"labels: {names[1]} left out, it gives {n_images} another label; --labels {names[1]} takes it instead"
+    return [format_warning(line)]
 
 
-def _find_token_columns(table: Table, columns: Sequence[int], source: LabelSource) -> list[int]:
-    """Return the columns that hold the most of the sample's values, as far as these are words, not numbers."""
-    if len(source.sample.target_columns) > 1:
-        return []
-    values = set(source.sample.values)
-    tokens = {token for value in values for token in value.split()}
-    shares = [max(_compute_share(table, column, values), _compute_share(table, column, tokens)) for column in columns]
-    best = max(shares, default=0.0)
-    return [column for column, share in zip(columns, shares, strict=True) if share == best and best > MIN_TOKEN_SHARE]
+def _get_label_names(found: _LabelTable) -> tuple[str, ...]:
+    return tuple(found.table.header[column].strip() for column in found.labels.columns)
 
 
-def _compute_share(table: Table, column: int, wanted: set[str]) -> float:
-    words = {word for word in wanted if word and not re.fullmatch(r"[01]?(\.\d*)?", word)}
-    held = {value.strip() for value in table.get_column(column)}
-    return len(words & held) / len(words) if words else 0.0
-
-
-def _is_alike(name: str, targets: Sequence[str]) -> bool:
-    """Whether a column is named as a target but for case, signs and a final "id"."""
-    return len(targets) == 1 and bool(_normalize(name)) and _normalize(name) == _normalize(targets[0])
-
-
-def _normalize(name: str) -> str:
-    letters = re.sub(r"[\W_]", "", name.lower())
-    return letters.removesuffix("id") or letters
+def _describe_pixel_tables(names: Sequence[str], source: LabelSource) -> list[str]:
+    tables = [name for name in names if find_pixel_columns(read_header_or_empty(source.tables[name]))]
+    return [format_warning(f"labels: tables of pixels left out: {join_names(tables)}")] if tables else []

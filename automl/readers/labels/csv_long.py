@@ -10,9 +10,10 @@ from automl.errors import DataError, join_names
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_test_name
 from automl.files.pixel_tables import find_pixel_columns
-from automl.files.tables import Table, format_count, read_header, read_table
-from automl.readers.labels.csv_columns import LABEL_COLUMN_NAMES, PROBED_ROWS, is_label_name
+from automl.files.tables import Table, format_count, read_header_or_empty, read_table
+from automl.readers.labels.csv_columns import is_label_name
 from automl.readers.labels.csv_rows import build_labels
+from automl.readers.labels.label_columns import LABEL_COLUMN_NAMES, PROBED_ROWS
 from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
 from automl.readers.long_form import split_id
 from automl.readers.submission_template import is_sample_name
@@ -50,17 +51,21 @@ def read_long_csv_labels(source: LabelSource) -> Labels:
     targets = tuple(target.strip() for target in source.sample.target_columns)
     lookup = ImageLookup(source.files.train, source.files.other)
     for name, path in _list_label_tables(source).items():
-        rows = _find_long_rows(read_table(path), targets, lookup, source)
+        rows = _find_long_rows(read_table(path, name=name, root=source.root), targets, lookup, source)
         if rows is not None:
             wide = _widen(rows, targets)
-            read = build_labels(wide, 0, tuple(range(1, 1 + len(targets))), lookup, source)
+            read = build_labels(wide, (0,), tuple(range(1, 1 + len(targets))), lookup, source)
             n_images = format_count(len(read.ids), "image")
             first = f"labels: {n_images}, from the rows of {name} for each of {len(targets)} targets"
-            return replace(read, evidence=(first, *read.evidence[1:]))
+            return replace(read, evidence=(first, *rows.table.notes, *read.evidence[1:]), place=f"the rows of {name}")
     raise LayoutMismatchError("no CSV file has a row for each image and target")
 
 
 def _list_label_tables(source: LabelSource) -> Mapping[str, Path]:
+    asked = source.settings.labels
+    if asked is not None:
+        found = [name for name in source.tables if name == asked]  # else automl.readers.labels.csv_columns says so
+        return {name: source.tables[name] for name in found}
     labels_name = source.labels_name
     if labels_name is not None and labels_name in source.tables:
         return {labels_name: source.tables[labels_name]}
@@ -71,7 +76,7 @@ def _list_label_tables(source: LabelSource) -> Mapping[str, Path]:
         if name != source.sample.name
         and not is_sample_name(name)
         and not is_test_name(name)
-        and not find_pixel_columns(read_header(source.tables[name]))
+        and not find_pixel_columns(read_header_or_empty(source.tables[name]))
     }
 
 
@@ -168,6 +173,7 @@ def _widen(rows: _LongRows, targets: Sequence[str]) -> Table:
     fields = rows.table.rows
     return Table(
         name=rows.table.name,
+        folder=rows.table.folder,
         delimiter=rows.table.delimiter,
         header=(rows.image_column, *targets, *(rows.table.header[column] for column in others)),
         rows=tuple(

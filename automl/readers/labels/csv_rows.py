@@ -3,55 +3,171 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from automl.errors import DataError, join_names
 from automl.files.addresses import expand_colours
+from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import strip_suffix
 from automl.files.tables import Table, format_count
 from automl.readers.labels.cells import has_lists
+from automl.readers.labels.image_columns import find_row_images
+from automl.readers.labels.label_columns import find_split_column
 from automl.readers.labels.source import Labels, LabelSource
 from automl.tasks import Task
 
 MAX_FAULTY_SHARE = 0.01  # of the ids may contradict themselves or name several images; more is no slip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RowImages:
+    """The images of each id, in the order of the ids; most have one."""
+
+    of_id: Mapping[str, tuple[str, ...]]
+    evidence: tuple[str, ...]
+
+    @property
+    def has_several(self) -> bool:
+        return any(len(images) > 1 for images in self.of_id.values())
+
+
 def build_labels(
-    table: Table, id_column: int, label_columns: tuple[int, ...], lookup: ImageLookup, source: LabelSource
+    table: Table,
+    id_columns: tuple[int, ...],
+    label_columns: tuple[int, ...],
+    lookup: ImageLookup,
+    source: LabelSource,
 ) -> Labels:
     """Build labels from the rows that name an image; keep all other columns beside them.
+
+    Rows of the test, by a column that says so or by a blank label, are left out. Where a row names several images,
+    each of them gets its label, and `Labels.rows` says which belong together.
+
+    Args:
+        id_columns: the column of ids, and those that name further images of the same rows.
 
     Raises:
         DataError: a label or an id is blank, or ids contradict themselves or name no image.
     """
+    id_column = id_columns[0]
+    table, of_test = _drop_test_rows(table, id_columns, label_columns, lookup, source)
+    lookup = lookup.fit(table.get_column(id_column))
     table, dropped = _drop_empty_rows(table, id_column, label_columns, lookup)
     if len(label_columns) == 1:
         _require_labels(table, label_columns[0], source)
     row_ids, resolved = _resolve_row_ids(table, id_column, lookup)
+    table, joined = _join_repeated_labels(table, row_ids, label_columns, source)
     row_of, evidence = _index_first_rows(table, row_ids, label_columns)
-    image_of, match_evidence = _match_images(tuple(row_of), table.name, lookup, source)
-    rows = [table.rows[row_of[image_id]] for image_id in image_of]
-    others = [column for column in range(len(table.header)) if column not in (id_column, *label_columns)]
+    matched = _match_images(row_of, table, id_columns, lookup, source)
+    flat = [(image_id, image) for image_id, images in matched.of_id.items() for image in images]
+    rows = [table.rows[row_of[image_id]] for image_id, _ in flat]
+    others = [column for column in range(len(table.header)) if column not in (*id_columns, *label_columns)]
     cells = tuple(tuple(row[column].strip() for column in label_columns) for row in rows)
-    names = [table.header[column] for column in label_columns]
-    place = f"column {join_names(names)}" if len(names) == 1 else f"{len(names)} columns"
+    names = [table.header[column].strip() for column in label_columns]
+    where = f"column {join_names(names)}" if len(names) == 1 else f"{len(names)} columns"
+    images = tuple(image for _, image in flat)
+    lines = (*of_test, *dropped, *resolved, *joined, *evidence, *matched.evidence, *_describe_several(matched))
     return Labels(
-        ids=tuple(image_of),
-        columns=tuple(name.strip() for name in names),
+        ids=tuple(image if len(matched.of_id[image_id]) > 1 else image_id for image_id, image in flat),
+        columns=tuple(names) if table.has_header or len(names) > 1 else ("label",),
         cells=cells,
-        images=tuple(image_of.values()),
+        images=images,
         others={table.header[column]: tuple(row[column].strip() for row in rows) for column in others},
         evidence=(
-            f"labels: {len(image_of)} images, from {place} of {table.name}",
-            *dropped,
-            *resolved,
-            *evidence,
-            *match_evidence,
-            *_compare_with_folders(cells, tuple(image_of.values())),
+            f"labels: {len(images)} images, from {where} of {table.name}",
+            *lines,
+            *_compare_with_folders(cells, images),
         ),
+        place=f"{where} of {table.name}",
+        rows=_number_rows(matched) if matched.has_several else None,
     )
+
+
+def _number_rows(matched: _RowImages) -> tuple[int, ...]:
+    return tuple(row for row, images in enumerate(matched.of_id.values()) for _ in images)
+
+
+def _describe_several(matched: _RowImages) -> list[str]:
+    n_images = sum(len(images) for images in matched.of_id.values())
+    rows = format_count(len(matched.of_id), "row")
+    line = f"labels: {rows} with {n_images} images: those of a row stay in one fold, and their predictions are averaged"
+    return [line] if matched.has_several else []
+
+
+def _drop_test_rows(
+    table: Table,
+    id_columns: tuple[int, ...],
+    label_columns: tuple[int, ...],
+    lookup: ImageLookup,
+    source: LabelSource,
+) -> tuple[Table, list[str]]:
+    """Drop the rows of the test: by the column of the split, and those without a label that the sample names."""
+    split = find_split_column(table, (*id_columns, *label_columns))
+    parts = split.parts if split else ("train",) * len(table.rows)
+    names = {_get_stem(name) for name in (*source.sample.image_ids, *source.test_images)}
+    blank = {
+        row
+        for row, fields in enumerate(table.rows)
+        if parts[row] != "test"
+        and not any(fields[column].strip() for column in label_columns)
+        and _is_of_test(fields[id_columns[0]].strip(), names, lookup, source)
+    }
+    lines = []
+    if split and set(parts) != {"train"}:
+        n_rows = {part: parts.count(part) for part in ("train", "val", "test")}
+        counts = ", ".join(f"{format_count(n, 'row')} of {part}" for part, n in n_rows.items() if n)
+        use = "; those of val are trained on too" if n_rows["val"] else ""
+        name = join_names([table.header[split.column]])
+        lines.append(f"labels: {counts} by column {name} of {table.name}{use}")
+    if blank:
+        n_blank = format_count(len(blank), "row")
+        lines.append(f"labels: {n_blank} of {table.name} without a label, of images that the test has")
+    return _keep_rows(table, {row for row, part in enumerate(parts) if part == "test"} | blank), lines
+
+
+def _is_of_test(image_id: str, names: Collection[str], lookup: ImageLookup, source: LabelSource) -> bool:
+    found = lookup.find(image_id)
+    return source.test_images.issuperset(found) if found else _get_stem(image_id) in names
+
+
+def _keep_rows(table: Table, dropped: Collection[int]) -> Table:
+    """Return the table without these rows."""
+    if not dropped:
+        return table
+    kept = [row for row in range(len(table.rows)) if row not in dropped]
+    if not kept:
+        raise DataError(
+            f"every row of {table.name} is of the test", hint="name the table of the training rows with --labels"
+        )
+    return replace(table, rows=tuple(table.rows[row] for row in kept), lines=tuple(table.lines[row] for row in kept))
+
+
+def _join_repeated_labels(
+    table: Table, row_ids: Sequence[str], label_columns: tuple[int, ...], source: LabelSource
+) -> tuple[Table, list[str]]:
+    """Join the labels of rows with the same id where images have several labels, as the sample or the user says."""
+    if len(label_columns) > 1 or len(set(row_ids)) == len(row_ids):
+        return table, []
+    column = label_columns[0]
+    of_id: dict[str, dict[str, None]] = {}
+    for image_id, row in zip(row_ids, table.rows, strict=True):
+        of_id.setdefault(image_id, {})[row[column].strip()] = None
+    labels = {label for found in of_id.values() for label in found}
+    task = source.settings.task or (source.known.task if source.known else None)
+    lists = [value.split() for value in source.sample.values if len(value.split()) > 1]
+    if max(map(len, of_id.values())) < 2 or not (
+        task is Task.MULTILABEL or (lists and all(set(parts) <= labels for parts in lists))
+    ):
+        return table, []
+    separator = "|" if any(" " in label for label in labels) else " "
+    joined = {image_id: separator.join(filter(None, found)) for image_id, found in of_id.items()}
+    rows = tuple(
+        (*row[:column], joined[image_id], *row[column + 1 :]) for image_id, row in zip(row_ids, table.rows, strict=True)
+    )
+    line = f"labels: {len(of_id)} images of {format_count(len(rows), 'row')}, one for each label of an image"
+    return replace(table, rows=rows), [line]
 
 
 def _drop_empty_rows(
@@ -64,12 +180,10 @@ def _drop_empty_rows(
     empty = {number for number in blank if not lookup.find(table.rows[number][id_column])}
     if not empty or len(empty) > MAX_FAULTY_SHARE * len(table.rows) + 1:
         return table, []
-    kept = [number for number in range(len(table.rows)) if number not in empty]
     ids = [table.rows[number][id_column].strip() for number in sorted(empty)]
     n_rows = format_count(len(ids), "row")
-    line = f"labels: {n_rows} of {table.name} with neither label nor image left out: {join_names(ids)}"
-    rows, lines = tuple(table.rows[number] for number in kept), tuple(table.lines[number] for number in kept)
-    return replace(table, rows=rows, lines=lines), [line]
+    line = format_warning(f"labels: {n_rows} of {table.name} with neither label nor image left out: {join_names(ids)}")
+    return _keep_rows(table, empty), [line]
 
 
 def _require_labels(table: Table, column: int, source: LabelSource) -> None:
@@ -86,7 +200,7 @@ def _require_labels(table: Table, column: int, source: LabelSource) -> None:
 
 def _resolve_row_ids(table: Table, id_column: int, lookup: ImageLookup) -> tuple[list[str], list[str]]:
     """Return (n_rows,) ids; an id with images in several folders is resolved by the folder that the row names."""
-    row_ids = [row[id_column].strip() for row in table.rows]
+    row_ids = [_add_folder(row[id_column].strip(), table.folder, lookup) for row in table.rows]
     several = {name: images for name in set(row_ids) if len(images := lookup.find(name)) > 1}
     resolved = []
     for number, row in enumerate(table.rows):
@@ -98,6 +212,14 @@ def _resolve_row_ids(table: Table, id_column: int, lookup: ImageLookup) -> tuple
     n_rows, names = format_count(len(resolved), "row"), join_names(list(dict.fromkeys(resolved)))
     line = f"labels: {n_rows} whose id names several images resolved by the folder that the row names: {names}"
     return row_ids, [line] if resolved else []
+
+
+def _add_folder(image_id: str, folder: str, lookup: ImageLookup) -> str:
+    """Return the id with the folder of its table before it, where only that names the one image meant."""
+    if not folder or not image_id:
+        return image_id
+    below = lookup.find(folder + image_id)
+    return folder + image_id if len(below) == 1 and below != lookup.find(image_id) else image_id
 
 
 def _index_first_rows(
@@ -119,12 +241,11 @@ def _index_first_rows(
     n_repeated = len(table.rows) - len(first)
     evidence = []
     if contradicting:
-        evidence.append(
-            f"labels: {format_count(len(contradicting), 'id')} of {table.name} with several labels left out: "
-            f"{join_names(list(contradicting))}"
-        )
+        n_ids, names = format_count(len(contradicting), "id"), join_names(list(contradicting))
+        evidence.append(format_warning(f"labels: {n_ids} of {table.name} with several labels left out: {names}"))
     elif n_repeated:
-        evidence.append(f"labels: {format_count(n_repeated, 'row')} of {table.name} left out, repeating another")
+        n_rows = format_count(n_repeated, "row")
+        evidence.append(format_warning(f"labels: {n_rows} of {table.name} left out, repeating another"))
     return {image_id: number for image_id, number in first.items() if image_id not in contradicting}, evidence
 
 
@@ -138,65 +259,87 @@ def _make_contradiction_error(
     labels = join_names([row[column].strip() for row in rows])
     return DataError(
         f"{table.name}: id {join_names([image_id])} has the labels {labels} {lines}",
-        hint="leave the right one of these rows",
+        hint="leave the right one of these rows; --task multilabel takes them for several labels of an image",
     )
 
 
 def _match_images(
-    image_ids: Sequence[str], name: str, lookup: ImageLookup, source: LabelSource
-) -> tuple[dict[str, str], list[str]]:
-    """Match each id to its image, and report the others."""
-    matched = lookup.match(image_ids)
+    row_of: Mapping[str, int], table: Table, id_columns: tuple[int, ...], lookup: ImageLookup, source: LabelSource
+) -> _RowImages:
+    """Match each id to the images of its row, and report the others."""
+    matched = lookup.match(tuple(row_of))
     n_ambiguous = len(matched.ambiguous)
-    if n_ambiguous > MAX_FAULTY_SHARE * len(image_ids):
+    if n_ambiguous > MAX_FAULTY_SHARE * len(row_of):
         raise DataError(
-            f"{name} has {format_count(n_ambiguous, 'id')} that may be several images: {join_names(matched.ambiguous)}",
-            hint="leave one image for each id",
+            f"{table.name} has {format_count(n_ambiguous, 'id')} that may be several images: "
+            f"{join_names(matched.ambiguous)}",
+            hint="leave one image for each id, or name the folder of the training images with --images",
         )
-    if matched.missing and not source.skip_missing:
-        verb = "is" if len(matched.missing) == 1 else "are"
-        raise DataError(
-            f"{name} names {format_count(len(matched.missing), 'image')} that {verb} "
-            f"not in {source.files.train_location}: {join_names(matched.missing)}",
-            hint="check the folder, or pass --skip-missing to leave those rows out",
-        )
-    pairs = zip(image_ids, matched.names, strict=True)
-    image_of = {image_id: image for image_id, image in pairs if image is not None}
-    _require_one_id_each(image_of, name)
+    taken = set(matched.names)
+    several = {
+        image_id: images
+        for image_id, images in find_row_images(matched.missing, lookup).items()
+        if taken.isdisjoint(images)
+    }
+    missing = tuple(image_id for image_id in matched.missing if image_id not in several)
+    if missing and not source.skip_missing:
+        raise _make_missing_error(missing, table.name, lookup, source)
+    of_id = {
+        image_id: (image,) if image is not None else several[image_id]
+        for image_id, image in zip(row_of, matched.names, strict=True)
+        if image is not None or image_id in several
+    }
+    for column in id_columns[1:]:
+        further = lookup.match([table.rows[row_of[image_id]][column].strip() for image_id in of_id])
+        of_id = {
+            image_id: images if image is None else (*images, image)
+            for (image_id, images), image in zip(of_id.items(), further.names, strict=True)
+        }
+    _require_one_id_each(of_id, table.name)
     lines = list(matched.notes)
     if matched.ambiguous:
-        ambiguous = join_names(matched.ambiguous)
+        n_ids, ambiguous = format_count(n_ambiguous, "id"), join_names(matched.ambiguous)
         lines.append(
-            f"labels: {format_count(n_ambiguous, 'id')} of {name} that may be several images left out: {ambiguous}"
+            format_warning(f"labels: {n_ids} of {table.name} that may be several images left out: {ambiguous}")
         )
-    return image_of, [*lines, *_describe_leftovers(matched.missing, image_of, name, lookup, source)]
+    return _RowImages(of_id=of_id, evidence=(*lines, *_describe_leftovers(missing, of_id, table.name, lookup, source)))
 
 
-def _require_one_id_each(image_of: dict[str, str], name: str) -> None:
+def _make_missing_error(missing: Sequence[str], name: str, lookup: ImageLookup, source: LabelSource) -> DataError:
+    verb = "is" if len(missing) == 1 else "are"
+    return DataError(
+        f"{name} names {format_count(len(missing), 'image')} that {verb} "
+        f"not in {source.files.train_location}: {join_names(missing)}",
+        hint="check the folder, or pass --skip-missing to leave those rows out",
+        seen=(lookup.describe_miss(missing, name),),
+    )
+
+
+def _require_one_id_each(of_id: Mapping[str, Sequence[str]], name: str) -> None:
     id_of: dict[str, str] = {}
-    for image_id, image in image_of.items():
-        if id_of.setdefault(image, image_id) != image_id:
-            raise DataError(
-                f"{name} names the image {join_names([image])} by two ids: {join_names([id_of[image], image_id])}",
-                hint="leave one row for each image",
-            )
+    for image_id, images in of_id.items():
+        for image in images:
+            if id_of.setdefault(image, image_id) != image_id:
+                raise DataError(
+                    f"{name} names the image {join_names([image])} by two ids: {join_names([id_of[image], image_id])}",
+                    hint="leave one row for each image",
+                )
 
 
 def _describe_leftovers(
-    missing: tuple[str, ...], image_of: dict[str, str], name: str, lookup: ImageLookup, source: LabelSource
+    missing: Sequence[str], of_id: Mapping[str, Sequence[str]], name: str, lookup: ImageLookup, source: LabelSource
 ) -> list[str]:
     lines = []
     if missing:
-        lines.append(
-            f"labels: {format_count(len(missing), 'row')} of {name} without an image left out: {join_names(missing)}"
-        )
-    used = set(image_of.values())
+        n_rows = format_count(len(missing), "row")
+        lines.append(format_warning(f"labels: {n_rows} of {name} without an image left out: {join_names(missing)}"))
+    used = {image for images in of_id.values() for image in images}
     seen = {file for image in used for file in expand_colours(image)}
     rest = sorted(set(source.files.train) - seen)
     unlabelled = [image for image in rest if not used.issuperset(lookup.find(_get_stem(image)))]
     if unlabelled:
         n_images = format_count(len(unlabelled), "training image")
-        lines.append(f"labels: {n_images} without a row in {name} left out: {join_names(unlabelled)}")
+        lines.append(format_warning(f"labels: {n_images} without a row in {name} left out: {join_names(unlabelled)}"))
     return lines
 
 
@@ -215,4 +358,5 @@ def _compare_with_folders(cells: Sequence[tuple[str, ...]], images: Sequence[str
     if not other:
         return ["labels: the folders of the images say the same"]
     n_images = format_count(len(other), "image")
-    return [f"labels: {n_images} in the folder of another label, the table is believed: {join_names(other)}"]
+    line = f"labels: {n_images} in the folder of another label, the table is believed: {join_names(other)}"
+    return [format_warning(line)]

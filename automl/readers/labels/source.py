@@ -1,4 +1,4 @@
-"""The interface of label readers, and the readers that need names of files alone.
+"""The interface of label readers: what they are given, and what they return.
 
 A reader either reads the labels or says in a few words why the folder has not its layout. Not responsible for: labels
 in CSV files (automl.readers.labels.csv_columns), the order of readers (automl.readers.read), or what is submitted.
@@ -6,21 +6,32 @@ in CSV files (automl.readers.labels.csv_columns), the order of readers (automl.r
 
 from __future__ import annotations
 
-import posixpath
+import enum
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 
-from automl.errors import DataError, join_names
-from automl.files.image_names import get_split_folder
+from automl.files.image_index import ImageLookup
 from automl.files.images import ImageFiles
 from automl.readers.known_competitions import KnownCompetition
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import SampleSubmission
 
-LABEL_IN_NAME = re.compile(r"([A-Za-z]+)[._-]\d+")
-MIN_LABELLED_SHARE = 0.5  # of the images; where no more of them fit a pattern, it fits by chance
+FOLDERS, NAMES = "folders", "names"  # what --labels gives where no table is to be read
+FOLDER = "folder"  # the column of folders that are no classes, such as those of patients
+
+
+class LabelOrigin(enum.StrEnum):
+    """Where labels were read; those of folders and names are classes for sure."""
+
+    TABLE = "table"
+    DOCUMENT = "document"
+    PIXELS = "pixels"
+    FOLDERS = "folders"
+    NAMES = "names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +45,9 @@ class Labels:
         cells: (n, n_columns) as the labels write them, without surrounding blanks.
         others: all other columns by name, (n,) each, such as a patient's id.
         evidence: what was read, and from what.
+        origin: what they were read from.
+        place: the same in words, such as "column label of train.csv".
+        rows: (n,) the row of the labels that each image is of, where a row stands for several images; else None.
     """
 
     ids: tuple[str, ...]
@@ -42,6 +56,9 @@ class Labels:
     cells: tuple[tuple[str, ...], ...]
     evidence: tuple[str, ...]
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origin: LabelOrigin = LabelOrigin.TABLE
+    place: str = ""
+    rows: tuple[int, ...] | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -49,7 +66,7 @@ class Labels:
         return tuple(cell for (cell,) in self.cells)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelSource:
     """The input of a label reader: the folder's files, the sample submission, settings.
 
@@ -76,8 +93,34 @@ class LabelSource:
     @property
     def training_images(self) -> tuple[str, ...]:
         """Images that may have their label in their name or folder."""
-        pool = self.files.train or self.files.other
-        return tuple(image for image in pool if image not in self.test_images)
+        return tuple(image for image in self.files.training_pool if image not in self.test_images)
+
+    @cached_property
+    def any_lookup(self) -> ImageLookup:
+        """What finds the images of training, else others, else those of the test."""
+        return ImageLookup(self.files.train, self.files.other, self.files.test)
+
+    @cached_property
+    def sample_labels(self) -> Mapping[str, str]:
+        """What may be a label in the sample submission, by its name in one Unicode form."""
+        columns = self.sample.target_columns if len(self.sample.target_columns) > 1 else ()
+        values = set(self.sample.values)
+        texts = {*columns, *values, *(token for value in values for token in value.split())} - {""}
+        return {normalize_name(text.strip()): text.strip() for text in texts}
+
+    @property
+    def has_word_labels(self) -> bool:
+        """Whether a label of the sample is more than a number, which may stand there for all of them."""
+        return any(not re.fullmatch(r"-?[\d.]*", label) for label in self.sample_labels)
+
+    def require_no_table(self, wanted: str) -> None:
+        """Require that no setting asks for labels from elsewhere.
+
+        Raises:
+            LayoutMismatchError: one does.
+        """
+        if self.settings.labels != wanted and (self.settings.labels or self.settings.label):
+            raise LayoutMismatchError("--labels and --label ask for a table, not for names")
 
     @property
     def labels_name(self) -> str | None:
@@ -90,66 +133,18 @@ class LabelSource:
         return self.settings.label or (self.known.label if self.known else None)
 
 
+def normalize_name(name: str) -> str:
+    """Return a name in the one Unicode form by which names are compared."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 class LayoutMismatchError(Exception):
-    """The folder has not the layout of a reader; the next reader is tried."""
+    """The folder has not the layout of a reader; the next reader is tried.
 
-
-def read_folder_labels(source: LabelSource) -> Labels:
-    """Read labels from a folder for each class, such as train/cat/0.jpg.
-
-    Raises:
-        LayoutMismatchError: the training images do not all lie in such folders.
+    Attributes:
+        passed_over: files that might have been of labels, each with the reason why they are not, to be told.
     """
-    _require_no_table_settings(source)
-    images = source.training_images
-    below = _strip_common_folder([image.removeprefix(get_split_folder(image)) for image in images])
-    unsorted = [image for image, rest in zip(images, below, strict=True) if "/" not in rest]
-    if unsorted or not images:
-        raise LayoutMismatchError(f"{source.files.train_location} has no folder for each class")
-    labels = tuple(rest.partition("/")[0] for rest in below)
-    evidence = f"labels: {len(images)} images, from the folder of each class ({join_names([images[0]])})"
-    return Labels(ids=images, columns=("label",), cells=_to_column(labels), images=images, evidence=(evidence,))
 
-
-def read_file_name_labels(source: LabelSource) -> Labels:
-    """Read labels from the letters before a number in the file name, such as cat.0.jpg.
-
-    Raises:
-        LayoutMismatchError: hardly any name has them, or all have the same.
-        DataError: most names have them, and some have not.
-    """
-    _require_no_table_settings(source)
-    images = source.training_images
-    matches = [LABEL_IN_NAME.match(PurePosixPath(image).name) for image in images]
-    labels = tuple(match[1] for match in matches if match)
-    if len(labels) <= MIN_LABELLED_SHARE * len(images):
-        raise LayoutMismatchError("the file names are not like cat.0.jpg")
-    if len(set(labels)) == 1:
-        raise LayoutMismatchError(f"the file names have one class alone, '{labels[0]}'")
-    unlabelled = [image for image, match in zip(images, matches, strict=True) if not match]
-    example = PurePosixPath(images[0]).name
-    if unlabelled:
-        raise DataError(
-            f"{len(labels)} images have the label in their name, but {len(unlabelled)} have not: "
-            f"{join_names(unlabelled)}",
-            hint="rename these files, or move them out of the competition's folder",
-        )
-    evidence = f"labels: {len(images)} images, from the file names ({join_names([example])})"
-    return Labels(ids=images, columns=("label",), cells=_to_column(labels), images=images, evidence=(evidence,))
-
-
-def _require_no_table_settings(source: LabelSource) -> None:
-    if source.settings.labels or source.settings.label:
-        raise LayoutMismatchError("--labels and --label ask for a table, not for names")
-
-
-def _to_column(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    return tuple((label,) for label in labels)
-
-
-def _strip_common_folder(names: Sequence[str]) -> list[str]:
-    """Strip the folders that all names share: archives unpack into doubled folders."""
-    folders = [posixpath.dirname(name) for name in names]
-    common = posixpath.commonpath(folders) if folders else ""
-    prefix = f"{common}/" if common else ""
-    return [name.removeprefix(prefix) for name in names]
+    def __init__(self, reason: str, passed_over: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.passed_over = tuple(passed_over)

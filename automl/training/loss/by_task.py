@@ -33,10 +33,12 @@ _ONE_CLASS: dict[str, Objective] = {
     "ordinal": "thresholds",
     "smooth_l1": "class_number",
 }
+_ONE_CLASS_OF_EACH_HEAD = {name: _ONE_CLASS[name] for name in ("cross_entropy", "focal", "bce", "focal_bce")}
 OBJECTIVES: dict[Task, dict[str, Objective]] = {
     Task.BINARY: _ONE_CLASS,
     Task.MULTICLASS: _ONE_CLASS,
     Task.ORDINAL: _ONE_CLASS,
+    Task.MULTIOUTPUT: _ONE_CLASS_OF_EACH_HEAD,
     Task.MULTILABEL: {
         "cross_entropy": "binary",
         "focal": "focal_binary",

@@ -50,12 +50,12 @@ def get_sampling_strata(competition: Competition) -> NDArray[np.int64]:
 
     Not `competition.strata`, with values: those are equally frequent already.
     """
-    return competition.task.target_kind.compute_sampling_strata(competition.targets, scales=competition.scales)
+    return competition.target_kind.compute_sampling_strata(competition.targets, scales=competition.scales)
 
 
 def count_for_weights(competition: Competition, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count how many of the rows have each class (n_classes,), each label (n_classes,), or lie in each tenth (10,)."""
-    return competition.task.target_kind.count_for_weights(
+    return competition.target_kind.count_for_weights(
         competition.targets[rows], n_classes=competition.n_classes, scales=competition.scales
     )
 

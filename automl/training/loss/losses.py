@@ -12,6 +12,9 @@ What a loss's name means follows from the task (automl.training.loss.by_task):
     ordinal         thresholds              refused                 refused
     smooth_l1       distance of classes     refused                 distance of values
 
+Where there are several heads, ordinal and smooth_l1 are refused; of the others it is the mean over the heads of what it
+is for one class each, and the weight of an image is the mean of its classes'.
+
     focal_alpha     weight of positives, negatives have 1 - alpha   weight of an image at the top of the scale, one at
                                                                     its bottom has 1 - alpha
     label_smoothing a part to all classes   a part to one half      a part to one half
@@ -33,6 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.config import LossConfig
+from automl.multi_output import HeadSizes
 from automl.target_kinds import N_TENTHS
 from automl.tasks import Task
 from automl.training.loss.by_task import Objective, get_objective
@@ -49,13 +53,21 @@ SCALED_TARGET_BETA = 1.0 / 9.0
 MIN_DISTANCE = 1e-3
 
 
-def build_loss(loss: LossConfig, *, task: Task, n_classes: int, class_counts: NDArray[np.int64] | None = None) -> Loss:
+def build_loss(
+    loss: LossConfig,
+    *,
+    task: Task,
+    n_classes: int,
+    head_sizes: HeadSizes = (),
+    class_counts: NDArray[np.int64] | None = None,
+) -> Loss:
     """Build the function of (B, n_outputs) outputs and targets that returns the mean loss, a scalar in float32.
 
     Its targets are (B,) class indices or (B, n_classes) floats: soft targets that sum to 1 where an image has one
-    class, each in [0, 1] with labels and values.
+    class, or one of each head, each in [0, 1] with labels and values.
 
     Args:
+        head_sizes: the number of classes of each head with MULTIOUTPUT.
         class_counts: of the training images by automl.training.loss.class_balance.count_for_weights; needed for class
         weights alone.
 
@@ -64,10 +76,11 @@ def build_loss(loss: LossConfig, *, task: Task, n_classes: int, class_counts: ND
         ValueError: there are class weights without counts.
     """
     objective = get_objective(loss.name, task)
-    if objective == "cross_entropy" and loss.class_weights == "none":
+    target_kind = task.target_kind.with_heads(head_sizes)
+    if objective == "cross_entropy" and loss.class_weights == "none" and not head_sizes:
         return lambda outputs, targets: F.cross_entropy(outputs.float(), targets, label_smoothing=loss.label_smoothing)
-    image_loss = _get_image_loss(loss, objective)
-    n_choices = task.target_kind.count_choices(n_classes)
+    image_loss = _average_heads(_get_image_loss(loss, objective), head_sizes)
+    n_choices = target_kind.count_choices(n_classes)
     compute_weights = build_image_weights(loss, class_counts, task)
 
     def mean_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -185,6 +198,20 @@ def _get_image_loss(loss: LossConfig, objective: Objective) -> Loss:
             return compute_scaled_target_loss
 
 
+def _average_heads(image_loss: Loss, head_sizes: HeadSizes) -> Loss:
+    """Return the mean over the heads of the loss of each, of (B, n_classes) outputs and soft targets; (B,)."""
+    if not head_sizes:
+        return image_loss
+
+    sizes = list(head_sizes)
+
+    def mean_loss(outputs: Tensor, soft_targets: Tensor) -> Tensor:
+        blocks = zip(torch.split(outputs, sizes, dim=1), torch.split(soft_targets, sizes, dim=1), strict=True)
+        return torch.stack([image_loss(own, truth) for own, truth in blocks]).mean(dim=0)
+
+    return mean_loss
+
+
 def build_image_weights(
     loss: LossConfig, class_counts: NDArray[np.int64] | None, task: Task
 ) -> Callable[[Tensor], Tensor] | None:
@@ -200,15 +227,21 @@ def build_image_weights(
     return partial(_weights_by_tenth, weights=torch.from_numpy(weights).float())
 
 
-def smooth_labels(soft_targets: Tensor, label_smoothing: float, n_choices: int) -> Tensor:
+def smooth_labels(soft_targets: Tensor, label_smoothing: float, n_choices: int | NDArray[np.int64]) -> Tensor:
     """Return the soft targets with label_smoothing given to all choices alike: to the classes, or to yes and no.
+
+    Args:
+        n_choices: of each output, (n_classes,) where they differ.
 
     Source: Szegedy et al. 2016, Rethinking the Inception Architecture, section 7; for sigmoids as timm has it, of
     several labels with smooth_dense.
     """
     if label_smoothing == 0.0:
         return soft_targets
-    return soft_targets * (1.0 - label_smoothing) + label_smoothing / n_choices
+    smoothed = soft_targets * (1.0 - label_smoothing)
+    if isinstance(n_choices, int):
+        return smoothed + label_smoothing / n_choices
+    return smoothed + torch.from_numpy(label_smoothing / n_choices).to(soft_targets)
 
 
 def _weights_by_class(soft_targets: Tensor, weights: Tensor) -> Tensor:

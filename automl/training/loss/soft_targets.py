@@ -83,7 +83,7 @@ def append_test_images(competition: Competition, soft_targets: NDArray[np.float3
         competition,
         image_ids=(*competition.image_ids, *competition.test_ids),
         image_paths=(*competition.image_paths, *competition.test_paths),
-        targets=competition.task.target_kind.convert_soft_targets(soft_targets, scales=competition.scales),
+        targets=competition.target_kind.convert_soft_targets(soft_targets, scales=competition.scales),
         groups=None,
     )
 
@@ -154,4 +154,4 @@ def _is_valid(arrays: Arrays, competition: Competition, folds: NDArray[np.int64]
 def _are_soft_targets(targets: NDArray[Any], competition: Competition) -> bool:
     if targets.dtype != np.float32 or not np.isfinite(targets).all() or targets.min() < 0 or targets.max() > 1:
         return False
-    return competition.task.target_kind.has_valid_sums(targets)
+    return competition.target_kind.has_valid_sums(targets)

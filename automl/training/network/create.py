@@ -74,7 +74,9 @@ def load_trained(config: TrialConfig, weights: Path, *, competition: Competition
         require_known(config.model.backbone)
     except UsageError as error:
         raise StorageError(f"the weights {weights} cannot be loaded: {error.problem}", hint=REFIT_HINT) from error
-    output_layer = build_output_layer(config.loss, competition.task, competition.n_classes)
+    output_layer = build_output_layer(
+        config.loss, competition.task, competition.n_classes, head_sizes=competition.head_sizes
+    )
     network = _assemble(config.model, _create(config.model), _find_extractor(config.model), output_layer)
     if not weights.exists():
         raise build_missing_weights_error([weights])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.config import LossConfig
+from automl.multi_output import HeadSizes
 from automl.tasks import Task
 from automl.training.loss.by_task import get_objective
 
@@ -31,7 +32,7 @@ class OutputLayer:
 
     Attributes:
         to_probs: (B, n_outputs) float32 -> (B, n_classes) float32 in [0, 1] for all finite outputs; where an image has
-            one class each row has the sum 1.
+            one class each row has the sum 1, and where it has one of each head, each head's block.
         initial_bias: at which the outputs begin, all alike or (n_outputs,); None to leave it to chance.
         initial_std: of the weights that lead to the outputs, around 0; None to leave it to the layer's own rule.
     """
@@ -48,6 +49,7 @@ def build_output_layer(
     task: Task,
     n_classes: int,
     *,
+    head_sizes: HeadSizes = (),
     compute_prior: Callable[[], NDArray[np.floating[Any]]] | None = None,
 ) -> OutputLayer:
     """Build the output layer that the loss trains for.
@@ -58,17 +60,19 @@ def build_output_layer(
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, section 3.3 (the prior of the initialisation).
 
     Args:
+        head_sizes: the number of classes of each head with MULTIOUTPUT; each has an activation of its own.
         compute_prior: returns (n_classes,) the mean of the training targets; not called where an image has one class.
 
     Raises:
         UsageError: the loss has no meaning with that task.
     """
-    initial_logit = task.target_kind.compute_initial_logit(n_classes)
-    match get_objective(loss.name, task):
+    objective, target_kind = get_objective(loss.name, task), task.target_kind.with_heads(head_sizes)
+    initial_logit = target_kind.compute_initial_logit(n_classes)
+    match objective:
         case "cross_entropy" | "focal":
-            return OutputLayer(n_classes, n_classes, softmax)
+            return OutputLayer(n_classes, n_classes, _apply_to_heads(softmax, head_sizes))
         case "one_vs_rest" | "focal_one_vs_rest":
-            return OutputLayer(n_classes, n_classes, normalize_sigmoids, initial_logit)
+            return OutputLayer(n_classes, n_classes, _apply_to_heads(normalize_sigmoids, head_sizes), initial_logit)
         case "thresholds":
             return OutputLayer(n_classes, n_classes - 1, subtract_thresholds)
         case "class_number":
@@ -77,7 +81,16 @@ def build_output_layer(
             )
         case _:
             bias = initial_logit if compute_prior is None else _compute_logits(compute_prior())
-            return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=task.target_kind.initial_std)
+            return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=target_kind.initial_std)
+
+
+def _apply_to_heads(activation: Callable[[Tensor], Tensor], head_sizes: HeadSizes) -> Callable[[Tensor], Tensor]:
+    return partial(activate_heads, activation=activation, head_sizes=head_sizes) if head_sizes else activation
+
+
+def activate_heads(logits: Tensor, *, activation: Callable[[Tensor], Tensor], head_sizes: HeadSizes) -> Tensor:
+    """Return (B, n_classes) probabilities, each head's block of which sums to 1."""
+    return torch.cat([activation(own) for own in torch.split(logits, list(head_sizes), dim=1)], dim=1)
 
 
 def softmax(logits: Tensor) -> Tensor:

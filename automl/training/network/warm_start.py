@@ -45,7 +45,9 @@ def load_warm_start(model: Network, source: Path, *, fold: int, competition: Com
     head = {name for name in own if name.startswith("head.")}
     fits = {name: trained[name].shape for name in head & set(trained)} == {name: own[name].shape for name in head}
     theirs = _load_source_competition(source)
-    output_layer = build_output_layer(read_source_config(source).loss, theirs.task, theirs.n_classes)
+    output_layer = build_output_layer(
+        read_source_config(source).loss, theirs.task, theirs.n_classes, head_sizes=theirs.head_sizes
+    )
     asks_the_same = (theirs.classes, theirs.scales) == (competition.classes, competition.scales)
     is_known = fits and asks_the_same and _is_same_output(output_layer, model.output_layer)
     model.load_state_dict({name: trained[name] if is_known or name not in head else own[name] for name in own})
@@ -130,7 +132,7 @@ def _share_images(ours: Competition, theirs: Competition) -> bool:
 
 def _list_labelled_images(competition: Competition) -> set[tuple[str, tuple[str, ...]]]:
     names = (path.relative_to(competition.root).as_posix() for path in competition.image_paths)
-    list_labels = competition.task.target_kind.list_labels
+    list_labels = competition.target_kind.list_labels
     labels = (sorted(list_labels(target, competition.classes)) for target in competition.targets)
     return {(name, tuple(own)) for name, own in zip(names, labels, strict=True)}
 

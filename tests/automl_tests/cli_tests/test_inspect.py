@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -62,6 +64,62 @@ def test_inspect_names_broken_images_and_goes_on(folder: Path, tmp_path: Path) -
     assert finished.exit_code == 0, finished.stderr
     assert all(path.name in finished.stdout for path in broken)
     assert "suggestion:" in finished.stdout
+
+
+def test_a_program_reads_what_was_understood(digits: Path, tmp_path: Path) -> None:
+    finished = automl_here(tmp_path, "inspect", str(digits), "--names-only", "--json", "--table", "table.csv")
+    assert finished.exit_code == 0
+    document = json.loads(finished.stdout)
+    assert document["schema"] == 1
+    assert document["task"] == "multiclass"
+    assert document["classes"] == [str(digit) for digit in range(10)]
+    assert (document["n_train"], document["n_test"], document["n_left_out"]) == (1437, 360, 0)
+    assert "train.csv" in document["labels_from"]
+    assert "train" in document["images_from"]
+    assert document["submission"] == {"kind": "label", "columns": ["id", "label"]}
+    assert any(line.startswith("task: ") for line in document["evidence"])
+    assert {"metric", "groups", "warnings", "flags"} <= document.keys()
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (digits / "train.csv").open(newline="") as file:
+        label_of = {row["id"]: row["label"] for row in csv.DictReader(file)}
+    train = {row["id"]: row for row in rows if row["split"] == "train"}
+    assert {name: row["label"] for name, row in train.items()} == label_of
+    assert all((digits / row["path"]).is_file() for row in rows)
+    assert sum(row["split"] == "test" for row in rows) == 360
+
+
+@pytest.mark.slow
+def test_a_program_reads_what_was_seen_in_the_images_too(folder: Path, tmp_path: Path) -> None:
+    (folder / "train" / "stray.txt").write_text("x")
+    sorted((folder / "train").glob("*.png"))[0].write_bytes(b"")
+    finished = automl_here(tmp_path, "inspect", str(folder), "--json")
+    assert finished.exit_code == 0, finished.output
+    document = json.loads(finished.stdout)
+    assert document["n_train"] == 1436
+    assert "--no-flips" in [suggested["flag"] for suggested in document["flags"]]
+    assert all(suggested["reason"] for suggested in document["flags"])
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "exit_code"),
+    [
+        (["--metric", "rmsle"], "usage", 2),
+        (["--class-level", "2", "--submission", "guesses"], "usage", 2),
+        ([], "data", 3),
+    ],
+)
+def test_an_error_is_a_document_too_and_the_exit_code_stays(
+    words: list[str], kind: str, exit_code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    finished = automl_here(tmp_path, "inspect", str(tmp_path / "empty"), "--json", "--names-only", *words)
+    assert finished.exit_code == exit_code
+    document = json.loads(finished.stdout)
+    assert document["schema"] == 1
+    assert document["error"].keys() == {"kind", "problem", "hint", "seen"}
+    assert document["error"]["kind"] == kind
+    assert finished.stderr == ""
 
 
 def test_a_name_in_the_folder_commands_no_terminal(tmp_path: Path) -> None:

@@ -53,8 +53,7 @@ class Miniature:
         task: what is predicted.
         submission: what a row of the submission holds.
         needs: flags that the reference says nobody can infer, and that the slug makes unnecessary.
-        refused: what the message must name, where the folder cannot be read.
-        build: fills a folder; what it made, None where the folder is to be refused.
+        build: fills a folder; what it made.
     """
 
     row: int
@@ -63,12 +62,7 @@ class Miniature:
     task: str
     submission: str
     needs: tuple[str, ...]
-    refused: str
-    build: Callable[[Path], Made | None]
-
-    @property
-    def readable(self) -> bool:
-        return not self.refused
+    build: Callable[[Path], Made]
 
 
 MINIATURES: dict[int, Miniature] = {}
@@ -82,11 +76,10 @@ def miniature(
     task: str,
     submission: str,
     needs: tuple[str, ...] = (),
-    refused: str = "",
-) -> Callable[[Callable[[Folder], Made | None]], Callable[[Folder], Made | None]]:
+) -> Callable[[Callable[[Folder], Made]], Callable[[Folder], Made]]:
     """Puts a builder into the table of miniatures."""
 
-    def register(builder: Callable[[Folder], Made | None]) -> Callable[[Folder], Made | None]:
+    def register(builder: Callable[[Folder], Made]) -> Callable[[Folder], Made]:
         MINIATURES[row] = Miniature(
             row=row,
             slug=slug,
@@ -94,7 +87,6 @@ def miniature(
             task=task,
             submission=submission,
             needs=needs,
-            refused=refused,
             build=lambda path: builder(Folder(path, seed=zlib.crc32(slug.encode()))),
         )
         return builder

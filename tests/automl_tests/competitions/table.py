@@ -7,15 +7,6 @@ from tests.automl_tests.competitions.everything import ALL
 from tests.automl_tests.competitions.miniatures import Miniature
 
 HEADER = ("competition", "labels and images", "task: submission", "metric", "to say where its name is not known")
-KINDS = {
-    ".dcm": "DICOM",
-    ".hdf5": "HDF5",
-    ".npy": "NumPy arrays",
-    ".tfrec": "TFRecord",
-    ".parquet": "parquet",
-    ".bson": "BSON",
-    ".json": "arrays in JSON",
-}
 
 
 def table() -> str:
@@ -26,10 +17,7 @@ def table() -> str:
 
 def _row(one: Miniature) -> tuple[str, ...]:
     known = get_known_competition(one.slug)
-    if not one.readable:
-        remark = f"not read: {KINDS[one.refused]}, to be converted to images"
-    else:
-        remark = ", ".join(_flag(need) for need in one.needs)
+    remark = ", ".join(_flag(need) for need in one.needs)
     layout = one.layout.replace("<", "&lt;")  # else Markdown takes <image_id> for a tag
     return one.slug, layout, f"{one.task}: {one.submission}", known.metric, remark
 

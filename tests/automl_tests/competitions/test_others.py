@@ -206,7 +206,7 @@ def test_lists_of_findings_become_a_column_for_each_and_one_name_for_none(tmp_pa
 
 def test_a_row_with_neither_label_nor_image_is_left_out_and_told(tmp_path: Path) -> None:
     sorghum(tmp_path)
-    line = "labels: 1 row of train_cultivar_mapping.csv with neither label nor image left out: .DS_Store"
+    line = "warning: labels: 1 row of train_cultivar_mapping.csv with neither label nor image left out: .DS_Store"
     assert line in read_competition(tmp_path).evidence
 
 
@@ -264,13 +264,10 @@ def test_images_missing(root: Path) -> None:
 test_images_missing.__test__ = False  # type: ignore[attr-defined]
 
 REFUSED: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "a row for both eyes": (pairs_of_eyes, "a row for several images together: 0 for test/0_left.jpg", "each image"),
     "masks of a blank sample": (kidneys, "column encoding holds lists that name something twice", "segmentation"),
     "boxes among the labels": (old_japanese, "asks for masks or boxes: U+003F 1 1 U+FF2F", "segmentation"),
     "labels and confidences": (landmarks, "a confidence behind each: 137790 0.1", "add the confidences"),
-    "tables in folders": (adoption, "holds no sample submission", "move the tables of test/"),
-    "no sample at all": (flowers, "holds no sample submission", "write one: a line id,label"),
-    "counts or classes": (leaf_counts, "holds 0 in column leaves", "--task regression"),
+    "counts or classes": (leaf_counts, "whether the 9 whole numbers in column leaves are classes", "--task regression"),
     "no test images": (test_images_missing, "names an image in the folder: 99", "test images are unpacked"),
 }
 
@@ -284,6 +281,31 @@ def test_what_is_not_understood_is_refused_with_what_to_do(name: str, tmp_path: 
     assert problem in refusal.value.problem
     assert hint in refusal.value.hint
     assert len(refusal.value.problem) < 400
+
+
+def test_a_row_for_both_eyes_is_the_mean_of_their_predictions(tmp_path: Path) -> None:
+    pairs_of_eyes(tmp_path)
+    competition = read_competition(tmp_path)
+    assert len(competition.image_ids) == len(competition.test_ids) == 24
+    assert competition.submission.images_of_row == tuple((2 * row, 2 * row + 1) for row in TWELVE)
+    assert competition.targets.tolist() == [(row + 1) % 2 for row in TWELVE for _ in range(2)]
+    assert competition.groups is not None and len(np.unique(competition.groups)) == 12
+
+
+def test_tables_in_folders_are_read(tmp_path: Path) -> None:
+    adoption(tmp_path)
+    competition = read_competition(tmp_path, CompetitionSettings(task=Task.ORDINAL))
+    assert [path.name for path in competition.test_paths] == [f"{row}-1.jpg" for row in TWELVE]
+    assert competition.targets.tolist() == [row % 5 for row in TWELVE]
+    assert "sample: test/sample_submission.csv" in competition.evidence
+
+
+def test_folders_of_classes_alone_are_read_without_a_test(tmp_path: Path) -> None:
+    flowers(tmp_path)
+    competition = read_competition(tmp_path)
+    assert competition.classes == ("daisy", "rose")
+    assert not competition.has_test_images
+    assert competition.submission.header == ("id", "label")
 
 
 def test_counts_are_values_where_that_is_said(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from automl.data.competition import Competition
 from automl.data.folds import find_rare_classes, load_folds, make_folds, save_folds
 from automl.errors import DataError, StorageError, UsageError
+from automl.metrics.registry import get_metric
+from automl.multi_output import Head
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
 
@@ -259,3 +261,61 @@ def test_a_missing_or_damaged_file_is_a_storage_error(tmp_path: Path, content: b
         (tmp_path / "folds.csv").write_bytes(content)
     with pytest.raises(StorageError, match=r"folds\.csv cannot be read: "):
         load_folds(tmp_path / "folds.csv", competition([0, 1] * 10))
+
+
+def of_heads(targets: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> Competition:
+    names = [f"{row}.png" for row in range(len(targets))]
+    sizes = tuple(int(own) for own in np.diff([0, *(targets.max(axis=0) + 1)]))
+    return competition_of(
+        Path("/nowhere"),
+        names,
+        ["test.png"],
+        task=Task.MULTIOUTPUT,
+        classes=tuple(f"c{number}" for number in range(sum(sizes))),
+        heads=tuple(Head(f"h{number}", size) for number, size in enumerate(sizes)),
+        targets=targets,
+        groups=groups,
+        metric=get_metric("accuracy", head_sizes=sizes),
+    )
+
+
+def test_each_fold_has_its_share_of_the_classes_of_each_head() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.stack([rng.integers(0, 6, 300), 6 + (rng.random(300) < 0.1), 8 + rng.integers(0, 4, 300)], axis=1)
+    rare = of_heads(np.concatenate([targets, [[0, 6, 12]] * 2]))
+    folds = make_folds(rare)
+    sizes = np.bincount(folds)
+    assert sizes.max() - sizes.min() <= 4
+    counts = np.stack([rare.soft_targets[folds == fold].sum(axis=0) for fold in range(5)])
+    assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 4
+    assert find_rare_classes(rare, folds) == ("c12",)  # of two images
+
+
+def test_groups_of_several_heads_never_straddle_folds() -> None:
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(50), 4)
+    targets = np.stack([rng.integers(0, 3, 200), 3 + rng.integers(0, 2, 200)], axis=1)
+    folds = make_folds(of_heads(targets, groups))
+    assert all(len(set(folds[groups == group])) == 1 for group in range(50))
+
+
+def with_fixed_fold(leaf: Competition, n_fixed: int) -> Competition:
+    names = [f"{'val' if row < n_fixed else 'train'}/{row}.png" for row in range(len(leaf.image_ids))]
+    return replace(leaf, image_paths=tuple(leaf.root / name for name in names), fixed_fold="val/")
+
+
+@pytest.mark.parametrize("groups", [None, [number // 2 for number in range(50)]])
+def test_a_fixed_fold_is_the_first_and_the_others_are_split_into_the_rest(groups: list[int] | None) -> None:
+    leaf = with_fixed_fold(competition([0, 1] * 24 + [2, 2], groups), 10)
+    folds = make_folds(leaf)
+    assert folds[:10].tolist() == [0] * 10
+    assert sorted(set(folds[10:48].tolist())) == [1, 2, 3, 4]
+    assert folds[48:].tolist() == [-1, -1], "a class too rare for the other folds is trained on alone"
+    assert make_folds(leaf, n_folds=2)[10:].tolist() == [1] * 40
+    if leaf.groups is not None:
+        assert all(len(set(folds[leaf.groups == group].tolist())) == 1 for group in range(24))
+
+
+def test_a_fixed_fold_without_images_is_refused() -> None:
+    with pytest.raises(DataError, match=r"the fixed fold val/ has none of the images"):
+        make_folds(with_fixed_fold(competition([0, 1] * 24), 0))

@@ -7,6 +7,7 @@ import pytest
 
 from automl.decisions.choose import Scorer, choose_rule, fit_matched_rule, is_chosen, is_fitted
 from automl.decisions.fit import search_clip
+from automl.decisions.resampling import assign_stratified_splits
 from automl.decisions.rules import (
     DecisionContext,
     Rule,
@@ -14,7 +15,6 @@ from automl.decisions.rules import (
 )
 from automl.metrics.metric import Metric
 from automl.metrics.registry import METRICS, get_metric
-from automl.resampling import assign_stratified_splits
 from automl.tasks import Task
 from tests.automl_tests.decisions_tests.drawn_probs import (
     CASES,

@@ -129,3 +129,54 @@ def test_labels_side_by_side_are_clipped_column_by_column() -> None:
     assert isinstance(decision.rule, ClipRule)
     assert decision.score < 0.1 < metric.score(targets, sure)
     assert decision.rule(truth).shape == truth.shape
+
+
+HEADS = DecisionContext(task=Task.MULTIOUTPUT, prior=(*GRADE_PRIOR, 0.9, 0.1), head_sizes=(len(GRADE_PRIOR), 2))
+
+
+def draw_heads(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of two heads, the first of which is graded, and their true probabilities."""
+    first, first_probs = classes_with_probs(n, GRADE_PRIOR)
+    second, second_probs = classes_with_probs(n, [0.9, 0.1], seed=1)
+    return np.stack([first, second + len(GRADE_PRIOR)], axis=1), np.concatenate([first_probs, second_probs], axis=1)
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "f1_macro"])
+def test_each_head_is_decided_by_the_rule_that_it_would_have_alone(name: str) -> None:
+    n_first, (_, probs) = len(GRADE_PRIOR), draw_heads(3000)
+    metric = get_metric(name, head_sizes=HEADS.head_sizes)
+    rule = fit_matched_rule(metric, HEADS, probs)
+    alone = [
+        fit_matched_rule(get_metric(name), context_of(Task.MULTICLASS, list(prior)), block)(block)
+        for prior, block in ((GRADE_PRIOR, probs[:, :n_first]), ([0.9, 0.1], probs[:, n_first:]))
+    ]
+    assert np.array_equal(rule(probs), np.stack([alone[0], alone[1] + n_first], axis=1))
+    assert parse_rule(rule.to_json(), metric, HEADS) == rule
+
+
+def test_the_best_rule_of_several_heads_wins_on_rows_that_it_did_not_see() -> None:
+    targets, probs = draw_heads(2000)
+    metric = get_metric("balanced_accuracy", weights=(1.0, 2.0), head_sizes=HEADS.head_sizes)
+    chosen = choose_rule(metric, HEADS, targets, probs)
+    assert chosen.rule_source in ("matched", "searched")
+    assert metric.score(targets, chosen.rule(probs)) > metric(targets, probs) + 0.05
+    assert chosen.score == pytest.approx(metric.score(targets, chosen.rule(probs)), abs=0.02)
+
+
+def test_the_log_loss_of_several_heads_is_clipped_and_each_block_sums_to_one() -> None:
+    targets, probs = draw_heads(2000)
+    metric = get_metric("log_loss", head_sizes=HEADS.head_sizes)
+    sure = np.clip(probs**3, 0.0, 1.0)
+    rule = choose_rule(metric, HEADS, targets, sure).rule
+    assert isinstance(rule, ClipRule)
+    assert HEADS.target_kind.has_valid_sums(rule(sure))
+    assert metric.score(targets, rule(sure)) < metric.score(targets, sure)
+    assert parse_rule(rule.to_json(), metric, HEADS) == rule
+
+
+def test_accuracy_of_several_heads_needs_no_rule() -> None:
+    _, probs = draw_heads(10)
+    metric = get_metric("accuracy", head_sizes=HEADS.head_sizes)
+    rule = fit_matched_rule(metric, HEADS, probs)
+    assert rule.to_json() == {"rule": "plain"}
+    assert np.array_equal(rule(probs), HEADS.target_kind.convert_soft_targets(probs, scales=None))

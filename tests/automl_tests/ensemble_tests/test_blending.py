@@ -13,10 +13,10 @@ from scipy.stats import rankdata
 
 from automl.decisions.bootstrap import bootstrap_scores
 from automl.decisions.choose import Scorer
+from automl.decisions.resampling import assign_stratified_splits
 from automl.decisions.temperature import apply_temperature
 from automl.ensemble.blending import BlendFitter, blend_probs, compute_ranks, fit_blend, rank_diverse_first
 from automl.ensemble.greedy import get_objective, score_class_log_likelihood, select_greedy_weights, use_metric
-from automl.resampling import assign_stratified_splits
 from tests.automl_tests.ensemble_tests.small_studies import (
     one_family_probs,
     predict_out_of_fold,

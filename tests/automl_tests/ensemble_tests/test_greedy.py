@@ -8,15 +8,18 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from automl.decisions.bootstrap import bootstrap_scores
 from automl.decisions.choose import Scorer
+from automl.decisions.rules import DecisionContext
 from automl.ensemble import greedy
 from automl.ensemble.blending import blend_probs, compute_ranks, fit_blend
 from automl.ensemble.greedy import (
     get_objective,
     score_class_log_likelihood,
+    score_head_log_likelihood,
     score_label_log_likelihood,
     score_rank_correlation,
     select_greedy_weights,
 )
+from automl.metrics.registry import get_metric
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.small_studies import predict_out_of_fold, score_out_of_fold, scorer_of
 
@@ -160,3 +163,23 @@ def test_the_error_of_a_large_table_is_estimated_from_a_part_of_it(monkeypatch: 
     part = bootstrap_scores(list(probs), targets, scorer)
     assert (len(exact), len(part)) == (200, 50)
     assert part.std() == pytest.approx(exact.std(), rel=0.35)
+
+
+def test_the_log_likelihood_of_several_heads_is_the_weighted_mean_of_the_log_losses_of_each() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.stack([rng.integers(0, 3, 40), 3 + rng.integers(0, 2, 40)], axis=1)
+    probs = np.concatenate([rng.dirichlet(np.ones(size), (3, 40)) for size in (3, 2)], axis=2)
+    pool, scores_of = score_head_log_likelihood(probs, targets, head_sizes=(3, 2), head_weights=(3.0, 1.0))
+    expected = [
+        -np.average(
+            [log_loss(targets[:, 0], own[:, :3], labels=[0, 1, 2]), log_loss(targets[:, 1] - 3, own[:, 3:])],
+            weights=[3, 1],
+        )
+        for own in probs
+    ]
+    assert scores_of(pool) == pytest.approx(expected)
+    metric = get_metric("log_loss", weights=(3.0, 1.0), head_sizes=(3, 2))
+    context = DecisionContext(task=Task.MULTIOUTPUT, prior=(1 / 3,) * 3 + (0.5,) * 2, head_sizes=(3, 2))
+    own_pool, own_scores = get_objective(Scorer(metric, context), n_rows=40, n_classes=5)(probs, targets)
+    assert own_scores(own_pool) == pytest.approx(expected)
+    assert -metric(targets, probs[0]) == pytest.approx(expected[0])

@@ -15,6 +15,7 @@ from automl.decisions.rules import ClassWeightsRule, ClipRule, Rule, ThresholdsR
 from automl.ensemble.predict_images import build_header, build_prediction_table, require_replaceable, write_predictions
 from automl.errors import UsageError
 from automl.metrics.registry import get_metric
+from automl.multi_output import Head
 from automl.submission.decide import get_deciding_metric
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.small_studies import competition_of
@@ -25,7 +26,8 @@ PROBS = np.array([[0.5, 0.25, 0.25], [0.1, THIRD, 1 - 0.1 - THIRD]])
 
 def build_competition(kind: SubmissionKind, metric: str, *classes: str, **changes: Any) -> Competition:
     changes = {"targets": np.array([0, 1, 2]), **changes}
-    return replace(competition_of(kind, classes=classes), metric=get_metric(metric), **changes)
+    heads = tuple(head.n_classes for head in changes.get("heads", ()))
+    return replace(competition_of(kind, classes=classes), metric=get_metric(metric, head_sizes=heads), **changes)
 
 
 def plain(competition: Competition) -> Rule:
@@ -133,3 +135,23 @@ def test_no_file_of_another_kind_is_replaced(tmp_path: Path) -> None:
         require_replaceable(tmp_path, header)
     with pytest.raises(UsageError, match="no folder"):
         require_replaceable(tmp_path / "gone/predictions.csv", header)
+
+
+def test_each_head_has_a_column_of_its_label_behind_the_probabilities_of_all_classes(tmp_path: Path) -> None:
+    heads = (Head("image", 2), Head("size", 2))
+    competition = build_competition(
+        SubmissionKind.LABEL,
+        "accuracy",
+        "image=cat",
+        "image=dog",
+        "size=s",
+        "size=l",
+        task=Task.MULTIOUTPUT,
+        heads=heads,
+        targets=np.array([[0, 2], [1, 3]]),
+    )
+    probs = np.array([[0.7, 0.3, 0.1, 0.9], [0.2, 0.8, 0.6, 0.4]])
+    table = build_prediction_table(competition, ["a.png", "b.png"], probs, plain(competition))
+    assert tuple(table.columns) == build_header(competition)
+    assert tuple(table.columns) == ("image", "image=cat", "image=dog", "size=s", "size=l", "image_", "size")
+    assert table.to_numpy().tolist() == [["a.png", *probs[0], "cat", "l"], ["b.png", *probs[1], "dog", "s"]]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
+from automl.decisions.resampling import assign_stratified_splits
 from automl.decisions.temperature import fit_temperature
 from automl.ensemble.crossfit import IDENTITY_ONLY, Blend, CrossFitted
 from automl.ensemble.oof_predictions import OofPredictions
 from automl.ensemble.tta_selection import keep_winning_views, use_views
-from automl.resampling import assign_stratified_splits
 from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.scripted import (
     MANY_RIGHT,

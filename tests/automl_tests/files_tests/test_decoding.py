@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from automl.errors import DataError
-from automl.files import decoding
+from automl.files import encoded_images
 from automl.files.decoding import decode_image, inspect_image, read_size
 from tests.automl_tests.small_competitions import put_csv, put_zip
 
@@ -347,11 +347,11 @@ def test_of_a_tiff_in_several_sizes_the_largest_that_is_not_too_large_is_taken(
     smaller = [first.resize((10, 10)), first.resize((80, 60)), first.resize((20, 15))]
     path = saved(tmp_path / "a.tiff", first, save_all=True, append_images=smaller)
     assert read_size(path) == (160, 120)
-    monkeypatch.setattr(decoding, "MAX_PIXELS", limit)
+    monkeypatch.setattr(encoded_images, "MAX_PIXELS", limit)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit // 4)  # Pillow itself refuses at twice of it
     expected = (20, 15) if limit == 1000 else (80, 60)
     assert read_size(path) == inspect_image(path).size == expected
     assert np.array_equal(load_rgb(path), np.asarray(smaller[2 if limit == 1000 else 1]))
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 299)
+    monkeypatch.setattr(encoded_images, "MAX_PIXELS", 299)
     with pytest.raises(DataError, match=r"a\.tiff has more than"):
         load_rgb(path)

@@ -7,7 +7,17 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from automl.files.image_formats import FORMATS, IMAGE_SUFFIXES, PILLOW_FORMATS, find_unread_format
+from automl.errors import DataError
+from automl.files.image_formats import (
+    FORMATS,
+    IMAGE_SUFFIXES,
+    PILLOW_FORMATS,
+    TGA,
+    Content,
+    FileFormat,
+    find_unread_format,
+    load_library,
+)
 
 
 def test_every_suffix_stands_in_one_row() -> None:
@@ -16,25 +26,46 @@ def test_every_suffix_stands_in_one_row() -> None:
 
 
 def test_a_format_is_either_read_or_says_what_to_make_of_it() -> None:
-    assert all(each.is_read != bool(each.advice) for each in FORMATS)
+    assert [each.name for each in FORMATS if not each.is_read and not each.advice] == []
+    assert [each.name for each in FORMATS if each.content is not Content.IMAGE and not each.conversion] == []
 
 
 def test_images_are_named_as_pillow_names_them() -> None:
     Image.init()
     pillow = Image.registered_extensions()
-    assert all(pillow[suffix] in PILLOW_FORMATS for suffix in IMAGE_SUFFIXES)
+    others = {".heic", ".heif", ".dcm", ".dicom"}  # of other libraries
+    assert {pillow[suffix] for suffix in IMAGE_SUFFIXES if suffix not in others} == {*PILLOW_FORMATS, TGA}
+
+
+def test_formats_that_start_programs_are_not_opened() -> None:
+    assert not {"EPS", "WMF", "GRIB", "HDF5", "FITS", "IPTC"} & set(PILLOW_FORMATS)
+
+
+def test_a_format_without_its_library_says_how_to_install_it() -> None:
+    missing = FileFormat(
+        name="X", suffixes=(".x",), content=Content.IMAGE, library="no_such_library", extra="x", conversion="convert it"
+    )
+    assert (missing.is_read, missing.advice) == (False, "pip install 'automl[x]', which reads such files")
+    old = FileFormat(
+        name="Y", suffixes=(".y",), content=Content.IMAGE, pillow_feature="no_such_feature", conversion="convert it"
+    )
+    assert (old.is_read, old.advice) == (False, "convert it")
+    with pytest.raises(DataError, match="no_such_library is needed") as caught:
+        load_library("no_such_library", "x")
+    assert caught.value.hint == missing.advice
 
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
     [
-        ("a/1.DCM", ".dcm"),
+        ("a/1.MAT", ".mat"),
         ("train.tar.gz", ".tar.gz"),
         ("1.nii.gz", ".nii.gz"),
         ("notes.gz", ".gz"),
         ("train.zip.007", ".zip.001"),
         ("train.z12", ".z01"),
         ("1.jpg", None),
+        ("1.dcm", None),
         ("train.csv", None),
         ("README", None),
     ],

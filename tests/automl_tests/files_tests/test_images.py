@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from automl.errors import DataError
+from automl.errors import DataError, UsageError
+from automl.files.folder_roles import FolderChoice
 from automl.files.images import find_images, require_images
 from tests.automl_tests.small_competitions import put_images, put_zip
 
@@ -48,6 +49,48 @@ def test_validation_folders_are_no_test_folders(tmp_path: Path) -> None:
     assert (files.train, files.test) == (("train_val2019/d.png",), ("test/e.png",))
 
 
+def test_validation_unlabelled_and_added_images_are_others_and_named_besides(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a.png", "val/b.png", "unlabeled/c.png", "more/d.png", "test/e.png"])
+    files = find_images(tmp_path)
+    assert files.other == ("more/d.png", "unlabeled/c.png", "val/b.png")
+    assert (files.validation, files.unlabelled, files.added) == (("val/b.png",), ("unlabeled/c.png",), ())
+    assert files.training_pool == ("train/a.png",)
+    assert files.get_role_folder("val/b.png") == "val/"
+    chosen = find_images(tmp_path, FolderChoice(added=("more",), fixed_fold="val"))
+    assert (chosen.validation, chosen.added, chosen.fixed_fold) == ((), ("more/d.png", "val/b.png"), "val/")
+    assert chosen.training_pool == ("more/d.png", "train/a.png", "val/b.png")
+    assert chosen.notes == ("images: 2 of more/, val/ are training images too, as asked",)
+
+
+def test_without_a_training_folder_the_others_may_be_trained_on_but_those_to_predict_or_validate(
+    tmp_path: Path,
+) -> None:
+    put_images(tmp_path, ["cat/a.png", "dog/b.png", "val/cat/c.png", "unlabeled/d.png"])
+    assert find_images(tmp_path).training_pool == ("cat/a.png", "dog/b.png")
+
+
+def test_the_folders_of_training_and_test_images_may_be_named(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a.png", "train_big/b.png", "query/c.png", "test/d.png"])
+    files = find_images(tmp_path, FolderChoice(images="train_big", test_images="query"))
+    assert (files.train, files.test, files.other) == (
+        ("train_big/b.png",),
+        ("query/c.png",),
+        ("test/d.png", "train/a.png"),
+    )
+    with pytest.raises(UsageError, match="--test-images nowhere: no image lies in such a folder"):
+        find_images(tmp_path, FolderChoice(test_images="nowhere"))
+
+
+def test_a_folder_that_repeats_another_is_left_out_and_told(tmp_path: Path) -> None:
+    for name in [f"{above}{label}/{number}.png" for above in ("a/", "a/a/") for label in "xy" for number in "12"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name[-7:])
+    files = find_images(tmp_path)
+    assert files.other == ("a/x/1.png", "a/x/2.png", "a/y/1.png", "a/y/2.png")
+    assert len(files.copies) == 4
+    assert files.notes == ("images: a/a/ repeats the files of a/, and is left out",)
+
+
 def test_images_in_archives_at_the_top_are_found_as_below_folders(tmp_path: Path) -> None:
     put_zip(
         tmp_path / "train.zip", dict.fromkeys(["train/0.jpg", "1.JPG", "__MACOSX/train/._0.jpg", "notes.txt"], b"x")
@@ -78,13 +121,9 @@ def test_folders_of_one_name_in_an_archive_and_beside_it_are_two_where_their_fil
 @pytest.mark.parametrize(
     ("names", "seen", "advised"),
     [
-        (["train/1/2.dcm", "test/3.DCM"], "2 .dcm (DICOM)", ".png of the same name, such as test/3.png"),
-        (["t/train/00.tfrec"], "1 .tfrec (TFRecord)", "each record to t/train/<id>.jpg"),
-        (["train-image.hdf5"], "1 .hdf5 (HDF5)", "under each key to train-image/<key>.jpg"),
-        (["train/0/0a.npy", "old/1.npy"], "2 .npy (NumPy array)", "such as old/1.png"),
-        (["train_image_data_0.parquet"], "1 .parquet (Parquet table)", "pixels of each row to train/<id>.png"),
-        (["train.bson"], "1 .bson (BSON)", "to train/<_id>.jpg"),
-        (["train.7z", "a.dcm"], "1 .7z (7-Zip archive), 1 .dcm (DICOM)", "7z x train.7z"),
+        (["train/1/2.jxl", "test/3.JXL"], "2 .jxl (image of another format)", "of the same name, such as test/3.png"),
+        (["train/0/0a.mat", "old/1.mat"], "2 .mat (MATLAB array)", "such as old/1.png"),
+        (["train.7z", "a.jxl"], "1 .7z (7-Zip archive), 1 .jxl (image of another format)", "7z x train.7z"),
         (["train.zip.001", "train.zip.002"], "2 .zip.001 (part of a split archive)", "join the parts to train.zip"),
         (["train.z01", "train.z02", "train.zip"], "2 .z01 (part of a split archive)", "zip -s 0 train.zip"),
         (["train.tar.gz"], "1 .tar.gz (tar archive)", "tar -xf train.tar.gz"),
@@ -107,8 +146,8 @@ def test_what_cannot_be_read_is_told_with_what_to_make_of_it(
 
 
 def test_an_archive_in_an_archive_is_told_with_the_one_around_it(tmp_path: Path) -> None:
-    put_zip(tmp_path / "contest.zip", {"train.zip": b"x", "test/1.dcm": b"x"})
-    with pytest.raises(DataError, match=r"1 \.zip .*, 1 \.dcm \(DICOM\)") as caught:
+    put_zip(tmp_path / "contest.zip", {"train.zip": b"x", "test/1.jxl": b"x"})
+    with pytest.raises(DataError, match=r"1 \.zip .*, 1 \.jxl \(image") as caught:
         require_images(find_images(tmp_path))
     assert caught.value.hint == "unpack contest.zip/train.zip, and any archive that it lies in"
 
@@ -116,11 +155,10 @@ def test_an_archive_in_an_archive_is_told_with_the_one_around_it(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "seen"),
     [
-        ('[{"id": "a", "band_1": [' + ", ".join(["-27.87e0"] * 5625) + "]}]", "1 .json of numbers (pixels as numbers)"),
         ('{"images": [{"url": ["https://x.org/1.jpg"], "image_id": 1}]}', "1 .json of URLs (links to images)"),
     ],
 )
-def test_records_of_numbers_or_links_are_told_where_there_are_no_images(
+def test_records_of_links_are_told_where_there_are_no_images(
     tmp_path: Path, content: str, seen: str
 ) -> None:
     (tmp_path / "train.json").write_text(content)
@@ -137,11 +175,12 @@ def test_records_of_numbers_or_links_are_told_where_there_are_no_images(
 def test_unread_files_beside_images_are_no_fault_but_are_told(tmp_path: Path) -> None:
     put_images(tmp_path, ["jpeg/train/a.png"])
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "a.dcm").write_bytes(b"x")
+    (tmp_path / "train" / "a.jxl").write_bytes(b"x")
     files = find_images(tmp_path)
     require_images(files)
-    assert files.notes == ("images: not read: 1 .dcm (DICOM)",)
-    assert (files.unread, files.unread_examples) == ({".dcm": 1}, {".dcm": "train/a.dcm"})
+    assert files.notes == ("images: not read: 1 .jxl (image of another format)",)
+    assert (files.unread, files.unread_examples) == ({".jxl": 1}, {".jxl": "train/a.jxl"})
+    assert [files.find_unread(name) for name in ("a", "A.jpg", "train/a.jxl", "b")] == ["train/a.jxl"] * 3 + [None]
     assert files.unread_hint is not None and "train/a.png" in files.unread_hint
 
 

@@ -1,13 +1,32 @@
-"""CSV files come out as they are written, or are refused with file and line."""
+"""Tables come out as they are written, or are refused with file and line."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from automl.errors import DataError
-from automl.files.tables import find_documents, find_tables, read_header, read_table
+from automl.files.tables import (
+    Table,
+    describe_unread_tables,
+    find_documents,
+    find_tables,
+    find_unread_tables,
+    get_table_folder,
+    read_header,
+    read_table,
+    restore_header,
+    select_nearest,
+)
 from tests.automl_tests.small_competitions import put_zip
 
 
@@ -60,9 +79,10 @@ def test_quoted_separators_and_line_ends_stay_in_their_field(tmp_path: Path) -> 
         (b"id,label\n1\n", "train.csv: the header has 2 fields, but line 2 has 1"),
         (b"id,id\n1,a\n", "train.csv has two columns named id"),
         (b'id,label\n1,"a\n2,b\n', "train.csv is damaged near line 3"),
-        (b"id,label\n1,a\n2,\xe9\n", "train.csv is not UTF-8 text: line 3 holds the byte 0xe9, perhaps Latin-1"),
-        ("id,label\n1,\xe9\n".encode("utf-16"), "train.csv is not UTF-8 text: it is UTF-16"),
-        ("id,label\n1,a\n".encode("utf-16-le"), "train.csv is not UTF-8 text: line 1 holds a NUL"),
+        (
+            b"id,label\n1,a\n2,\x81\n",
+            "train.csv is not UTF-8 text: line 3 holds the byte 0x81, and it does not read as",
+        ),
         (b"id,label\n1,a\n2,\0\n", "train.csv is not UTF-8 text: line 3 holds a NUL"),
     ],
 )
@@ -94,7 +114,10 @@ def test_tables_are_found_at_the_top_of_the_folder_and_of_its_archives(tmp_path:
         "labels.csv": "labels.csv.zip/labels.csv",
         "test.csv": "contest.zip/c/test.csv",
         "train.csv": "train.csv",
+        "deeper/other.csv": "deeper/other.csv",
+        "contest.zip/c/train/0.csv": "contest.zip/c/train/0.csv",
     }
+    assert list(find_tables(tmp_path, top_only=True)) == ["labels.csv", "test.csv", "train.csv"]
     assert read_table(tables["labels.csv"]).rows == (("1", "pug"),)
     assert read_table(tables["labels.csv"]).name == "labels.csv"
     assert read_header(tables["test.csv"]) == ("id",)
@@ -105,6 +128,65 @@ def test_documents_are_found_in_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "test2019.JSON").write_text("{}")
     (tmp_path / "train.csv").write_text("id\n")
     assert list(find_documents(tmp_path)) == ["test2019.JSON", "train2019.json"]
+
+
+def test_tables_of_all_formats_are_found_and_the_top_goes_first(tmp_path: Path) -> None:
+    names = ["z.tsv", "train.csv.gz", "train.jsonl", "val_list.txt", "data/train/metadata.csv", "a/b/c/labels.csv"]
+    for name in [*names, "README.txt", "classes.txt", "data/notes.md", "automl_runs/x/folds.csv"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a.jpg 0\n")
+    (tmp_path / "test_notes.txt").write_text("some words\nthat are no table\n")
+    (tmp_path / "train_test_split.txt").write_text("1 0\n2 1\n")  # numbers of lines in another file
+    assert list(find_tables(tmp_path)) == [*sorted(names[:4]), "data/train/metadata.csv", "a/b/c/labels.csv"]
+
+
+def test_a_file_that_is_unpacked_is_found_once(tmp_path: Path) -> None:
+    put_zip(tmp_path / "all.zip", {"a/meta/labels.csv": b"id\n", "a/test/ids.csv": b"id\n", "a/x/1.jpg": b"x"})
+    for name in ("a/meta/labels.csv", "all/a/test/ids.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("id\n")
+    assert list(find_tables(tmp_path)) == ["a/meta/labels.csv", "all/a/test/ids.csv"]
+
+
+def test_tables_beside_each_image_are_none_of_all_images(tmp_path: Path) -> None:
+    for folder, suffix, n_files in (("boxes", "csv", 201), ("labels", "txt", 21), ("few", "csv", 200)):
+        (tmp_path / folder).mkdir()
+        for number in range(n_files):
+            (tmp_path / folder / f"train_{number:03d}.{suffix}").write_text("0 0.5 0.5\n")
+    put(tmp_path, "id,label\n1,a\n")
+    tables = find_tables(tmp_path)
+    assert next(iter(tables)) == "train.csv"
+    assert {name.partition("/")[0] for name in tables} == {"train.csv", "few"}
+    assert find_unread_tables(tmp_path)["labels/"].startswith("it has 21 tables, such as labels/train_")
+
+
+def test_tables_that_cannot_be_read_are_listed_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (tmp_path / "meta").mkdir()
+    for name in ("train.xls", "meta/labels.ods", "labels.db", "train.xlsx", "train_list.txt", "a.csv"):
+        (tmp_path / name).write_bytes(b"x\0\0\0y")
+    (tmp_path / "good.csv").write_text("id,label\n1,a\n")
+    (tmp_path / "labels.txt").write_text("a.jpg golden retriever\nb.jpg pug\n")
+    for name, text in (
+        ("train.txt", "cat/1\ncat/2\n"),
+        ("test_readme.txt", "Some\nmore words\n"),
+        ("val.txt", "1 0\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    assert list(find_tables(tmp_path)) == ["a.csv", "good.csv", "train.xlsx"]
+    lines = describe_unread_tables(tmp_path)
+    assert [line.split(" ")[0] for line in lines] == [
+        "a.csv",
+        "labels.db",
+        "labels.txt",
+        "train.xls",
+        "train.xlsx",
+        "train_list.txt",
+        "meta/labels.ods",
+    ]
+    assert lines[2].startswith("labels.txt is not read: it is no table: line 2 has 2 fields, and line 1 has 3")
+    assert lines[3] == "train.xls is not read: it is a workbook of old Excel"
+    assert "pip install 'automl[xlsx]'" in lines[4]
 
 
 def test_a_damaged_archive_of_a_table_matters_only_without_the_table(tmp_path: Path) -> None:
@@ -131,7 +213,9 @@ def test_a_table_that_is_a_link_out_of_the_folder_is_not_opened(tmp_path: Path) 
     [
         (b'\xef\xbb\xbf\n"ETT - Abnormal";b;"c\nd"\r\n1;2;3', ("ETT - Abnormal", "b", "c\nd")),
         (b"id", ("id",)),
-        (b"id,label\n1,\xff\n", None),
+        (b"id,label\n1,\x81\n", None),
+        ("\n\nTitle\nid|label\n1|é\n".encode("utf-16"), ("id", "label")),
+        (b"sep=;\nid;label;\n1;a;\n", ("id", "label")),
         (b"\n\n", None),
         (b'"id,label\n', None),
     ],
@@ -153,3 +237,201 @@ def test_no_more_of_a_large_table_is_read_than_its_first_lines(tmp_path: Path) -
     assert read_header(tmp_path / "t.zip" / "t.csv") == ("id", "label")
     with pytest.raises(DataError, match=r"the first line of train\.csv is longer than 1 MB"):
         read_header(put(tmp_path, b"x," * 1_000_000))
+
+
+def test_a_table_knows_its_name_its_folder_and_what_was_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "train" / "metadata.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("file_name,label\na.png,cat\n,\n")
+    table = read_table(path, name="data/train/metadata.csv", root=tmp_path)
+    assert (table.name, table.folder, len(table.rows)) == ("data/train/metadata.csv", "data/train/", 1)
+    assert table.notes == ("warning: data/train/metadata.csv: 1 blank row left out",)
+    assert get_table_folder(tmp_path / "train.csv", tmp_path) == ""
+    assert get_table_folder(tmp_path / "train.zip" / "train" / "metadata.csv", tmp_path) == "train.zip/train/"
+    with pytest.raises(DataError, match="the header has 2 fields, but line 2 has 3"):
+        read_table(put(tmp_path, "id,fold\n1,0,\n"), strict=True)
+
+
+def test_the_nearest_names_lie_in_the_fewest_folders() -> None:
+    assert select_nearest(["a/b/s.csv", "a/s.csv", "b/s.csv"]) == ["a/s.csv", "b/s.csv"]
+    assert select_nearest([]) == []
+
+
+IMAGES = {"a.png", "b.png", "c.png", "0.png", "1.png", "2.png", "image.png"}
+
+
+def is_image(cell: str) -> bool:
+    return cell in IMAGES or f"{cell}.png" in IMAGES
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,cat\nb,dog\n",
+        "a.png,cat\nb.png,dog\n",
+        "cat,a\ndog,b\n",
+        "a,0,0\nb,0,1\n",  # the first row repeats itself
+        "0,1\n1,1\n2,0\n",  # as pandas numbers columns, but no row is 0
+        "7,1\n8,0\n",  # numbers in all cells, of images that are not there
+        "a b.png,cat\n\na,dog\nb,cat\nc,dog\n".removeprefix("a b.png,cat\n"),
+    ],
+)
+def test_a_first_row_that_is_like_the_others_is_no_header(tmp_path: Path, content: str) -> None:
+    table = read_table(put(tmp_path, content), is_image=is_image)
+    rows = tuple(tuple(line.split(",")) for line in content.split())
+    assert table.rows == rows
+    assert table.header == tuple(f"column_{number}" for number in range(1, len(rows[0]) + 1))
+    assert len(table.lines) == len(rows)
+    assert any("train.csv has no header" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,label\na,cat\n",
+        "image,label\na,cat\nb,dog\n",  # there is an image of that name
+        "0,1\na.png,cat\nb.png,dog\n",  # columns that pandas numbered
+        "0,1\n0.png,1\n1.png,0\n",
+        "0,1\n0,1\n1,0\n",
+        ",0,1\n0,a,1\n1,b,0\n",
+        "id,2019\na,7\n",
+        "file,1\na.png,0\n",
+    ],
+)
+def test_a_header_stays_one(tmp_path: Path, content: str) -> None:
+    table = read_table(put(tmp_path, content), is_image=is_image)
+    assert (table.header, table.notes) == (tuple(content.split("\n")[0].split(",")), ())
+
+
+def test_keys_of_records_are_a_header_whatever_they_are_called(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"a": "b", "0": 1}\n')
+    assert read_table(path, is_image=is_image).header == ("a", "0")
+
+
+CELLS = st.text(
+    st.characters(codec="cp1252", exclude_characters="\r\n\0", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6
+).filter(lambda cell: bool(cell.strip()) and not cell.startswith("#"))
+TABLES = st.integers(2, 4).flatmap(
+    lambda width: st.tuples(
+        st.lists(CELLS, min_size=width, max_size=width, unique=True),
+        st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=5),
+    )
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=TABLES,
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    above=st.sampled_from(["", "sep={}", "# made by us"]),
+)
+def test_any_table_of_text_comes_back_cell_for_cell_or_is_refused(
+    tmp_path: Path,
+    content: tuple[list[str], list[list[str]]],
+    delimiter: str,
+    encoding: str,
+    line_end: str,
+    quoting: Literal[0, 1],
+    above: str,
+) -> None:
+    header, rows = content
+    text = io.StringIO(newline="")
+    text.write(above.format(delimiter) + line_end if above else "")
+    csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting).writerows([header, *rows])
+    path = put(tmp_path, text.getvalue().encode(encoding))
+    try:
+        table = read_table(path)
+    except DataError as error:
+        assert "\n" not in error.problem
+        return
+    if delimiter == table.delimiter:
+        assert (list(table.header), [list(row) for row in table.rows]) == (header, rows)
+    else:  # a text that another separator divides as well
+        assert len(set(map(len, csv.reader(text.getvalue().splitlines(), delimiter=table.delimiter)))) <= 2
+
+
+WORDS = st.sampled_from(["cat", "00012", "1e5", "NA", "café", "Ökö", "a b", "x_1.png", "1.5", "True"])
+PLAIN_TABLES = st.integers(2, 4).flatmap(
+    lambda width: st.lists(st.lists(WORDS, min_size=width, max_size=width), min_size=1, max_size=5)
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=PLAIN_TABLES,
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    above=st.sampled_from(["", "sep={}", "# made by us", "A title"]),
+    n_blank=st.integers(0, 3),
+)
+def test_an_ordinary_table_comes_back_however_it_is_written(
+    tmp_path: Path,
+    rows: list[list[str]],
+    delimiter: str,
+    encoding: str,
+    line_end: str,
+    quoting: Literal[0, 1],
+    above: str,
+    n_blank: int,
+) -> None:
+    header = [f"column {number}" for number in range(len(rows[0]))]
+    text = io.StringIO(newline="")
+    text.write(above.format(delimiter) + line_end if above else "")
+    csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting).writerows([header, *rows])
+    text.write((delimiter * (len(header) - 1) + line_end) * n_blank)
+    table = read_table(put(tmp_path, text.getvalue().encode(encoding)))
+    assert (list(table.header), [list(row) for row in table.rows]) == (header, rows)
+    assert table.lines == tuple(range(2 + bool(above), 2 + bool(above) + len(rows)))
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=TABLES, suffix=st.sampled_from([".jsonl", ".xlsx", ".parquet", ".feather"]))
+def test_any_table_of_cells_comes_back_cell_for_cell(
+    tmp_path: Path, content: tuple[list[str], list[list[str]]], suffix: str
+) -> None:
+    header, rows = content
+    path = tmp_path / f"train{suffix}"
+    write_cells(path, header, rows)
+    table = read_table(path)
+    assert (list(table.header), [list(row) for row in table.rows]) == (header, rows)
+
+
+def write_cells(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(dict(zip(header, row, strict=True))) for row in rows))
+    elif path.suffix == ".xlsx":
+        book = pytest.importorskip("openpyxl").Workbook()
+        for number, row in enumerate([header, *rows], start=1):
+            for column, text in enumerate(row, start=1):
+                cell = book.active.cell(number, column, text)
+                cell.data_type = "s"  # also where it looks like a formula or an error
+        book.save(path)
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import feather, parquet
+
+        table = pyarrow.table(dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)))
+        (parquet.write_table if path.suffix == ".parquet" else feather.write_feather)(table, str(path))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.binary(max_size=60), st.text("ab01,;|\t \"'#.\n\r=é", max_size=40).map(str.encode)))
+@pytest.mark.parametrize("name", ["train.csv", "train.txt", "train.jsonl", "train.csv.gz", "train.xlsx"])
+def test_no_file_ends_in_anything_but_an_error_in_words(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    try:
+        table = read_table(path, is_image=lambda cell: cell.startswith("a"))
+    except DataError as error:
+        assert name in error.problem
+        assert "\n" not in error.problem
+    else:
+        assert {len(row) for row in table.rows} == {len(table.header)}
+        assert isinstance(restore_header(table, is_image), Table)

@@ -93,7 +93,7 @@ def test_missing_and_broken_images_get_the_prior_and_are_reported(world: World, 
     assert found[[3, 5, 6]] == pytest.approx(np.full((3, 3), 1 / 3))
     others = [row for row in range(N_TEST) if row not in (3, 5, 6)]
     assert found[others] == pytest.approx(exact[others], abs=1e-6)
-    assert "test: 1 test image is missing: its row gets the prior (test3)" in lines
+    assert "warning: 1 test image is missing: its row gets the prior (test3)" in lines
     assert any(line.startswith("broken: the prior for 2 test images: ") and "test5.jpg" in line for line in lines)
 
 

@@ -53,3 +53,35 @@ def test_predictions_are_doubles_where_they_are_floats() -> None:
     assert require_finite(np.float32([0.5])).dtype == np.float64
     with pytest.raises(ValueError, match="not finite"):
         require_finite(np.array([0.5, np.inf]))
+
+
+HEADS_TARGETS = np.array([[0, 3], [0, 3], [1, 3], [2, 4]])  # three classes, then two
+HEADS_LABELS = np.array([[0, 3], [1, 4], [1, 3], [1, 4]])
+
+
+def test_the_score_of_several_heads_is_the_weighted_mean_of_the_scores_of_each() -> None:
+    recall = get_metric("balanced_accuracy", weights=(2.0, 1.0), head_sizes=(3, 2))
+    first, second = (0.5 + 1.0 + 0.0) / 3, (2 / 3 + 1.0) / 2  # recalls by class
+    assert recall.score(HEADS_TARGETS, HEADS_LABELS) == pytest.approx((2 * first + second) / 3)
+    accuracy = get_metric("accuracy", head_sizes=(3, 2))
+    assert accuracy.score(HEADS_TARGETS, HEADS_LABELS) == (2 / 4 + 3 / 4) / 2
+
+
+def test_probabilities_of_several_heads_are_scored_block_by_block() -> None:
+    probs = np.array([[0.5, 0.25, 0.25, 0.9, 0.1]] * 4)
+    metric = get_metric("log_loss", weights=(1.0, 3.0), head_sizes=(3, 2))
+    first = -np.log([0.5, 0.5, 0.25, 0.25]).mean()
+    second = -np.log([0.9, 0.9, 0.9, 0.1]).mean()
+    assert metric(HEADS_TARGETS, probs) == pytest.approx((first + 3 * second) / 4)
+
+
+def test_the_plain_rule_of_several_heads_is_the_likeliest_class_of_each() -> None:
+    probs = np.array([[0.2, 0.5, 0.3, 0.6, 0.4], [0.5, 0.4, 0.1, 0.1, 0.9]])
+    for name in ("accuracy", "f1_macro"):
+        assert apply_plain_rule(get_metric(name, head_sizes=(3, 2)), probs).tolist() == [[1, 3], [0, 4]]
+
+
+def test_a_metric_of_one_head_knows_nothing_of_the_others() -> None:
+    metric = get_metric("balanced_accuracy", weights=(2.0, 1.0), head_sizes=(3, 2))
+    assert metric.of_one_head == get_metric("balanced_accuracy")
+    assert get_metric("accuracy").of_one_head is get_metric("accuracy")

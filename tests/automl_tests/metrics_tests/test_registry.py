@@ -15,18 +15,27 @@ TARGETS = {
     Task.ORDINAL: np.array([0, 2, 1]),
     Task.MULTILABEL: np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0]]),
     Task.REGRESSION: np.array([[0.1, 0.2, 0.3], [0.3, 0.1, 0.9], [0.5, 0.5, 0.5]]),
+    Task.MULTIOUTPUT: np.array([[0, 4], [2, 3], [1, 3]]),
 }
+HEAD_SIZES = (3, 2)
 
 
 def probs_for(task: Task) -> np.ndarray:
     probs = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5], [0.1, 0.6, 0.3]])
-    return np.column_stack([1 - probs[:, 2], probs[:, 2]]) if task is Task.BINARY else probs
+    two = np.column_stack([1 - probs[:, 2], probs[:, 2]])
+    if task is Task.MULTIOUTPUT:
+        return np.column_stack([probs, two])
+    return two if task is Task.BINARY else probs
 
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("task", Task)
 def test_every_metric_scores_every_task_it_names(name: str, task: Task) -> None:
-    metric = get_metric(name, weights=(1.0, 2.0, 3.0) if METRICS[name].weighted else None)
+    metric = get_metric(
+        name,
+        weights=(1.0, 2.0, 3.0) if METRICS[name].weighted else None,
+        head_sizes=HEAD_SIZES if task is Task.MULTIOUTPUT else (),
+    )
     classes = ("a", "b") if task is Task.BINARY else ("a", "b", "c")
     if task in metric.tasks:
         require_fits(metric, task=task, classes=classes)

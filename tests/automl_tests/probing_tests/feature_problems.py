@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from automl.data.competition import Competition
 from automl.metrics.registry import get_metric
+from automl.multi_output import Head
 from automl.probing.probe_heads import HeadProblem
 from automl.tasks import Task
 from tests.automl_tests.small_competitions import competition_of
@@ -21,8 +22,17 @@ METRICS = {
     Task.ORDINAL: "qwk",
     Task.MULTILABEL: "roc_auc",
     Task.REGRESSION: "rmse",
+    Task.MULTIOUTPUT: "balanced_accuracy",
 }
-N_CLASSES = {Task.BINARY: 2, Task.MULTICLASS: 3, Task.ORDINAL: 4, Task.MULTILABEL: 3, Task.REGRESSION: 2}
+HEADS = (Head("first", 3), Head("second", 2))
+N_CLASSES = {
+    Task.BINARY: 2,
+    Task.MULTICLASS: 3,
+    Task.ORDINAL: 4,
+    Task.MULTILABEL: 3,
+    Task.REGRESSION: 2,
+    Task.MULTIOUTPUT: 5,
+}
 
 
 def draw_targets(task: Task, features: NDArray[np.float64]) -> NDArray[Any]:
@@ -37,6 +47,8 @@ def draw_targets(task: Task, features: NDArray[np.float64]) -> NDArray[Any]:
             scores = features[:, : N_CLASSES[task]]
             classes: NDArray[np.int64] = scores.argmax(axis=1)
             return classes
+        case Task.MULTIOUTPUT:
+            return np.stack([features[:, :3].argmax(axis=1), 3 + (features[:, 3] > 0.2)], axis=1).astype(np.int64)
         case Task.ORDINAL:
             return np.digitize(features[:, 0], [-0.7, 0.0, 0.7]).astype(np.int64)
 
@@ -47,14 +59,16 @@ def problem_of(task: Task, *, n: int = 120, n_views: int = 1, metric: str | None
     features = rng.normal(size=(n + 9, N_FEATURES))
     targets = draw_targets(task, features + 0.3 * rng.normal(size=features.shape))
     names = [f"{number}.png" for number in range(n)]
+    heads = HEADS if task is Task.MULTIOUTPUT else ()
     competition: Competition = competition_of(
         Path("/nowhere"),
         names,
         [f"test{number}.png" for number in range(9)],
         task=task,
-        classes=tuple("abcd"[: N_CLASSES[task]]),
+        classes=tuple("abcde"[: N_CLASSES[task]]),
         targets=targets[:n],
-        metric=get_metric(metric or METRICS[task]),
+        metric=get_metric(metric or METRICS[task], head_sizes=tuple(head.n_classes for head in heads)),
+        heads=heads,
         scales=((0.0, 2.0), (0.0, 2.0)) if task is Task.REGRESSION else None,
     )
     folds = np.arange(n, dtype=np.int64) % 5

@@ -28,8 +28,16 @@ KNOWN_NOTHING = {
     Task.ORDINAL: 0.0,
     Task.MULTILABEL: 0.5,
     Task.REGRESSION: 0.63,
+    Task.MULTIOUTPUT: 5 / 12,  # a third and a half
 }
-REACHED = {Task.BINARY: 0.35, Task.MULTICLASS: 0.8, Task.ORDINAL: 0.75, Task.MULTILABEL: 0.93, Task.REGRESSION: 0.3}
+REACHED = {
+    Task.BINARY: 0.35,
+    Task.MULTICLASS: 0.8,
+    Task.ORDINAL: 0.75,
+    Task.MULTILABEL: 0.93,
+    Task.REGRESSION: 0.3,
+    Task.MULTIOUTPUT: 0.8,
+}
 each_task = pytest.mark.parametrize("task", list(Task))
 
 

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from automl.errors import AutomlError, DataError
+from automl.errors import AutomlError, DataError, UsageError
 from automl.readers.labels.coco import read_json_labels
 from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
 from tests.automl_tests.readers_tests.annotations import CATS, coco, put_cats, put_sample, with_annotations
@@ -136,7 +136,7 @@ def test_few_images_with_several_categories_are_left_out_unless_the_sample_has_l
     put_json(tmp_path / "train.json", document)
     labels = read_json_labels(source_of(tmp_path))
     assert len(labels.ids) == n_left
-    line = "labels: 1 image of train.json with several categories left out: i3.png"
+    line = "warning: labels: 1 image of train.json with several categories left out: i3.png"
     assert (line in labels.evidence) == (n_left == 39)
 
 
@@ -151,8 +151,8 @@ def test_images_without_annotation_and_annotations_without_image_are_no_labels(t
     put_cats(tmp_path, with_annotations(("7", 1), ("9", 2), ("404", 1)))
     labels = read_json_labels(source_of(tmp_path))
     assert labels.ids == ("7", "9")
-    assert "labels: 1 image of train.json without an annotation left out: b.png" in labels.evidence
-    assert "labels: 1 annotated image that train.json does not list left out: 404" in labels.evidence
+    assert "warning: labels: 1 image of train.json without an annotation left out: b.png" in labels.evidence
+    assert "warning: labels: 1 annotated image that train.json does not list left out: 404" in labels.evidence
 
 
 def test_annotations_alone_find_images_by_their_ids(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_ids_without_file_names_are_looked_for_in_the_folder_called_as_their_fil
         put_json(tmp_path / f"{name}.json", {"images": images, "annotations": annotations})
     labels = read_json_labels(source_of(tmp_path))
     assert (labels.ids, labels.texts) == (("1", "2"), ("5", "6"))
-    assert "labels: validation.json left out: none of its 1 image is there" in labels.evidence
+    assert "warning: labels: validation.json left out: none of its 1 image is there" in labels.evidence
     put_images(tmp_path, ["validation/1.jpg"])
     labels = read_json_labels(source_of(tmp_path))
     assert labels.images == ("train/1.jpg", "train/2.jpg", "validation/1.jpg")
@@ -203,7 +203,6 @@ def test_plain_mappings_and_records_are_read(tmp_path: Path, document: Any) -> N
     "document",
     [
         {"0": "Cassava Bacterial Blight", "1": "Healthy"},
-        {"a.png": 1},
         {"a.png": 1, "b.png": None},
         {"x": {"y": 1}},
         [1, 2],
@@ -221,10 +220,39 @@ def test_documents_without_labels_are_of_another_kind(tmp_path: Path, document: 
         read_json_labels(source_of(tmp_path))
 
 
-def test_annotations_of_other_images_are_of_another_kind(tmp_path: Path) -> None:
+def test_annotations_of_other_images_are_refused_where_their_file_is_called_as_one_of_labels(tmp_path: Path) -> None:
     put_cats(tmp_path, coco({"1": "x.png", "2": "y.png"}, {"1": 1, "2": 2}))
-    with pytest.raises(LayoutMismatchError, match=r"train.json names no image in train/, but x.png, y.png"):
+    with pytest.raises(DataError, match=r"train.json names no image in train/, but x.png, y.png") as caught:
         read_json_labels(source_of(tmp_path))
+    assert "id x.png of train.json; a file is called train/" in caught.value.seen[0]
+    (tmp_path / "train.json").rename(tmp_path / "other.json")
+    with pytest.raises(LayoutMismatchError, match=r"other.json names no image in train/"):
+        read_json_labels(source_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"a.png": 1}, "train.json has labels of 1 of 4 training images, and of 0 that are not in train/"),
+        (dict.fromkeys(["w", "x", "y", "z"], 1), "train.json has labels of 0 of 4 training images, and of 4 that are"),
+    ],
+)
+def test_labels_of_few_of_the_images_are_refused_and_taken_where_they_are_asked_for(
+    document: Any, problem: str, tmp_path: Path
+) -> None:
+    put_cats(tmp_path, document)
+    with pytest.raises(DataError, match=problem):
+        read_json_labels(source_of(tmp_path))
+    if "a.png" in document:
+        assert read_json_labels(source_of(tmp_path, labels="train.json")).images == ("train/a.png",)
+
+
+def test_a_column_cannot_be_asked_of_a_document(tmp_path: Path) -> None:
+    put_cats(tmp_path, {"a.png": 1})
+    with pytest.raises(UsageError, match="--label breed: train.json is a document"):
+        read_json_labels(source_of(tmp_path, labels="train.json", label="breed"))
+    with pytest.raises(LayoutMismatchError, match="asks for a column of a table"):
+        read_json_labels(source_of(tmp_path, label="breed"))
 
 
 def test_a_folder_without_json_is_of_another_kind(tmp_path: Path) -> None:

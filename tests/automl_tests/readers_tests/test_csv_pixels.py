@@ -79,7 +79,7 @@ def test_folders_without_labels_beside_pixels_are_of_another_kind(tmp_path: Path
     with pytest.raises(LayoutMismatchError, match=r"unclear which table of pixels"):
         read_pixel_labels(source_of(tmp_path))
     (tmp_path / "test.csv").unlink()
-    with pytest.raises(LayoutMismatchError, match=r"no CSV file holds pixels"):
+    with pytest.raises(LayoutMismatchError, match=r"no file holds pixels"):
         read_pixel_labels(source_of(tmp_path))
 
 

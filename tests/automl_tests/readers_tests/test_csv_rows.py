@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from automl.errors import DataError
+from automl.readers.labels.csv_columns import read_csv_labels
 from automl.readers.read import read_competition
 from automl.readers.settings import CompetitionSettings
 from automl.tasks import Task
@@ -15,6 +16,7 @@ from tests.automl_tests.readers_tests.folders import (
     require_folder_refusal,
     training_rows,
 )
+from tests.automl_tests.readers_tests.sources import source_of
 from tests.automl_tests.small_competitions import put_csv, put_images, put_table_competition
 
 
@@ -23,7 +25,7 @@ def test_repeated_rows_and_training_images_without_a_row_are_left_out_and_told(t
     put_csv(tmp_path / "train.csv", "id,label", "t0,cat", "t1,dog", "t0,cat")
     competition = read_competition(tmp_path)
     assert competition.image_ids == ("t0", "t1")
-    assert "labels: 1 row of train.csv left out, repeating another" in competition.evidence
+    assert "warning: labels: 1 row of train.csv left out, repeating another" in competition.evidence
     assert any("2 training images without a row" in line and "t2.png" in line for line in competition.evidence)
 
 
@@ -32,7 +34,7 @@ def test_rows_without_an_image_are_left_out_where_that_is_asked(tmp_path: Path) 
     (tmp_path / "train" / "t2.png").unlink()
     competition = read_competition(tmp_path, CompetitionSettings(skip_missing=True))
     assert competition.image_ids == ("t0", "t1", "t3")
-    assert "labels: 1 row of train.csv without an image left out: t2" in competition.evidence
+    assert "warning: labels: 1 row of train.csv without an image left out: t2" in competition.evidence
 
 
 def test_images_in_the_folder_of_another_label_are_told(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_images_in_the_folder_of_another_label_are_told(tmp_path: Path) -> None:
     put_csv(tmp_path / "sample_submission.csv", "id,label", "9,cat")
     competition = read_competition(tmp_path)
     assert competition.targets.tolist() == [0, 1, 0]
-    line = "labels: 1 image in the folder of another label, the table is believed: train/dog/3.png"
+    line = "warning: labels: 1 image in the folder of another label, the table is believed: train/dog/3.png"
     assert line in competition.evidence
 
 
@@ -69,7 +71,7 @@ def test_an_id_that_contradicts_itself_is_left_out_where_it_is_one_in_a_hundred(
     competition = read_competition(tmp_path)
     assert "t0" not in competition.image_ids
     assert len(competition.image_ids) == n_images - 1
-    assert "labels: 1 id of train.csv with several labels left out: t0" in competition.evidence
+    assert "warning: labels: 1 id of train.csv with several labels left out: t0" in competition.evidence
 
 
 def test_labels_that_look_like_nothing_stay_text_and_an_empty_list_of_labels_is_one(tmp_path: Path) -> None:
@@ -80,6 +82,78 @@ def test_labels_that_look_like_nothing_stay_text_and_an_empty_list_of_labels_is_
     competition = read_competition(tmp_path)
     assert competition.task is Task.MULTILABEL
     assert competition.targets.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 1, 1]]
+
+
+def test_an_image_of_a_row_that_names_several_gets_its_label_and_stays_with_the_others(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/p1/a.png", "train/p1/b.png", "train/p2/a.png", "train/p3/c.png", "test/9.png"])
+    put_csv(tmp_path / "train.csv", "id,label,sex", "p1,cat,m", "p2,dog,f", "p3,cat,f")
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,cat")
+    labels = read_csv_labels(source_of(tmp_path))
+    assert labels.ids == ("train/p1/a.png", "train/p1/b.png", "p2", "p3")
+    assert (labels.rows, labels.texts) == ((0, 0, 1, 2), ("cat", "cat", "dog", "cat"))
+    assert labels.others == {"sex": ("m", "m", "f", "f")}
+    assert "labels: 3 rows with 4 images: those of a row stay in one fold" in "\n".join(labels.evidence)
+    (tmp_path / "train/p1/b.png").unlink()
+    assert read_csv_labels(source_of(tmp_path)).rows is None
+
+
+def test_the_images_of_two_columns_are_of_one_row(tmp_path: Path) -> None:
+    put_images(tmp_path, [*(f"train/{i}_{side}.png" for i in range(4) for side in "lr"), "test/9.png"])
+    rows = [f"{i}_l.png,{i}_r.png,{'ab'[i % 2]}" for i in range(4)]
+    put_csv(tmp_path / "train.csv", "left,right,label", *rows)
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,a")
+    labels = read_csv_labels(source_of(tmp_path))
+    assert labels.rows == (0, 0, 1, 1, 2, 2, 3, 3)
+    assert labels.images[:2] == ("train/0_l.png", "train/0_r.png")
+    assert not labels.others
+
+
+def test_an_image_of_another_row_is_no_further_image_of_one(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a_1.png", "train/a_2.png", "test/9.png"])
+    put_csv(tmp_path / "train.csv", "id,label", "a_1,cat", "a_2,dog", "a,cat")
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,cat")
+    with pytest.raises(DataError, match=r"train.csv names 1 image that is not in train/: a") as caught:
+        read_csv_labels(source_of(tmp_path))
+    assert caught.value.seen[0].startswith("id a of train.csv; a file is called train/a_")
+
+
+def test_rows_of_the_test_are_no_training_rows(tmp_path: Path) -> None:
+    put_table_competition(tmp_path)
+    put_csv(tmp_path / "train.csv", "id,label", "t0,cat", "t1,dog", "t2,cat", "t3,owl", "s0,", "s1, ")
+    competition = read_competition(tmp_path)
+    assert competition.image_ids == ("t0", "t1", "t2", "t3")
+    assert "labels: 2 rows of train.csv without a label, of images that the test has" in competition.evidence
+    rows = ["t0,cat,train", "t1,dog,val", "t2,cat,train", "t3,owl,test", "s0,cat,test"]
+    put_csv(tmp_path / "train.csv", "id,label,split", *rows)
+    competition = read_competition(tmp_path)
+    assert competition.image_ids == ("t0", "t1", "t2")
+    line = (
+        "labels: 2 rows of train, 1 row of val, 2 rows of test by column split of train.csv; those of val are trained"
+    )
+    assert any(told.startswith(line) for told in competition.evidence)
+    put_csv(tmp_path / "train.csv", "id,label,split", *(row.rpartition(",")[0] + ",test" for row in rows))
+    with pytest.raises(DataError, match=r"every row of train.csv is of the test"):
+        read_competition(tmp_path)
+
+
+def test_a_row_for_each_label_of_an_image_is_read_where_images_have_several(tmp_path: Path) -> None:
+    put_table_competition(tmp_path)
+    put_csv(tmp_path / "train.csv", "id,label", "t0,cat", "t0,dog", "t1,dog", "t2,owl", "t3,owl", "t3,cat")
+    with pytest.raises(DataError, match="id t0 has the labels cat, dog") as caught:
+        read_csv_labels(source_of(tmp_path))
+    assert "--task multilabel" in caught.value.hint
+    assert read_csv_labels(source_of(tmp_path, task=Task.MULTILABEL)).texts == ("cat dog", "dog", "owl", "owl cat")
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "s0,cat dog", "s1,owl")
+    assert read_csv_labels(source_of(tmp_path)).texts == ("cat dog", "dog", "owl", "owl cat")
+
+
+def test_the_files_of_a_table_in_a_folder_are_those_beside_it(tmp_path: Path) -> None:
+    names = ["one/a.png", "one/b.png", "two/a.png", "two/b.png"]
+    put_images(tmp_path, [*names, "test/9.png"])
+    put_csv(tmp_path / "two" / "labels.csv", "file,label", "a.png,cat", "b.png,dog")
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,cat")
+    labels = read_csv_labels(source_of(tmp_path))
+    assert labels.ids == labels.images == ("two/a.png", "two/b.png")
 
 
 FOLDER_FAULTS: dict[str, FolderFault] = {

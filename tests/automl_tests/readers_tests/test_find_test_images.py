@@ -28,7 +28,9 @@ from tests.automl_tests.small_competitions import put_csv, put_images, put_table
 
 def found_in(root: Path, *, skip_missing: bool = False) -> TestImages:
     files, tables = find_images(root), find_tables(root)
-    sample, _ = find_sample_submission(root, files, tables)
+    found = find_sample_submission(root, files, tables)
+    assert found is not None
+    sample, _ = found
     return find_test_images(sample, files, tables, find_documents(root), skip_missing=skip_missing)
 
 
@@ -165,7 +167,7 @@ def test_missing_images_are_refused_or_left_to_the_prior(tmp_path: Path) -> None
         found_in(tmp_path)
     test_images = found_in(tmp_path, skip_missing=True)
     assert test_images.addresses[:2] == ("test/1.png", None)
-    assert test_images.evidence[-1].startswith("test: 3 test images are missing: their rows get the prior")
+    assert test_images.evidence[-1].startswith("warning: 3 test images are missing: their rows get the prior")
 
 
 def test_a_folder_without_any_test_image_is_refused_even_if_missing_ones_are_skipped(tmp_path: Path) -> None:
@@ -176,6 +178,75 @@ def test_a_folder_without_any_test_image_is_refused_even_if_missing_ones_are_ski
     (tmp_path / "test" / "1.png").unlink()
     with pytest.raises(DataError, match=r"holds no images"):
         found_in(tmp_path, skip_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (["test/7_left.png", "test/7_right.png", "test/8_left.png"], ((0, 1), (2,))),
+        (["test/7-1.png", "test/7-2.png", "test/8-1.png", "test/8-2.png"], ((0, 1), (2, 3))),
+        (["test/7/a.png", "test/7/b.png", "test/8/a.png"], ((0, 1), (2,))),
+        (["test/7/x/a.png", "test/7/y/b.png", "test/8/x/a.png"], ((0, 1), (2,))),
+    ],
+)
+def test_an_id_stands_for_the_images_of_its_folder_or_whose_names_begin_with_it(
+    tmp_path: Path, images: list[str], expected: tuple[tuple[int, ...], ...]
+) -> None:
+    put_images(tmp_path, images)
+    put_sample(tmp_path, "7", "8")
+    found = found_in(tmp_path)
+    assert found.addresses == tuple(images)
+    assert found.images_of_row == expected
+    assert found.ids[:2] == ("7/1", "7/2")
+    assert found.ids[2] == ("8" if len(expected[1]) == 1 else "8/1")
+    said = f"submission: 2 rows of {len(images)} images, up to 2 together: the mean of their predictions"
+    assert said in found.evidence
+
+
+def test_a_table_of_the_test_says_which_images_an_id_stands_for(tmp_path: Path) -> None:
+    put_images(tmp_path, ["test/7/10.png", "test/7/11.png", "test/7/12.png", "test/8/13.png"])
+    put_sample(tmp_path, "7_L", "8_R", "7_R", header="prediction_id,cancer")
+    rows = ("7,12,R,7_R", "7,10,L,7_L", "7,11,L,7_L", "8,13,R,8_R")
+    put_csv(tmp_path / "test.csv", "patient_id,image_id,laterality,prediction_id", *rows)
+    found = found_in(tmp_path)
+    assert found.addresses == ("test/7/10.png", "test/7/11.png", "test/8/13.png", "test/7/12.png")
+    assert found.images_of_row == ((0, 1), (2,), (3,))
+    assert found.ids == ("7_L/1", "7_L/2", "8_R", "7_R")
+    assert found.evidence[0] == "test: 4 images in test/, from column image_id of test.csv"
+
+
+def test_a_missing_image_is_not_made_up_of_others_that_begin_with_its_id(tmp_path: Path) -> None:
+    put_images(tmp_path, ["test/1.png", "test/2_mask.png", "test/2_edges.png"])
+    put_sample(tmp_path, "1", "2")
+    with pytest.raises(DataError, match=r"names 1 image without a file in test/: 2"):
+        found_in(tmp_path)
+
+
+def test_an_id_without_any_image_keeps_its_row_among_those_of_several(tmp_path: Path) -> None:
+    put_images(tmp_path, ["test/7/a.png", "test/7/b.png", "test/9/a.png", "test/9/b.png"])
+    put_sample(tmp_path, "7", "8", "9")
+    with pytest.raises(DataError, match=r"names 1 image without a file in test/: 8"):
+        found_in(tmp_path)
+    found = found_in(tmp_path, skip_missing=True)
+    assert found.addresses == ("test/7/a.png", "test/7/b.png", None, "test/9/a.png", "test/9/b.png")
+    assert found.images_of_row == ((0, 1), (2,), (3, 4))
+    assert "warning: 1 test image is missing: its row gets the prior (8)" in found.evidence
+
+
+def test_a_name_goes_before_a_number_that_is_a_name_too(tmp_path: Path) -> None:
+    put_images(tmp_path, ["test/0.png", "test/1.png", "test/a.png", "test/b.png"])
+    put_sample(tmp_path, "0", "1")
+    for names in (("b.png", "a.png"), ("b", "a"), ("1", "0.png")):
+        put_csv(tmp_path / "test.csv", "id,filename", f"0,{names[0]}", f"1,{names[1]}")
+        found = found_in(tmp_path).addresses
+        assert found == (("test/0.png", "test/1.png") if names[0] == "1" else ("test/b.png", "test/a.png"))
+
+
+def test_test_images_that_nobody_asks_for_are_counted(tmp_path: Path) -> None:
+    put_images(tmp_path, ["test/0.png", "test/1.png", "test/2.png", "test/3.png"])
+    put_sample(tmp_path, "2", "1")
+    line = "warning: 2 test images that sample_submission.csv does not ask for: test/0.png, test/3.png"
+    assert found_in(tmp_path).evidence[-1] == line
 
 
 def test_a_damaged_table_of_the_test_is_named_where_nothing_else_helps(tmp_path: Path) -> None:

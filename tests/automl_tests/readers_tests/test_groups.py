@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from automl.errors import DataError
+from automl.errors import DataError, UsageError
 from automl.files.images import ImageFiles
 from automl.files.tables import Table
-from automl.readers.groups import Groups, find_groups
+from automl.readers.groups import Groups, find_fixed_fold, find_groups
 from automl.readers.known_competitions import KnownCompetition
-from automl.readers.labels.source import Labels, LabelSource
+from automl.readers.labels.source import LabelOrigin, Labels, LabelSource
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import parse_sample
 from tests.automl_tests.small_competitions import put_csv
@@ -204,3 +205,46 @@ def test_images_of_one_name_in_every_folder_belong_together() -> None:
     assert found(labels, group="file name").evidence == ("groups: 10 of up to 2 images, from the file names, as asked",)
     apart = [f"{folder}/{number}.jpg" for start, folder in ((0, "a"), (5, "b")) for number in range(start, start + 10)]
     assert found(labels_with(ids=apart, images=apart)).numbers is None, "half of the names are in one folder alone"
+
+
+def test_folders_that_are_no_classes_group_the_images_in_them(tmp_path: Path) -> None:
+    groups = found(replace(labels_with({"folder": FIVES}), origin=LabelOrigin.FOLDERS))
+    assert numbers(groups) == FIVES
+    assert groups.grouped_by == "folder"
+    assert found(labels_with({"folder": FIVES})).numbers is None, "a column of a table is no folder"
+
+
+@pytest.mark.parametrize("group", [None, "none"])
+def test_the_images_of_one_row_are_one_group_whatever_else_is_said(group: str | None) -> None:
+    rows = tuple(number // 2 for number in range(N))
+    groups = found(replace(labels_with(), rows=rows), group=group)
+    assert numbers(groups) == list(rows)
+    assert groups.grouped_by == "row"
+    assert groups.evidence[-1] == "groups: the images of one row stay together, 10 rows"
+
+
+def test_groups_that_share_a_row_are_one(tmp_path: Path) -> None:
+    rows = (0, 0, *range(1, N - 3), 4, 4)
+    groups = found(replace(labels_with({"patient": FIVES}), rows=rows))
+    assert groups.grouped_by == "patient"
+    merged = numbers(groups)
+    assert merged[-1] == merged[5], "the last images are of a row of the second patient"
+    assert merged[0] != merged[5]
+
+
+def fixed(labels: Labels, folder: str | None) -> tuple[str | None, list[str]]:
+    files = ImageFiles(root=Path("nowhere"), train=labels.images, test=(), other=(), fixed_fold=folder)
+    source = LabelSource(root=files.root, files=files, tables={}, documents={}, sample=SAMPLE, test_images=frozenset())
+    return find_fixed_fold(labels, find_groups(labels, source), source)
+
+
+def test_a_fixed_fold_is_told_and_groups_that_straddle_it_are_warned_of() -> None:
+    images = [f"{'val' if number < 6 else 'train'}/x{number}.png" for number in range(N)]
+    assert fixed(labels_with(images=images), None) == (None, [])
+    folder, lines = fixed(labels_with(images=images), "val/")
+    assert (folder, lines) == ("val/", ["folds: 6 images of val/ are the fold that trials validate on, as asked"])
+    _, lines = fixed(labels_with({"patient": FIVES}, images=images), "val/")
+    assert lines[1].startswith("warning: folds: 1 group lie both in val/ and outside")
+    for nowhere in ("test/", ""):
+        with pytest.raises(UsageError, match="labelled image lies in it"):
+            fixed(labels_with(images=images), nowhere)

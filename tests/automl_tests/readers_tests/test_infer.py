@@ -25,6 +25,8 @@ from tests.automl_tests.readers_tests.labels import (
 
 TWO = labels_of("0", "1", "1", "0")
 MANY = labels_of(*(str(number) for number in (*range(1, 40), 7)), columns=["Pawpularity"])
+AGES = labels_of(*(str(number % 60 + 1) for number in range(180)), columns=["age"])
+NUMBERED = labels_of(*(str(number % 60 + 1) for number in range(180)))
 ONE_HOT = labels_of(*map(tuple, ("10", "01", "10")), columns=COLUMNS)
 
 UNDERSTOOD = {
@@ -53,6 +55,21 @@ UNDERSTOOD = {
         *("multilabel", "probabilities", "weighted_log_loss"),
     ),
     "columns that are not exclusive": (MULTI_HOT, WIDE, {}, "multilabel", "probabilities", "roc_auc"),
+    "columns of 0 and 1, f1": (MULTI_HOT, WIDE, {"metric": "f1_macro"}, "multilabel", "labels", "f1_macro"),
+    "columns of one half, f1": (
+        *(MULTI_HOT, sample_with(("0.5", "0.5"), columns=COLUMNS), {"metric": "f1_samples"}),
+        *("multilabel", "labels", "f1_samples"),
+    ),
+    "exclusive columns of 0 and 1, accuracy": (ONE_HOT, WIDE, {"metric": "accuracy"}, "binary", "label", "accuracy"),
+    "exclusive columns of one half, accuracy": (
+        *(ONE_HOT, sample_with(("0.5", "0.5"), columns=COLUMNS), {"metric": "accuracy"}),
+        *("binary", "probabilities", "accuracy"),
+    ),
+    "exclusive columns, labels asked": (ONE_HOT, WIDE, {"submission": "labels"}, "binary", "label", "accuracy"),
+    "lists with commas": (
+        *(labels_of("x", "x,y", "y,z", "z"), sample_with("x,y"), {}),
+        *("multilabel", "labels", "f1_samples"),
+    ),
     "sets": (SETS, sample_with("healthy"), {}, "multilabel", "labels", "f1_samples"),
     "sets, a beta": (SETS, sample_with("healthy"), {"metric": "f2_samples"}, "multilabel", "labels", "f2_samples"),
     "names with blanks, a metric of sets": (
@@ -78,7 +95,10 @@ UNDERSTOOD = {
         *("binary", "label", "accuracy"),
     ),
     "many integers, the sample no label": (MANY, sample_with("99.24"), {}, "regression", "values", "rmse"),
-    "many integers, the sample a label": (MANY, sample_with("7"), {}, "multiclass", "label", "accuracy"),
+    "ages, the sample a label": (AGES, sample_with("25", columns=["age"]), {}, "regression", "values", "rmse"),
+    "ages, the sample zero": (AGES, sample_with("0", columns=["age"]), {}, "regression", "values", "rmse"),
+    "numbered classes, the sample a label": (NUMBERED, sample_with("25"), {}, "multiclass", "label", "accuracy"),
+    "numbered classes, the sample zero": (NUMBERED, sample_with("0"), {}, "multiclass", "label", "accuracy"),
     "many integers, ranked": (MANY, sample_with("7 8 9"), {}, "multiclass", "ranking", "map@3"),
     "many integers, rmse": (MANY, sample_with("7"), {"metric": "rmse"}, "regression", "values", "rmse"),
     "grades": (GRADES, sample_with("0"), {}, "multiclass", "label", "accuracy"),
@@ -156,9 +176,13 @@ FAULTS: dict[str, Refusal] = {
         *(CATS, sample_with("dog"), {"metric": "rmse"}),
         *(UsageError, "rmse scores regression targets, but these are binary", "accuracy"),
     ),
-    "a metric of labels for columns of sets": (
-        *(MULTI_HOT, WIDE, {"metric": "f1_macro"}),
-        *(UsageError, "the metric f1_macro, as asked, cannot score a submission of a probability", "roc_auc"),
+    "many integers, and nothing says what they are": (
+        *(MANY, sample_with("7"), {}),
+        *(DataError, "unclear whether the 39 whole numbers in column Pawpularity are classes", "--task regression"),
+    ),
+    "lists or names": (
+        *(labels_of("red car", "blue car", "red bus", "blue bus"), sample_with("red car"), {}),
+        *(DataError, "such as red car are lists or names", "--task multilabel"),
     ),
     "a metric of two classes for three": (
         *(NUMBERS, sample_with("1"), {"metric": "f1"}),
@@ -189,6 +213,6 @@ def test_what_does_not_fit_is_refused_in_one_line_that_names_it(fault: str) -> N
 
 
 def test_labels_that_look_like_lists_and_are_submitted_as_they_are_are_told() -> None:
-    found = infer(labels_of("a|b", "a", "b", "a"), sample_with("a|b"))
+    found = infer(labels_of("a|b", "a", "b", "a"), sample_with("a|b"), task=Task.MULTICLASS)
     assert found.classes == ("a", "a|b", "b")
     assert "task: labels such as a|b look like lists; each of them is taken for a class of its own" in found.evidence

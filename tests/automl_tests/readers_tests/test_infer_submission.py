@@ -112,9 +112,9 @@ FAULTS: dict[str, Refusal] = {
         *(labels_of("7", "137790", "7"), sample_with("137790 0.1"), {}),
         *(DataError, "asks for labels with a confidence behind each: 137790 0.1", "leave the labels alone"),
     ),
-    "a number that is no label": (
-        *(labels_of("1", "2", "3"), sample_with("0"), {}),
-        *(DataError, "holds 0 in column label, but the training labels are 1, 2, 3", "--task regression"),
+    "numbers that are no labels": (
+        *(labels_of("1", "2", "3"), sample_with("0", "4"), {}),
+        *(DataError, "holds 0, 4 in column label, but the training labels are 1, 2, 3", "--task regression"),
     ),
     "a word that is no label": (
         *(CATS, sample_with("unknown"), {}),

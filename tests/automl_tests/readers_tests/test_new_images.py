@@ -18,7 +18,7 @@ from automl.files.addresses import read_bytes
 from automl.files.tables import find_tables
 from automl.readers.new_images import find_broken_test_images, read_image_folder, read_test_images
 from automl.readers.read import read_competition
-from tests.automl_tests.competitions.everything import READABLE
+from tests.automl_tests.competitions.everything import ALL
 from tests.automl_tests.competitions.miniatures import Folder, Miniature
 from tests.automl_tests.readers_tests.sources import put_json
 from tests.automl_tests.small_competitions import put_empty, put_table
@@ -50,7 +50,7 @@ def same_test(found: Competition, known: Competition) -> None:
     assert found.unreadable_test == known.unreadable_test
 
 
-@pytest.mark.parametrize("one", READABLE, ids=SLUGS)
+@pytest.mark.parametrize("one", ALL, ids=SLUGS)
 def test_a_known_folder_gives_the_known_test_also_without_its_training_images(one: Miniature, tmp_path: Path) -> None:
     folder = tmp_path / one.slug
     one.build(folder)
@@ -71,31 +71,41 @@ def test_a_known_folder_gives_the_known_test_also_without_its_training_images(on
 
 def with_one_test_image(known: Competition) -> Competition:
     """As if all but the first test image had been hidden when the competition was read."""
+    return with_units(known, 1)
+
+
+def with_units(known: Competition, n_units: int) -> Competition:
+    """Leave so many rows of the submission, or so many images in the long form, and the images that belong to them."""
     template = known.submission
-    n_rows = len(template.ids) // len(known.test_ids)
-    cells = None if template.cells is None else template.cells[:n_rows]
+    rows = template.images_of_row or tuple((image,) for image in range(len(known.test_ids)))
+    n_rows = n_units * (len(template.ids) // len(rows))
+    n_images = sum(map(len, rows[:n_units]))
     return replace(
         known,
-        test_ids=known.test_ids[:1],
-        test_paths=known.test_paths[:1],
-        submission=replace(template, ids=template.ids[:n_rows], cells=cells),
+        test_ids=known.test_ids[:n_images],
+        test_paths=known.test_paths[:n_images],
+        submission=replace(
+            template,
+            ids=template.ids[:n_rows],
+            cells=None if template.cells is None else template.cells[:n_rows],
+            images_of_row=None if template.images_of_row is None else rows[:n_units],
+        ),
     )
 
 
-@pytest.mark.parametrize("one", [one for one in READABLE if one.slug not in WITHOUT_IDS], ids=SLUGS)
+@pytest.mark.parametrize("one", [one for one in ALL if one.slug not in WITHOUT_IDS], ids=SLUGS)
 def test_a_hidden_test_may_have_fewer_images(one: Miniature, tmp_path: Path) -> None:
     folder = tmp_path / one.slug
     one.build(folder)
     known = read_competition(folder)
-    template, n_kept = known.submission, max(1, len(known.test_ids) // 2)
-    n_rows = n_kept * (len(template.ids) // len(known.test_ids))
-    name = cut_sample(folder, known, n_rows)
+    n_units = len(known.submission.images_of_row or known.test_ids)
+    kept = with_units(known, max(1, n_units // 2))
+    name = cut_sample(folder, known, len(kept.submission.ids))
 
     found = read_test_images(folder, known, sample=name)
-    assert found.test_ids == known.test_ids[:n_kept]
-    assert found.test_paths == known.test_paths[:n_kept]
-    assert found.submission.ids == template.ids[:n_rows]
-    assert found.submission.cells == (None if template.cells is None else template.cells[:n_rows])
+    assert found.test_ids == kept.test_ids
+    assert found.test_paths == kept.test_paths
+    assert found.submission == kept.submission
 
 
 def cut_sample(folder: Path, known: Competition, n_rows: int) -> str:
@@ -192,11 +202,11 @@ def test_where_other_test_images_are_there_the_ids_are_at_fault(tmp_path: Path, 
 
 def test_test_images_of_a_kind_that_is_not_read_are_not_taken_for_missing_ones(tmp_path: Path, hidden: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    put_empty(hidden, ["test/n1.dcm"])
+    put_empty(hidden, ["test/n1.psd"])
     put_table(hidden, "sample_submission.csv", "id,label", [("n1", "cat")])
     with pytest.raises(DataError) as refusal:
         read_test_images(hidden, known)
-    assert "DICOM" in refusal.value.problem
+    assert ".psd (image of another format)" in refusal.value.problem
 
 
 def test_a_sample_of_another_competition_is_refused_with_the_difference(tmp_path: Path, hidden: Path) -> None:
@@ -356,10 +366,10 @@ def test_a_single_image_is_a_folder_of_one(tmp_path: Path) -> None:
 
 def test_files_that_may_hold_images_and_are_not_read_are_said(tmp_path: Path) -> None:
     known = cats_and_dogs(tmp_path / "data")
-    put_empty(tmp_path / "new", ["a.png", "b.heic", "c.heic"])
+    put_empty(tmp_path / "new", ["a.png", "b.psd", "c.psd"])
     found = read_image_folder(tmp_path / "new", known)
     assert found.test_ids == ("a.png",)
-    assert found.evidence[1:] == ("images: not read: 2 .heic (image of another format)",)
+    assert found.evidence[1:] == ("images: not read: 2 .psd (image of another format)",)
 
 
 def test_images_of_a_file_for_each_colour_are_put_together(tmp_path: Path) -> None:

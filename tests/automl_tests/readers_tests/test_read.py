@@ -39,6 +39,8 @@ def test_labels_in_file_names_and_a_probability_are_understood(tmp_path: Path) -
         "task: binary, from one label for each image",
         "classes: 2, with so many images: cat 2, dog 2",
         "submission: probability of 'dog', from sampleSubmission.csv (0.5 in every row)",
+        "warning: nothing says which class 1 stands for: dog is taken, the later in order, and 0 for cat",
+        "suggestion: --negative dog (takes 1 for cat, and 0 for dog)",
         "metric: roc_auc, proposed for such a submission",
     )
 
@@ -112,7 +114,7 @@ FAULTS: dict[str, FolderFault] = {
     "an empty table": (lambda root: put_csv(root / "train.csv"), "train.csv is empty", "restore"),
     "no labels": (
         lambda root: (root / "train.csv").unlink(),
-        "no CSV file is named like train.csv or labels.csv; there is no JSON file; no CSV file holds pixels; "
+        "no table is named like train.csv or labels.csv; there is no JSON file; no file holds pixels with labels beside them; "
         "train/ has no folder for each class; the file names are not like cat.0.jpg",
         "add a train.csv with an id and a label column, a folder for each class, or names such as cat.0.jpg",
     ),

@@ -63,10 +63,18 @@ def test_rows_for_parts_of_an_image_become_classes_and_ids_with_a_suffix_stay_im
 
 
 FOLDER_FAULTS: dict[str, FolderFault] = {
-    "no sample": (
-        lambda root: (root / "sample_submission.csv").unlink(),
-        "holds no sample submission",
-        "put the competition's sample submission there",
+    "a workbook of old Excel": (
+        lambda root: (root / "sample_submission.csv").rename(root / "sample_submission.xls"),
+        "holds a sample submission that is not read: sample_submission.xls",
+        "save it as CSV",
+    ),
+    "a table that is called as a sample": (
+        lambda root: (
+            (root / "sample_submission.csv").unlink(),
+            put_csv(root / "submission_format.csv", "id,label", "x0,cat"),
+        ),
+        "submission_format.csv is called as a sample submission, but its ids name no images: x0",
+        "--sample submission_format.csv",
     ),
     "several samples": (
         lambda root: (
@@ -92,6 +100,27 @@ FOLDER_FAULTS: dict[str, FolderFault] = {
         "retrieval",
     ),
 }
+
+
+def test_the_nearest_of_the_best_samples_is_taken_and_its_place_is_told(tmp_path: Path) -> None:
+    put_table_competition(tmp_path)
+    put_csv(tmp_path / "old" / "sample_submission.csv", "id,label", "s0,cat")
+    assert read_competition(tmp_path).test_ids == ("s0", "s1")
+    (tmp_path / "sample_submission.csv").unlink()
+    competition = read_competition(tmp_path)
+    assert competition.test_ids == ("s0",)
+    assert "sample: old/sample_submission.csv" in competition.evidence
+    assert read_competition(tmp_path, CompetitionSettings(sample="sample_submission.csv")).test_ids == ("s0",)
+
+
+def test_a_sample_of_another_format_is_written_as_csv_and_that_is_told(tmp_path: Path) -> None:
+    put_table_competition(tmp_path)
+    (tmp_path / "sample_submission.csv").unlink()
+    (tmp_path / "sample_submission.tsv").write_text("id\tlabel\ns1\tcat\ns0\tdog\n")
+    competition = read_competition(tmp_path)
+    assert competition.submission.ids == ("s1", "s0")
+    line = "warning: sample_submission.tsv is no CSV file: the submission is written as one, with commas"
+    assert line in competition.evidence
 
 
 @pytest.mark.parametrize("fault", FOLDER_FAULTS)

@@ -1,53 +1,52 @@
-"""Labels are read from folders and file names, where these have them."""
+"""What label readers are given: the images to train on, and the labels that the sample submission holds."""
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from automl.errors import DataError
-from automl.readers.read import read_competition
-from automl.readers.settings import CompetitionSettings
-from tests.automl_tests.readers_tests.folders import put_named_competition
+from automl.readers.labels.source import LayoutMismatchError, normalize_name
+from tests.automl_tests.readers_tests.sources import source_of
 from tests.automl_tests.small_competitions import put_csv, put_images
 
-
-@pytest.mark.parametrize("above", ["train", "imgs/train", "train/train", "seg_pictures"])
-def test_a_folder_for_each_class_is_understood(tmp_path: Path, above: str) -> None:
-    put_images(tmp_path, [f"{above}/Sugar beet/1.png", f"{above}/Maize/1.png", f"{above}/Maize/more/2.png"])
-    put_images(tmp_path, ["test/9.png"])
-    put_csv(tmp_path / "sample_submission.csv", "file,species", "9.png,Maize")
-    competition = read_competition(tmp_path)
-    assert competition.classes == ("Maize", "Sugar beet")
-    assert competition.targets.tolist() == [0, 0, 1]
-    assert competition.image_ids[2] == f"{above}/Sugar beet/1.png"
-    assert competition.evidence[0] == f"labels: 3 images, from the folder of each class ({above}/Maize/1.png)"
+NFD = unicodedata.normalize("NFD", "caf\u00e9")
 
 
-def test_unlabelled_names_among_labelled_ones_are_refused(tmp_path: Path) -> None:
-    put_named_competition(tmp_path)
-    put_images(tmp_path, ["train/readme.png"])
-    with pytest.raises(DataError, match=r"4 images have the label in their name, but 1 have not: train/readme\.png"):
-        read_competition(tmp_path)
+def test_two_unicode_forms_are_one_name() -> None:
+    assert normalize_name(NFD) == normalize_name("caf\u00e9") == "caf\u00e9"
+    assert normalize_name("cat") == "cat"
 
 
-def test_file_names_with_one_and_the_same_word_are_no_labels(tmp_path: Path) -> None:
-    put_images(tmp_path, ["train/img_1.png", "train/img_2.png", "test/img_3.png"])
-    put_csv(tmp_path / "sample_submission.csv", "id,label", "img_3,0.5")
-    with pytest.raises(DataError, match="the file names have one class alone, 'img'"):
-        read_competition(tmp_path)
+def test_the_labels_of_the_sample_are_its_values_the_words_in_them_and_several_columns(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a.png", "test/9.png"])
+    put_csv(tmp_path / "sample_submission.csv", "id,label", f"9,red {NFD}")
+    source = source_of(tmp_path)
+    assert source.sample_labels == {"red": "red", "caf\u00e9": NFD, "red caf\u00e9": f"red {NFD}"}
+    assert source.has_word_labels
+    put_csv(tmp_path / "sample_submission.csv", "id,cat,dog", "9,0.5,1")
+    assert source_of(tmp_path).sample_labels.keys() == {"cat", "dog", "0.5"}
 
 
-def test_test_images_that_share_a_folder_with_labelled_names_are_no_training_images(tmp_path: Path) -> None:
-    put_images(tmp_path, ["all/cat_1.png", "all/dog_1.png", "all/query_1.png"])
-    put_csv(tmp_path / "sample_submission.csv", "id,label", "query_1,cat")
-    assert read_competition(tmp_path).classes == ("cat", "dog")
+def test_a_number_may_stand_for_all_labels(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a.png", "test/9.png"])
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,0")
+    assert not source_of(tmp_path).has_word_labels
 
 
-def test_a_label_column_that_is_asked_for_is_never_passed_over_for_folders(tmp_path: Path) -> None:
-    put_images(tmp_path, ["train/a/1.png", "train/b/2.png", "test/9.png"])
-    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,a")
-    assert read_competition(tmp_path).classes == ("a", "b")
-    with pytest.raises(DataError, match="--labels and --label ask for a table"):
-        read_competition(tmp_path, CompetitionSettings(label="kind"))
+def test_test_images_are_never_trained_on(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a.png", "train/b.png", "test/9.png"])
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,0")
+    assert source_of(tmp_path).training_images == ("train/a.png", "train/b.png")
+
+
+def test_who_asks_for_a_table_gets_no_labels_from_names(tmp_path: Path) -> None:
+    put_images(tmp_path, ["train/a.png", "test/9.png"])
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,0")
+    with pytest.raises(LayoutMismatchError, match="ask for a table"):
+        source_of(tmp_path, label="kind").require_no_table("folders")
+    with pytest.raises(LayoutMismatchError):
+        source_of(tmp_path, labels="names").require_no_table("folders")
+    source_of(tmp_path, labels="folders").require_no_table("folders")
+    source_of(tmp_path).require_no_table("folders")

@@ -68,7 +68,7 @@ def test_the_template_is_copied_from_the_sample() -> None:
         ("stage_2_sample_submission_v3.csv", True),
         ("sampleSubmission.csv.zip/sampleSubmission.csv", True),
         ("submission.csv", False),
-        ("sample_submission.txt", False),
+        ("data/sample_submission.tsv", True),
         ("sample_submission/train.csv", False),
     ],
 )

@@ -108,8 +108,8 @@ FAULTS: dict[str, Refusal] = {
         *(DataError, "holds lists that name something twice, as masks and boxes do: 1 3 10 3", "segmentation"),
     ),
     "lists that a submission cannot have": (
-        *(labels_of("a|b", "a", "b"), sample_with(""), {"task": Task.MULTILABEL}),
-        *(DataError, "holds lists without blanks between the labels", "a column for each label"),
+        *(labels_of("wild cat|dog", "wild cat", "dog"), sample_with("dog cat dog"), {"task": Task.MULTILABEL}),
+        *(DataError, "holds dog cat dog in column label", "same competition"),
     ),
 }
 

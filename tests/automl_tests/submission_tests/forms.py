@@ -47,6 +47,10 @@ FORMS = (
     "ordinal",
     "labels",
     "labels, may be none",
+    "lists with commas",
+    "lists in brackets",
+    "labels in columns",
+    "one class in columns",
     "independent probabilities",
     "long probabilities",
     "long labels",
@@ -77,6 +81,14 @@ def competition_of_form(form: str, root: Path, *, n_test: int = N_TEST) -> tuple
             return _build(root, Task.MULTILABEL, "clear road water mine", _tags(rng, n, True), "labels", "f2_samples")
         case "labels, may be none":
             return _build(root, Task.MULTILABEL, "clear road water mine", _tags(rng, n, False), "labels", "f1_micro")
+        case "lists with commas" | "lists in brackets":
+            competition, truth = competition_of_form("labels, may be none", root, n_test=n_test)
+            separator = "," if form == "lists with commas" else "[', ']"
+            return replace(competition, submission=replace(competition.submission, separator=separator)), truth
+        case "labels in columns":
+            return _convert_to_columns(competition_of_form("labels, may be none", root, n_test=n_test))
+        case "one class in columns":
+            return _convert_to_columns(competition_of_form("one label", root, n_test=n_test))
         case "independent probabilities":
             return _build(root, Task.MULTILABEL, "x y z", _tags(rng, n, False)[:, 1:], "probabilities", "roc_auc")
         case "long probabilities":
@@ -183,6 +195,13 @@ def _build(
 
 def _scales(targets: NDArray[Any]) -> tuple[tuple[float, float], ...]:
     return tuple((float(low), float(high)) for low, high in zip(targets.min(axis=0), targets.max(axis=0), strict=True))
+
+
+def _convert_to_columns(made: tuple[Competition, NDArray[Any]]) -> tuple[Competition, NDArray[Any]]:
+    """The same with a column of 0 and 1 for each class."""
+    competition, truth = made
+    template = replace(competition.submission, header=("image", *competition.classes))
+    return replace(competition, submission=template), truth
 
 
 def _convert_to_long(made: tuple[Competition, NDArray[Any]]) -> tuple[Competition, NDArray[Any]]:

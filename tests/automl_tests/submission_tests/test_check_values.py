@@ -41,6 +41,18 @@ SPOILT_VALUES = [
     ("tags", b"2,cat", b"2,cat cow", "line 4 has the label 'cow', which is not one of the classes"),
     ("tags", b"2,cat", b"2,cat cat", "line 4 names 'cat' more than once"),
     ("tags", b"cat dog", b"cat,dog", "line 2 has 3 values, not 2"),
+    ("lists", b"2,cat", b"2,cow", "line 4 has the label 'cow', which is not one of the classes"),
+    ("lists", b'"cat,dog"', b'"cat, dog"', "line 2 has the list 'cat, dog', which is written 'cat,dog'"),
+    ("lists", b'"cat,dog"', b"cat dog", "line 2 has the label 'cat dog', which is not one of the classes"),
+    ("lists", b'"cat,dog"', b'"dog,dog"', "line 2 names 'dog' more than once"),
+    ("brackets", b"['dog']", b"dog", "line 3 has the list 'dog', which is written '['dog']'"),
+    ("brackets", b"['dog']", b"['Dog']", "line 3 has the label 'Dog', which is written 'dog'"),
+    # 0 or 1 in columns
+    ("flags", b"3,1,1", b"3,1,0.5", "line 2 has '0.5', not 0 or 1"),
+    ("flags", b"3,1,1", b"3,1,", "line 2 has '', not 0 or 1"),
+    ("one-hot", b"3,1,0", b"3,1,1", "line 2 has 2 columns of 1, where one class is asked"),
+    ("one-hot", b"3,1,0", b"3,0,0", "line 2 has 0 columns of 1, where one class is asked"),
+    ("one-hot", b"3,1,0", b"3,0.9,0.1", "line 2 has '0.9', not 0 or 1"),
     ("ranked", b"2,c b", b"2,c b a", "line 4 has 3 labels, not at most 2"),
     ("ranked", b"2,c b", b"2,c c", "line 4 names 'c' more than once"),
     ("ranked", b"2,c b", b"2,", "line 4 has no label"),
@@ -50,6 +62,18 @@ SPOILT_VALUES = [
     ("values", b"25", b"-inf", "line 2 has a value that is not finite: -inf"),
     ("values", b"25", b"", "line 2 has '' for a value"),
 ]
+
+
+def test_rows_of_several_images_sum_to_one_and_are_named_by_the_first() -> None:
+    long = form("long")
+    several = replace(
+        long,
+        test_ids=("3/1", "3/2", "1", "2/1", "2/2"),
+        submission=replace(long.submission, images_of_row=((0, 1), (2,), (3, 4))),
+    )
+    assert find_problems(several, VALID["long"]) == []
+    found = find_problems(several, VALID["long"].replace(b"3_b,0.5", b"3_b,0.4"))
+    assert found == ["line 2 begins the image '3/1', whose probabilities sum to 0.9"]
 
 
 @pytest.mark.parametrize(("name", "was", "becomes", "problem"), SPOILT_VALUES)

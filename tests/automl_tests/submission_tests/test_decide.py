@@ -51,7 +51,7 @@ def is_right_file(path: Path, competition: Competition) -> bool:
     numbers = [[float(value) for value in row[1:]] for row in rows if form_of(competition) == "numbers"]
     checks: dict[str, Callable[[], bool]] = {
         "numbers": lambda: bool(np.isfinite(numbers).all()),
-        "names": lambda: all(set(row[1].split(" ")) <= {*competition.classes, ""} for row in rows),
+        "names": lambda: all({*re.findall(r"\w+", row[1])} <= {*competition.classes} for row in rows),
     }
     right_rows = [row[0] for row in rows] == list(competition.submission.ids)
     content = path.read_bytes()
@@ -62,7 +62,7 @@ def is_right_file(path: Path, competition: Competition) -> bool:
 def form_of(competition: Competition) -> str:
     kind = competition.submission.submission_kind
     by_name = kind in (SubmissionKind.LABEL, SubmissionKind.LABELS, SubmissionKind.RANKING)
-    return "names" if by_name and competition.submission.cells is None else "numbers"
+    return "names" if by_name and not competition.has_flags else "numbers"
 
 
 @pytest.fixture(params=FORMS)
@@ -170,7 +170,7 @@ def test_unreadable_images_get_the_prior_and_a_note(study: FormStudy, tmp_path: 
         write_arrays(study.files.get_trial_files(candidate.number).test, probs=probs)
     result = study.build(tmp_path / "s.csv", competition=unseen)
     assert any(note.startswith("2 of 20 test images are missing or broken") for note in result.notes)
-    if form_of(unseen) == "numbers" and unseen.submission.submission_kind is not SubmissionKind.LABELS:
+    if form_of(unseen) == "numbers" and not unseen.has_flags:
         values = values_of(tmp_path / "s.csv", unseen)
         assert values[[2, 5]] == pytest.approx(
             np.tile(expected_of_unseen(unseen, result.recipe.by_rank), (2, 1)), rel=1e-6

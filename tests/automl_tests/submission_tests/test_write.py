@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.data.competition import Competition, SubmissionKind
-from automl.decisions.rules import AllOrNothingRule, ClipRule
+from automl.data.competition import Competition, SubmissionKind, SubmissionTemplate
+from automl.decisions.rules import AllOrNothingRule, ClassWeightsRule, ClipRule, HeadsRule
 from automl.errors import DataError
-from automl.submission.write import check_submission, write_submission
+from automl.metrics.registry import get_metric
+from automl.multi_output import Head
+from automl.submission.write import average_units, check_submission, find_unseen_units, write_submission
+from automl.tasks import Task
 from tests.automl_tests.ensemble_tests.small_studies import competition_of
 
 BINARY = np.array([[0.75, 0.25], [0.0, 1.0], [2 / 3, 1 / 3]])
@@ -47,6 +50,58 @@ def test_an_image_that_nobody_can_see_keeps_the_prior_but_is_decided_where_all_a
         write_submission(unseen, BINARY, tmp_path / "s.csv", rule)
         with (tmp_path / "s.csv").open(newline="") as file:
             assert float(list(csv.DictReader(file))[1]["label"]) == pytest.approx(expected)
+
+
+def of_patients(competition: Competition, rows: tuple[tuple[int, ...], ...]) -> Competition:
+    """The competition with rows that stand for these test images each."""
+    n_images = 1 + max(image for own in rows for image in own)
+    ids = tuple(f"image {number}" for number in range(n_images))
+    template = replace(competition.submission, images_of_row=rows)
+    return replace(competition, test_ids=ids, test_paths=tuple(map(Path, ids)), submission=template)
+
+
+SEVERAL = ((0, 1), (2,), (3, 4, 5))  # of each row
+SIX = np.array([[0.5, 0.5], [1.0, 0.0], [0.25, 0.75], [0.9, 0.1], [0.3, 0.7], [0.3, 0.7]])
+
+
+def test_a_row_for_several_images_is_the_mean_of_their_predictions(tmp_path: Path) -> None:
+    write_submission(of_patients(competition_of(SubmissionKind.PROBABILITY), SEVERAL), SIX, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_bytes() == b"id,label\n3,0.25\n1,0.75\n2,0.5\n"
+    rule = AllOrNothingRule(0.3)  # decides on the mean, not on each image
+    write_submission(of_patients(competition_of(SubmissionKind.PROBABILITY), SEVERAL), SIX, tmp_path / "s.csv", rule)
+    assert (tmp_path / "s.csv").read_bytes() == b"id,label\n3,0\n1,1\n2,1\n"
+    with pytest.raises(DataError, match=r"probabilities of shape \(3, 2\), not \(6, 2\)"):
+        write_submission(of_patients(competition_of(SubmissionKind.LABEL), SEVERAL), BINARY, tmp_path / "s.csv")
+
+
+def test_images_that_nobody_can_see_do_not_count_unless_all_of_a_row_are(tmp_path: Path) -> None:
+    patients = of_patients(competition_of(SubmissionKind.PROBABILITY), SEVERAL)
+    patients = replace(patients, targets=np.array([0, 0, 0, 1, 1]), unreadable_test=(0, 2, 3))
+    assert find_unseen_units(patients).tolist() == [1]
+    assert average_units(patients, SIX).tolist() == [[1.0, 0.0], [0.0, 0.0], [0.3, 0.7]]
+    write_submission(patients, SIX, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_bytes() == b"id,label\n3,0\n1,0.4\n2,0.7\n"
+    write_submission(patients, SIX, tmp_path / "s.csv", by_rank=True)
+    assert (tmp_path / "s.csv").read_bytes() == b"id,label\n3,0\n1,0.5\n2,0.7\n"
+    write_submission(patients, SIX, tmp_path / "s.csv", ClipRule(3.0, 0.1, patients.task))
+    with (tmp_path / "s.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)][1] == "0.4"
+
+
+def test_the_long_form_has_the_classes_of_each_row_of_several_images(tmp_path: Path) -> None:
+    cells = tuple((unit, column) for unit in range(3) for column in range(2))
+    competition = competition_of(SubmissionKind.PROBABILITIES, ids=tuple("abcdef"), header=("id", "p"))
+    competition = replace(competition, submission=replace(competition.submission, cells=cells))
+    write_submission(of_patients(competition, SEVERAL), SIX, tmp_path / "s.csv")
+    expected = b"id,p\na,0.75\nb,0.25\nc,0.25\nd,0.75\ne,0.5\nf,0.5\n"
+    assert (tmp_path / "s.csv").read_bytes() == expected
+
+
+def test_nothing_is_written_without_test_images(tmp_path: Path) -> None:
+    nothing = competition_of(SubmissionKind.LABEL, ids=())
+    with pytest.raises(DataError, match="there are no test images"):
+        write_submission(nothing, np.empty((0, 2)), tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()
 
 
 def test_a_label_is_the_name_of_the_most_probable_class(tmp_path: Path) -> None:
@@ -151,3 +206,60 @@ def test_a_probability_that_rounding_put_above_one_is_one(tmp_path: Path) -> Non
         competition_of(SubmissionKind.PROBABILITY), np.stack([1 - second, second], axis=1), tmp_path / "s.csv"
     )
     assert (tmp_path / "s.csv").read_bytes() == b"id,label\n3,1\n1,0\n2,0.5\n"
+
+
+ROOTS_AND_VOWELS = ("root=1", "root=2", "root=10", "vowel=1", "vowel=x")
+TWO_HEADS = np.array([[0.5, 0.3, 0.2, 0.1, 0.9], [0.1, 0.1, 0.8, 0.6, 0.4], [0.2, 0.5, 0.3, 0.5, 0.5]])
+
+
+def of_two_heads(**changes: object) -> Competition:
+    plain = competition_of(SubmissionKind.LABEL, classes=ROOTS_AND_VOWELS, header=("id", "root", "vowel"))
+    return replace(
+        plain,
+        task=Task.MULTIOUTPUT,
+        heads=(Head("root", 3), Head("vowel", 2)),
+        targets=np.array([[0, 3], [0, 4], [1, 4], [2, 3]]),
+        metric=get_metric("accuracy", head_sizes=(3, 2)),
+        **changes,
+    )
+
+
+def test_each_head_has_a_column_of_its_label(tmp_path: Path) -> None:
+    write_submission(of_two_heads(), TWO_HEADS, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_bytes() == b"id,root,vowel\n3,1,x\n1,10,1\n2,2,1\n"
+
+
+def test_each_head_has_a_row_of_its_label_in_the_long_form(tmp_path: Path) -> None:
+    template = SubmissionTemplate(
+        header=("target", "row_id"),
+        id_column=1,
+        submission_kind=SubmissionKind.LABEL,
+        ids=("3_vowel", "3_root", "1_root", "1_vowel", "2_root", "2_vowel"),
+        cells=((0, 1), (0, 0), (1, 0), (1, 1), (2, 0), (2, 1)),
+    )
+    write_submission(of_two_heads(submission=template), TWO_HEADS, tmp_path / "s.csv")
+    rows = b"x,3_vowel\n1,3_root\n10,1_root\n1,1_vowel\n2,2_root\n1,2_vowel\n"
+    assert (tmp_path / "s.csv").read_bytes() == b"target,row_id\n" + rows
+    for wrong, line in ((b"x,3_root", 3), (b"10,1_vowel", 5)):  # of the other head
+        label = wrong.partition(b",")[2]
+        own = next(row for row in rows.splitlines() if row.endswith(label))
+        with pytest.raises(DataError, match=f"line {line} has the label '{wrong.partition(b',')[0].decode()}'"):
+            check_submission(of_two_heads(submission=template), b"target,row_id\n" + rows.replace(own, wrong))
+
+
+def test_a_label_of_another_head_is_refused() -> None:
+    with pytest.raises(DataError, match="line 2 has the label 'x', which is not one of the classes"):
+        check_submission(of_two_heads(), b"id,root,vowel\n3,x,1\n1,10,1\n2,2,1\n")
+    with pytest.raises(DataError, match="line 3 has no label"):
+        check_submission(of_two_heads(), b"id,root,vowel\n3,1,1\n1,10,\n2,2,1\n")
+
+
+def test_what_cannot_be_read_gets_the_likeliest_class_of_each_head(tmp_path: Path) -> None:
+    write_submission(of_two_heads(unreadable_test=(1,)), TWO_HEADS, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text().splitlines()[2] == "1,1,1"
+
+
+def test_a_rule_of_several_heads_is_written_as_it_decides(tmp_path: Path) -> None:
+    rule = HeadsRule((ClassWeightsRule((0.01, 1.0, 0.5)), ClassWeightsRule((1.0, 0.01))), (3, 2))
+    write_submission(of_two_heads(), TWO_HEADS, tmp_path / "s.csv", rule)
+    assert (tmp_path / "s.csv").read_bytes() == b"id,root,vowel\n3,2,1\n1,10,1\n2,2,1\n"

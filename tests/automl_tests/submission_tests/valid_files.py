@@ -17,6 +17,10 @@ TAGS = b"id,label\n3,cat dog\n1,dog\n2,cat\n"
 RANKED = b"id,label\n3,b a\n1,a c\n2,c b\n"
 VALUES = b"id,age\n3,25\n1,1e2\n2,-0.5\n"
 LONG = b"id,p\n3_a,0.5\n3_b,0.5\n1_a,0.1\n1_b,0.9\n2_a,1\n2_b,0\n"
+LISTS = b'id,label\n3,"cat,dog"\n1,dog\n2,cat\n'
+BRACKETS = b"""id,label\n3,"['cat', 'dog']"\n1,['dog']\n2,[]\n"""
+FLAGS = b"id,cat,dog\n3,1,1\n1,0,1\n2,0,0\n"
+ONE_HOT = b"id,cat,dog\n3,1,0\n1,0,1\n2,1,0\n"
 GRADES = b"id,label\n3,0\n1,1\n2,1\n"
 
 
@@ -34,6 +38,13 @@ def form(name: str) -> Competition:
         case "tags" | "tags, may be none":
             targets = np.array([[1, 0], [0, int(name == "tags")]])
             return replace(competition_of(SubmissionKind.LABELS), task=Task.MULTILABEL, targets=targets)
+        case "lists" | "brackets":
+            tags = form("tags, may be none")
+            separator = "," if name == "lists" else "[', ']"
+            return replace(tags, submission=replace(tags.submission, separator=separator))
+        case "flags" | "one-hot":
+            wide = form("tags, may be none" if name == "flags" else "label")
+            return replace(wide, submission=replace(wide.submission, header=("id", "cat", "dog")))
         case "ranked":
             ranked = competition_of(SubmissionKind.RANKING, classes=three)
             return replace(ranked, submission=replace(ranked.submission, n_ranked=2))
@@ -53,6 +64,10 @@ VALID = {
     "columns": COLUMNS,
     "tags": TAGS,
     "tags, may be none": TAGS.replace(b"2,cat", b"2,"),
+    "lists": LISTS,
+    "brackets": BRACKETS,
+    "flags": FLAGS,
+    "one-hot": ONE_HOT,
     "ranked": RANKED,
     "values": VALUES,
     "long": LONG,

@@ -26,7 +26,7 @@ from automl.training.batches import draw_epoch_rows, iterate_batches
 from automl.training.training_loop import train_fold
 from tests.automl_tests.training_tests.toy_competitions import GLOWS, PATCHES, ToyCompetition
 from tests.automl_tests.training_tests.trial_builders import (
-    NEW,
+    MANY_HOT,
     TOY_COMPETITIONS,
     WHOLE,
     PlainNet,
@@ -244,7 +244,7 @@ def train_losses(studies: dict[Task, StudyFiles], task: Task, *configs: TrialCon
     return [trained(studies[task], config, toy=TOY_COMPETITIONS[task]).history[0].train_loss for config in configs]
 
 
-@pytest.mark.parametrize("task", NEW)
+@pytest.mark.parametrize("task", MANY_HOT)
 @pytest.mark.parametrize("weights", ["balanced", "effective"])
 def test_class_weights_change_what_counts(task: Task, weights: str, studies: dict[Task, StudyFiles]) -> None:
     plain, weighed = (config_of(loss=LossConfig(class_weights=kind), epochs=1, **WHOLE) for kind in ("none", weights))
@@ -281,7 +281,7 @@ def test_balanced_sampling_shows_rare_values_more_often(studies: dict[Task, Stud
 
 
 def test_mixed_labels_and_values_lie_between_those_of_the_two(studies: dict[Task, StudyFiles]) -> None:
-    for task in NEW:
+    for task in MANY_HOT:
         config = config_of(augment=AugmentConfig(policy="none", mixup_alpha=0.4), batch_size=48)
         fold = task_of(studies[task], config, TOY_COMPETITIONS[task])
         state = state_of(seeded_model(config, TOY_COMPETITIONS[task]), config)

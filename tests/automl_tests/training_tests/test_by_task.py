@@ -28,7 +28,13 @@ SMOOTHED = [(task, name) for task, name in EVERY_LOSS if name not in RANK_LOSSES
 LABEL_COUNTS = np.array([60, 30, 10])
 TENTH_COUNTS = np.array([50, 20, 10, 10, 5, 0, 2, 1, 1, 1])
 
-UNFIT = {(Task.MULTILABEL, "ordinal"), (Task.MULTILABEL, "smooth_l1"), (Task.REGRESSION, "ordinal")}
+UNFIT = {
+    (Task.MULTILABEL, "ordinal"),
+    (Task.MULTILABEL, "smooth_l1"),
+    (Task.REGRESSION, "ordinal"),
+    (Task.MULTIOUTPUT, "ordinal"),
+    (Task.MULTIOUTPUT, "smooth_l1"),
+}
 
 
 def config_named(name: str) -> LossConfig:
@@ -39,9 +45,10 @@ def config_named(name: str) -> LossConfig:
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_loss_either_trains_a_task_or_is_refused_by_name_before_anything_is_built(task: Task, name: str) -> None:
     if (task, name) not in UNFIT:
+        head_sizes = (2,) if task is Task.MULTIOUTPUT else ()
         require_losses_fit([name], task)
-        assert build_output_layer(config_named(name), task, 2).n_classes == 2
-        build_loss(config_named(name), task=task, n_classes=2)
+        assert build_output_layer(config_named(name), task, 2, head_sizes=head_sizes).n_classes == 2
+        build_loss(config_named(name), task=task, n_classes=2, head_sizes=head_sizes)
         return
     for refuse in (
         lambda: require_losses_fit([name], task),

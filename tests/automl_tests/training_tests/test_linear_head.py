@@ -229,3 +229,14 @@ def test_a_layer_takes_the_weights() -> None:
     head.copy_to(layer)
     np.testing.assert_array_equal(layer.weight.detach().numpy(), head.weight)
     np.testing.assert_array_equal(layer.bias.detach().numpy(), head.bias)
+
+
+def test_a_head_of_several_softmaxes_is_that_of_each_alone() -> None:
+    second = np.eye(2, dtype=np.float32)[np.random.default_rng(2).integers(0, 2, N)]
+    both = np.concatenate([ONE_HOT, second], axis=1)
+    together = fit(HeadTask(views=[FEATURES], targets=both, link="softmax", head_sizes=(3, 2)), 0.03)
+    for block, targets in ((slice(0, 3), ONE_HOT), (slice(3, 5), second)):
+        alone = fit(HeadTask(views=[FEATURES], targets=targets, link="softmax"), 0.03)
+        outputs, expected = outputs_of(together, FEATURES)[:, block], outputs_of(alone, FEATURES)
+        centred = [own - own.mean(axis=1, keepdims=True) for own in (outputs, expected)]
+        np.testing.assert_allclose(*centred, atol=2e-3)

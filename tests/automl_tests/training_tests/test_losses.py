@@ -299,3 +299,28 @@ def test_a_class_without_images_makes_no_loss_infinite(logits: Tensor, soft_targ
 def test_weights_without_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="counts"):
         build_loss(config_named("bce", weights="balanced"), task=Task.MULTICLASS, n_classes=N_CLASSES)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "bce", "focal_bce"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_several_heads_is_the_mean_of_the_losses_of_each(name: str, smoothing: float) -> None:
+    config = config_named(name, smoothing=smoothing)
+    targets = [torch.tensor([2, 0, 1, 1]), torch.tensor([0, 1, 1, 0])]
+    outputs = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    both = build_loss(config, task=Task.MULTIOUTPUT, n_classes=5, head_sizes=(3, 2))
+    soft_targets = torch.cat([to_soft_targets(own, size) for own, size in zip(targets, (3, 2), strict=True)], dim=1)
+    alone = [
+        build_loss(config, task=Task.MULTICLASS, n_classes=size)(own, truth)
+        for size, own, truth in zip((3, 2), outputs.split((3, 2), dim=1), targets, strict=True)
+    ]
+    assert both(outputs, soft_targets).item() == pytest.approx((alone[0] + alone[1]).item() / 2, rel=1e-6)
+
+
+def test_an_image_of_several_heads_weighs_as_its_classes_do_on_average() -> None:
+    config = config_named("cross_entropy", weights="balanced")
+    counts = np.array([6, 3, 1, 5, 5])
+    both = build_loss(config, task=Task.MULTIOUTPUT, n_classes=5, head_sizes=(3, 2), class_counts=counts)
+    plain = build_loss(config_named("cross_entropy"), task=Task.MULTIOUTPUT, n_classes=5, head_sizes=(3, 2))
+    outputs, target = torch.randn(1, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([[0, 0, 1.0, 1.0, 0]])
+    weights = 1 / counts / np.average(1 / counts, weights=counts)
+    assert (both(outputs, target) / plain(outputs, target)).item() == pytest.approx((weights[2] + weights[3]) / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import hypothesis.strategies as st
@@ -194,3 +195,18 @@ def test_values_begin_at_their_prior_whatever_the_image() -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     probs = predict_probs(network, images, np.arange(8), evaluation=EvaluationPixels(32), device="cpu")
     assert probs == pytest.approx(np.tile([[0.2, 0.7]], (8, 1)), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "bce", "focal_bce"])
+def test_each_head_has_the_probabilities_that_it_would_have_alone(name: str) -> None:
+    outputs = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    both = build_output_layer(loss_named(name), Task.MULTIOUTPUT, 5, head_sizes=(3, 2))
+    alone = [
+        build_output_layer(loss_named(name), Task.MULTICLASS, size).to_probs(own)
+        for size, own in zip((3, 2), outputs.split((3, 2), dim=1), strict=True)
+    ]
+    assert torch.equal(both.to_probs(outputs), torch.cat(alone, dim=1))
+    assert torch.equal(pickle.loads(pickle.dumps(both)).to_probs(outputs), both.to_probs(outputs))
+    assert both.n_outputs == 5
+    if name in ("bce", "focal_bce"):
+        assert both.initial_bias == pytest.approx((-math.log(2),) * 3 + (0.0,) * 2)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.competition import SubmissionKind
+from automl.multi_output import Head
 from automl.tasks import Task
 
 SIDE = 24
@@ -33,6 +34,7 @@ class ToyCompetition:
     targets: Callable[[int, np.random.Generator], NDArray[Any]]
     image: Callable[[Any, np.random.Generator], Image]
     scales: tuple[tuple[float, float], ...] | None = None
+    heads: tuple[Head, ...] = ()
 
 
 def shape_image(label: int, rng: np.random.Generator) -> Image:
@@ -64,6 +66,19 @@ def glow_image(values: NDArray[np.float64], rng: np.random.Generator) -> Image:
     image[..., 0] += int(1.9 * values[0])
     image[..., 2] += int(95 * (values[1] + 1))
     return image.astype(np.uint8)
+
+
+def mark_image(classes: NDArray[np.int64], rng: np.random.Generator) -> Image:
+    """A disc, a frame or stripes, as the first head says, in red or blue, as the second does."""
+    shape = shape_image(int(classes[0]), rng)
+    image = rng.integers(0, 60, size=shape.shape)
+    image[shape.max(axis=2) >= 100, 0 if classes[1] == 3 else 2] = rng.integers(180, 255)
+    return image.astype(np.uint8)
+
+
+def _shapes_and_colours(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    shapes = np.arange(n) % 3
+    return np.stack([shapes, 3 + (rng.random(n) < 0.4)], axis=1).astype(np.int64)
 
 
 def _rare_and_common_labels(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -99,4 +114,13 @@ GLOWS = ToyCompetition(
     targets=_low_and_any_values,
     image=glow_image,
     scales=((0.0, 100.0), (-1.0, 1.0)),
+)
+MARKS = ToyCompetition(
+    task=Task.MULTIOUTPUT,
+    classes=("shape=disc", "shape=frame", "shape=stripes", "colour=red", "colour=blue"),
+    metric="balanced_accuracy",
+    kind=SubmissionKind.LABEL,
+    targets=_shapes_and_colours,
+    image=mark_image,
+    heads=(Head("shape", 3), Head("colour", 2)),
 )

@@ -48,12 +48,13 @@ from automl.training.seeding import seed_everything
 from automl.training.training_loop import train_fold
 from runners.base import JobStopped
 from tests.automl_tests.training_tests.toy_competitions import CLASSES as CLASSES
-from tests.automl_tests.training_tests.toy_competitions import GLOWS, PATCHES, SHAPES, ToyCompetition
+from tests.automl_tests.training_tests.toy_competitions import GLOWS, MARKS, PATCHES, SHAPES, ToyCompetition
 from tests.automl_tests.training_tests.toy_competitions import SIDE as SIDE
 from tests.automl_tests.training_tests.toy_competitions import shape_image as shape_image
 
-TOY_COMPETITIONS = {toy.task: toy for toy in (SHAPES, PATCHES, GLOWS)}
-NEW = [Task.MULTILABEL, Task.REGRESSION]
+TOY_COMPETITIONS = {toy.task: toy for toy in (SHAPES, PATCHES, GLOWS, MARKS)}
+NEW = [Task.MULTILABEL, Task.REGRESSION]  # of outputs that stand each for itself
+MANY_HOT = [*NEW, Task.MULTIOUTPUT]  # whose targets have several columns
 WHOLE: dict[str, Any] = {"batch_size": 48, "augment": "none"}  # one step an epoch, of images as they are
 
 
@@ -80,10 +81,16 @@ def write_study(
         groups=None,
         test_ids=test_ids,
         test_paths=tuple(paths[n_train:]),
-        metric=get_metric(metric or toy.metric),
+        metric=get_metric(metric or toy.metric, head_sizes=tuple(head.n_classes for head in toy.heads)),
         metric_given=True,
-        submission=SubmissionTemplate(header=("id", "label"), id_column=0, submission_kind=toy.kind, ids=test_ids),
+        submission=SubmissionTemplate(
+            header=("id", *([head.name for head in toy.heads] or ["label"])),
+            id_column=0,
+            submission_kind=toy.kind,
+            ids=test_ids,
+        ),
         scales=toy.scales,
+        heads=toy.heads,
     )
     study = StudyFiles(root / "study")
     save_competition(competition, study.competition)
@@ -209,7 +216,8 @@ def seeded_model(config: TrialConfig, toy: ToyCompetition = SHAPES) -> nn.Module
     """The config's network with reproducible weights."""
     seed_everything(1)
     n_classes = len(toy.classes)
-    output_layer = build_output_layer(config.loss, toy.task, n_classes)
+    head_sizes = tuple(head.n_classes for head in toy.heads)
+    output_layer = build_output_layer(config.loss, toy.task, n_classes, head_sizes=head_sizes)
     return build_model(config.model, n_classes=n_classes, weights_dir=None, output_layer=output_layer)
 
 

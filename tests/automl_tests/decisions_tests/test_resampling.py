@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl.resampling import N_SPLITS, assign_stratified_splits, draw_resamples, sample_rows
+from automl.decisions.resampling import N_SPLITS, assign_stratified_splits, draw_resamples, sample_rows
 
 
 def test_each_split_has_its_share_of_each_class() -> None:
@@ -45,3 +45,10 @@ def test_a_group_larger_than_the_sample_is_still_drawn() -> None:
 def test_resamples_draw_as_many_rows_as_there_are_on_average() -> None:
     sizes = [len(rows) for rows in draw_resamples(50, np.repeat(np.arange(10), 5), seed=0)]
     assert np.mean(sizes) == pytest.approx(50)
+
+
+def test_rows_of_several_heads_are_split_evenly_by_the_rarest_of_their_classes() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.stack([rng.integers(0, 3, 200), np.where(np.arange(200) < 20, 4, 3)], axis=1)
+    splits = assign_stratified_splits(targets, None, seed=0)
+    assert [int((targets[splits == split, 1] == 4).sum()) for split in range(N_SPLITS)] == [4] * N_SPLITS

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.multi_output import find_rarest_classes
 from automl.target_kinds import find_rarest_labels
 
 Rows = NDArray[np.int64]
@@ -22,7 +23,7 @@ N_RESAMPLES = 200
 def assign_stratified_splits(targets: NDArray[Any], groups: NDArray[Any] | None, *, seed: int) -> Rows:
     """Return the split of each row, 0 to N_SPLITS - 1: stratified by class, each group whole.
 
-    Labels (n, n_classes) count as their rarest one, values (n, n_targets) as their sum.
+    Labels (n, n_classes) count as their rarest one, and so do classes (n, n_heads); values (n, n_targets) as their sum.
     """
     unit_of_row = _number_units(len(targets), groups)
     _, first_rows = np.unique(unit_of_row, return_index=True)
@@ -75,4 +76,5 @@ def _stratify(targets: NDArray[Any]) -> NDArray[Any]:
     if np.issubdtype(targets.dtype, np.floating):
         sums: NDArray[Any] = targets.sum(axis=1)
         return sums
-    return find_rarest_labels(targets)
+    are_indices = targets.max(initial=0) > 1  # of the columns of several heads; labels are 0 and 1
+    return find_rarest_classes(targets) if are_indices else find_rarest_labels(targets)
