@@ -75,6 +75,10 @@ class TargetKind(ABC):
     def list_labels(self, target: Any, classes: Sequence[str]) -> list[str]:
         """Return the names of one image's classes; of values each with its target's name."""
 
+    def list_cells(self, target: Any, texts: Sequence[str]) -> list[str]:
+        """Return one image's labels, of classes with these texts, or its values, as tables hold them."""
+        return self.list_labels(target, texts)
+
     def format_label(self, target: Any, classes: Sequence[str]) -> str:
         """Format one image's target in words."""
         return ", ".join(self.list_labels(target, classes)) or "no label"
@@ -117,10 +121,7 @@ class TargetKind(ABC):
         return is_most_frequent
 
     def count_choices(self, n_classes: int) -> int | NDArray[np.int64]:
-        """Return among how many outcomes an output chooses, over which labels are smoothed: classes, or yes and no.
-
-        An array (n_classes,) where that differs between outputs.
-        """
+        """Return among how many outcomes each output chooses: classes, or yes and no; (n_classes,) where they vary."""
         return 2
 
     def compute_initial_logit(self, n_classes: int) -> float | tuple[float, ...]:
@@ -338,6 +339,9 @@ class Values(TargetKind):
 
     def list_labels(self, target: Any, classes: Sequence[str]) -> list[str]:
         return [f"{name}: {value}" for name, value in zip(classes, target, strict=True)]
+
+    def list_cells(self, target: Any, texts: Sequence[str]) -> list[str]:
+        return [f"{value:.9g}" for value in target]
 
     def format_label(self, target: Any, classes: Sequence[str]) -> str:
         return ", ".join(f"{value:g}" for value in target)

@@ -116,8 +116,7 @@ def _write_label_table(competition: Competition, path: Path) -> None:
     root, kind, texts = competition.root, competition.target_kind, competition.label_texts
 
     def join_labels(target: Any) -> str:
-        labels = kind.list_labels(target, texts) if kind.has_classes else [f"{v:.9g}" for v in target]
-        return "|".join(labels)
+        return "|".join(kind.list_cells(target, texts))
 
     train = (
         (image.relative_to(root).as_posix(), image_id, "train", join_labels(target))

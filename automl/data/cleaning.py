@@ -19,6 +19,7 @@ from automl.data.competition import GROUPED_BY, Competition
 from automl.data.duplicates import Duplicates, find_duplicates
 from automl.data.survey import Survey
 from automl.errors import DataError, join_names
+from automl.files.evidence import format_warning
 from automl.files.tables import format_count
 
 Clusters = tuple[tuple[int, ...], ...]
@@ -113,6 +114,11 @@ def _describe_duplicates(competition: Competition, duplicates: Duplicates, group
     if duplicates.clusters:
         repeated = format_count(duplicates.n_copies, "repeated training image")
         lines.append(f"duplicates: {repeated} ({duplicates.n_exact} exact); copies stay in one fold")
+    is_fixed = competition.is_in_fixed_fold
+    if n_straddling := sum(len({bool(is_fixed[row]) for row in cluster}) > 1 for cluster in duplicates.clusters):
+        clusters = format_count(n_straddling, "set")
+        text = f"duplicates: {clusters} of copies in {competition.fixed_fold} and outside: its scores will be too good"
+        lines.append(format_warning(text))
     if n_free := sum(len(cluster) for cluster in duplicates.clusters) - sum(len(cluster) for cluster in grouped):
         lines.append(
             f"duplicates: {n_free} of these would fill more than a fold with their groups, and are not held together"

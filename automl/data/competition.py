@@ -163,6 +163,12 @@ class Competition:
         return len(self.classes)
 
     @property
+    def is_in_fixed_fold(self) -> NDArray[np.bool_]:
+        """(n,) whether each training image lies in the folder of the fixed fold."""
+        folder = None if self.fixed_fold is None else self.root / self.fixed_fold
+        return np.array([folder is not None and path.is_relative_to(folder) for path in self.image_paths], dtype=bool)
+
+    @property
     def has_flags(self) -> bool:
         """Whether labels are submitted as 0 or 1 for each class, in columns or, in the long form, in rows."""
         template = self.submission

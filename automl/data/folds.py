@@ -57,8 +57,7 @@ def make_folds(competition: Competition, *, n_folds: int = N_FOLDS, seed: int = 
 
 def _make_folds_beside_fixed(competition: Competition, n_folds: int, seed: int) -> NDArray[np.int64]:
     """Return folds (n,) of which 0 are the images of the fixed fold; the others are split into the rest."""
-    folder = competition.root / str(competition.fixed_fold)
-    is_fixed = np.array([path.is_relative_to(folder) for path in competition.image_paths])
+    is_fixed = competition.is_in_fixed_fold
     if is_fixed.all() or not is_fixed.any():
         raise DataError(
             f"the fixed fold {competition.fixed_fold} has {'all' if is_fixed.all() else 'none'} of the images",

@@ -44,10 +44,10 @@ def convert_array(values: NDArray[Any]) -> Image.Image:
     """
     if values.dtype.kind not in "buif":
         raise NoPictureError(f"it holds no numbers, but {values.dtype}")
-    return Image.fromarray(scale_to_bytes(arrange_channels(values)))
+    return Image.fromarray(scale_to_bytes(order_channels(values)))
 
 
-def arrange_channels(values: NDArray[Any]) -> NDArray[Any]:
+def order_channels(values: NDArray[Any]) -> NDArray[Any]:
     """Return the array as (H, W) or (H, W, 3); see the table above.
 
     Raises:
@@ -64,7 +64,8 @@ def arrange_channels(values: NDArray[Any]) -> NDArray[Any]:
         return values.reshape(values.shape[0] * values.shape[1], values.shape[2])
     if values.shape[2] == 2:
         mean = values.mean(axis=2, keepdims=True, dtype=np.float64)
-        return np.concatenate([values, mean], axis=2)
+        rounded = mean if values.dtype.kind == "f" else np.rint(mean)
+        return np.concatenate([values, rounded.astype(values.dtype)], axis=2)
     return values[:, :, :3]
 
 
@@ -88,10 +89,10 @@ def scale_to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
         return (values >> 8).astype(np.uint8)
     if values.dtype.kind in "iu" and values.min() >= 0 and 1 < values.max() <= 255:
         return values.astype(np.uint8)
-    return stretch(values.astype(np.float64))
+    return normalize_to_bytes(values.astype(np.float64))
 
 
-def stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+def normalize_to_bytes(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return 0..1 as 0..255, and any other range stretched from its least to its greatest value."""
     values = np.where(np.isfinite(values), values, 0.0)
     least, greatest = float(values.min()), float(values.max())

@@ -28,8 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl.files.array_images import scale_to_bytes, stretch
-from automl.files.image_formats import load_library
+from automl.errors import DataError
+from automl.files.array_images import normalize_to_bytes, scale_to_bytes
+from automl.files.image_formats import get_install_line, load_library
 
 MAGIC, MAGIC_AT = b"DICM", 128
 HEAD_BYTES = MAGIC_AT + len(MAGIC)
@@ -71,7 +72,7 @@ def decode_dicom(content: bytes, *, max_pixels: int) -> DecodedDicom:
     if int(header.Columns) * int(header.Rows) > max_pixels:
         raise OverflowError
     n_frames = int(header.get("NumberOfFrames") or 1)
-    values = pydicom.pixels.pixel_array(header, index=n_frames // 2)
+    values = _read_frame(header, n_frames // 2)
     color = str(header.get("PhotometricInterpretation", "")).strip().upper()
     words = ["middle frame of a"] if n_frames > 1 else []
     if color == "PALETTE COLOR":
@@ -93,6 +94,24 @@ def _load_pydicom() -> Any:
     warnings.filterwarnings("ignore", module=r"pylibjpeg(\..*)?")
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     return pydicom
+
+
+def _read_frame(header: Any, number: int) -> NDArray[Any]:
+    """Return the stored values of a frame.
+
+    Raises:
+        DataError: nothing that is installed decodes its compression.
+    """
+    try:
+        values: NDArray[Any] = _load_pydicom().pixels.pixel_array(header, index=number)
+    except RuntimeError as error:
+        if "missing dependencies" not in str(error):
+            raise
+        compression = header.file_meta.TransferSyntaxUID.name
+        raise DataError(
+            f"nothing is installed that decodes a DICOM file compressed by {compression}", hint=get_install_line(EXTRA)
+        ) from error
+    return values
 
 
 def _to_bytes(values: NDArray[Any], header: Any) -> NDArray[np.uint8]:
@@ -118,7 +137,7 @@ def _to_gray(values: NDArray[Any], header: Any, *, is_inverted: bool) -> NDArray
         shares = np.clip((rescaled.astype(np.float64) - least) / spread, 0.0, 1.0)
     if is_inverted:
         shares = 1.0 - shares
-    return stretch(np.where(is_padding, 0.0, shares))
+    return normalize_to_bytes(np.where(is_padding, 0.0, shares))
 
 
 def _find_padding(values: NDArray[Any], header: Any) -> NDArray[np.bool_]:
@@ -137,7 +156,7 @@ def _look_up(rescaled: NDArray[Any], header: Any) -> NDArray[np.float64] | None:
     with suppress(Exception):  # a damaged table: there are windows, and the values themselves
         bits = int(header.VOILUTSequence[0].LUTDescriptor[2])
         levels = _load_pydicom().pixels.apply_voi(np.rint(rescaled).astype(np.int64), header, index=0)
-        return np.clip(levels.astype(np.float64) / ((1 << bits) - 1), 0.0, 1.0)
+        return np.asarray(np.clip(levels.astype(np.float64) / ((1 << bits) - 1), 0.0, 1.0))
     return None
 
 

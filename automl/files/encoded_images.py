@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
-from automl.files.array_images import stretch
+from automl.files.array_images import normalize_to_bytes
 from automl.files.dicom import decode_dicom, is_dicom, read_dicom_size
 from automl.files.image_formats import (
     DICOM_SUFFIXES,
@@ -243,7 +243,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         high_bytes = (np.asarray(image) >> 8).astype(np.uint8)
         return Image.fromarray(high_bytes).convert("RGB")
     if image.mode in ("I", "F"):
-        return Image.fromarray(stretch(np.asarray(image, dtype=np.float64))).convert("RGB")
+        return Image.fromarray(normalize_to_bytes(np.asarray(image, dtype=np.float64))).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

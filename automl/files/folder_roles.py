@@ -5,16 +5,15 @@ From names, and from what lies beside a folder: one that is called train may be 
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from posixpath import commonpath
 
-from automl.errors import DataError, UsageError, join_names
+from automl.errors import DataError, join_names
 from automl.files.evidence import format_suggestion, format_warning
+from automl.files.folder_tree import FolderTree, iterate_ancestors, split_path
 from automl.files.image_formats import CONTAINER_SUFFIXES
 from automl.files.image_names import (
     ARCHIVE_SUFFIX,
@@ -23,7 +22,6 @@ from automl.files.image_names import (
     MASK_WORDS,
     ORIGINAL_WORDS,
     find_role,
-    get_folder,
     has_own_word,
     split_words,
     strip_suffix,
@@ -36,6 +34,7 @@ SIZE = rf"\(?(?:{'|'.join(SIDES)})(?:x\d+)?(?:px)?\)?|resized?|small|mini|tiny|t
 SIZED_NAME = re.compile(rf"(?P<base>.*?[^ _-])(?:[ _-]*(?:{SIZE}))+|(?:{SIZE})[ _-]+(?P<rest>.+)", re.IGNORECASE)
 COPIED_SHARE = 0.9  # of the names of a copy are those of the other folder
 N_COMPARED = 8  # files whose bytes are compared before two folders of equal names are taken for copies
+MAX_TOLD = 6  # copies, each in a line of its own
 MAX_TRIMMED = 3  # endings that a derived file may have, as in leaf_final_masked.jpg of leaf.jpg
 
 
@@ -47,58 +46,19 @@ class FolderChoice:
         images, test_images: of the training and of the test images.
         added: whose images are training images too.
         fixed_fold: the same, and the fold that trials validate on.
+        takes_all: whether every image is wanted, copies too, whatever its folder is for.
     """
 
     images: str | None = None
     test_images: str | None = None
     added: tuple[str, ...] = ()
     fixed_fold: str | None = None
+    takes_all: bool = False
 
     @property
     def all_added(self) -> tuple[str, ...]:
         """Folders whose images are training images too, that of the fixed fold among them."""
         return self.added if self.fixed_fold is None else (*self.added, self.fixed_fold)
-
-
-class FolderTree:
-    """The folders of images by their paths, which end in a slash; the folder itself is "".
-
-    Attributes:
-        members: the images right in a folder.
-        n_below: the number of images anywhere below it.
-        children: of each folder.
-    """
-
-    def __init__(self, images: Iterable[str]) -> None:
-        self.members: defaultdict[str, list[str]] = defaultdict(list)
-        for image in images:
-            self.members[get_folder(image)].append(image)
-        self.children: defaultdict[str, list[str]] = defaultdict(list)
-        self.n_below: Counter[str] = Counter()
-        for folder, members in self.members.items():
-            for parent, child in _iterate_ancestors(folder):
-                if child not in self.n_below:
-                    self.children[parent].append(child)
-                self.n_below[child] += len(members)
-            self.n_below[""] += len(members)
-        for children in self.children.values():
-            children.sort()
-
-    def list_below(self, folder: str) -> Iterator[str]:
-        """List the images anywhere below a folder."""
-        waiting = [folder]
-        while waiting:
-            current = waiting.pop()
-            yield from self.members.get(current, ())
-            waiting += self.children.get(current, ())
-
-
-def _iterate_ancestors(folder: str) -> Iterator[tuple[str, str]]:
-    """Iterate over (parent, folder) from the top down to the folder."""
-    at = -1
-    while (end := folder.find("/", at + 1)) >= 0:
-        yield folder[: at + 1], folder[: end + 1]
-        at = end
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,7 +96,7 @@ class FolderRoles:
         role, path = self._find_by_name(folder)
         if chosen:
             named, given = max((path, role) for path, role in chosen)
-            is_inside = given == "train" and len(path) > len(named) and role in ("test", "unlabelled")
+            is_inside = given == "train" and len(path) > len(named) and role in ("test" if named else "", "unlabelled")
             if not is_inside or self.choice.test_images is not None:
                 return given, named
         is_overruled = {"train": self.choice.images, "test": self.choice.test_images}.get(role) is not None
@@ -144,7 +104,7 @@ class FolderRoles:
 
     def _find_by_name(self, folder: str) -> tuple[str, str]:
         first: tuple[str, str] | None = None
-        for _, path in _iterate_ancestors(folder):
+        for _, path in iterate_ancestors(folder):
             if path not in self._own:
                 self._own[path] = self._find_own_role(path)
             role = self._own[path]
@@ -156,11 +116,11 @@ class FolderRoles:
 
     def _find_own_role(self, path: str) -> str | None:
         """Return what the folder's name says, unless it is a class or holds the folders of all parts itself."""
-        parent, name = _split_path(path)
+        parent, name = split_path(path)
         role = self._read_name(path)
-        if role is None:
+        if role is None or (role == "validation" and has_own_word(name)):
             return None
-        inner = {find_role(_split_path(child)[1], first_word=True) for child in self.tree.children.get(path, ())}
+        inner = {find_role(split_path(child)[1], first_word=True) for child in self.tree.children.get(path, ())}
         if "train" in inner and inner & {"test", "validation"} and None not in inner:
             return None
         siblings = [child for child in self.tree.children[parent] if child != path]
@@ -174,16 +134,16 @@ class FolderRoles:
 
     def _read_name(self, path: str) -> str | None:
         """Return what the folder's name says; below the top the word must come first: toy_train is a class there."""
-        parent, name = _split_path(path)
+        parent, name = split_path(path)
         return find_role(name, first_word=not _is_top(parent, name) and parent != self._common)
 
     def _is_class(self, path: str, role: str, siblings: Sequence[str], *, has_counterpart: bool) -> bool:
         """Whether a folder that is called train, valid or test_tube lies, as a class, beside other classes."""
-        name = _split_path(path)[1]
+        name = split_path(path)[1]
         if self.tree.children.get(path):
             return False
         if role == "validation":
-            return any("invalid" in split_words(_split_path(child)[1]) for child in siblings)
+            return any("invalid" in split_words(split_path(child)[1]) for child in siblings)
         special = has_own_word(name)
         if has_counterpart or not (role == "train" or (role == "test" and special)):
             return False
@@ -191,7 +151,7 @@ class FolderRoles:
         return len(plain) >= (1 if special and role == "train" else 2)
 
     def _names_class(self, path: str, role: str) -> bool:
-        name = _split_path(path)[1]
+        name = split_path(path)[1]
         own = self._read_name(path)
         return has_own_word(name) if own == role else own is None and not set(split_words(name)) <= GENERIC_WORDS
 
@@ -202,33 +162,6 @@ class FolderRoles:
         self.lines.append(
             format_suggestion(f"{flag} {path}", f"takes it for a folder of {role} images, not for a class")
         )
-
-
-def find_folder(given: str, tree: FolderTree, flag: str) -> str:
-    """Return the path, with its slash, of the folder that a flag names; "" for ".".
-
-    Raises:
-        UsageError: no image lies in such a folder.
-    """
-    wanted = os.path.normpath(given.strip().replace("\\", "/")).strip("/")
-    if wanted == ".":
-        return ""
-    folders = {folder.rstrip("/"): folder for folder in tree.n_below if folder}
-    found = folders.get(wanted) or next(
-        (path for name, path in folders.items() if name.lower() == wanted.lower()), None
-    )
-    if found is not None:
-        return found
-    close = difflib.get_close_matches(wanted, folders, n=3) or sorted(folders, key=lambda name: (name.count("/"), name))
-    raise UsageError(
-        f"{flag} {given}: no image lies in such a folder", hint=f"name one of {join_names(close, at_most=5) or 'none'}"
-    )
-
-
-def _split_path(path: str) -> tuple[str, str]:
-    """Split "a/b/" into its parent "a/" and its name "b"."""
-    parent, _, name = path.rstrip("/").rpartition("/")
-    return f"{parent}/" if parent else "", name
 
 
 def _is_top(parent: str, name: str) -> bool:
@@ -252,14 +185,14 @@ class CopyFinder:
     Attributes:
         read: reads a file's bytes by its path below the competition's folder.
         chosen: folders that the user names, which are never left out.
-        left_out: paths of the copies.
+        left_out: paths of the copies, in the order in which they are found.
         lines: evidence for each.
     """
 
     tree: FolderTree
     read: Callable[[str], bytes]
     chosen: frozenset[str] = frozenset()
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, None] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
     def find(self) -> CopyFinder:
@@ -268,53 +201,56 @@ class CopyFinder:
         Raises:
             DataError: of several copies none is plainly the original.
         """
-        for parent in sorted(self.tree.n_below):
-            if any(parent.startswith(path) for path in self.left_out):
-                continue
+        waiting = [""]
+        while waiting:
+            parent = waiting.pop()
             children = [child for child in self.tree.children.get(parent, ()) if self.tree.n_below[child] > 1]
             for child in children:
                 self._find_inside_parent(parent, child)
             self._find_sized(children)
             self._find_derived(children)
             self._find_masks(children)
+            waiting += [child for child in reversed(children) if child not in self.left_out]
+        if len(self.left_out) > MAX_TOLD:
+            self.lines = [format_warning(f"images: {join_names(list(self.left_out))} hold copies or masks: left out")]
         return self
+
+    def is_left_out(self, folder: str) -> bool:
+        """Whether a folder is a copy, or lies in one."""
+        return any(path in self.left_out for _, path in iterate_ancestors(folder))
 
     def _find_inside_parent(self, parent: str, child: str) -> None:
         """Leave out a folder that repeats what lies beside it, as cell_images/cell_images/ does."""
-        n_child, n_rest = self.tree.n_below[child], self.tree.n_below[parent] - self.tree.n_below[child]
-        if not COPIED_SHARE * n_rest <= n_child <= n_rest or find_role(_split_path(child)[1]) in ("train", "test"):
+        place, name = parent or "the folder", split_path(child)[1]
+        if find_role(name) in ("train", "test"):
             return
-        inside = {image[len(child) :]: image for image in self.tree.list_below(child)}
-        beside = {image[len(parent) :]: image for image in self.tree.list_below(parent) if not image.startswith(child)}
-        if not inside.keys() <= beside.keys():
-            return
-        place, words = parent or "the folder", split_words(_split_path(child)[1])
-        if self._has_equal_bytes([(inside[key], beside[key]) for key in inside]):
+        pairs = []
+        for image in self.tree.list_below(child):
+            beside = parent + image[len(child) :]
+            if beside.startswith(child) or not self.tree.has_image(beside):
+                return
+            pairs.append((image, beside))
+        if self._has_equal_bytes(pairs):
             self._leave_out(child, f"repeats the files of {place}", told=False)
-        elif set(words) & DERIVED_WORDS or not words:
+        elif not (words := set(split_words(name))) or words & DERIVED_WORDS:
             self._leave_out(child, f"holds the images of {place} by the same names")
 
     def _find_sized(self, children: Sequence[str]) -> None:
         """Of train/ and train_512/, or Train/ and train/, with the same names take the plainly named one."""
         alike: defaultdict[str, list[str]] = defaultdict(list)
         for child in children:
-            alike[_strip_size(_split_path(child)[1])].append(child)
+            alike[_strip_size(split_path(child)[1])].append(child)
         for base, copies in alike.items():
             is_plain_name = find_role(base) or set(split_words(base)) <= GENERIC_WORDS
             if len(copies) < 2 or not (is_plain_name or all(self.tree.children.get(child) for child in copies)):
                 continue  # tumor/ and tumor_small/ are two classes
-            plain = [child for child in copies if _split_path(child)[1].lower() == base]
+            plain = [child for child in copies if split_path(child)[1].lower() == base]
             chosen = [child for child in copies if self._is_chosen(child)]
             original = (chosen or plain or copies)[0]
             stems = self._list_stems(original)
             same = [child for child in copies if child != original and _covers(stems, self._list_stems(child))]
             others = [child for child in children if child not in copies]
-            if (
-                same
-                and not plain
-                and not chosen
-                and not any(_split_path(child)[1].startswith(base) for child in others)
-            ):
+            if same and not plain and not chosen and not any(split_path(child)[1].startswith(base) for child in others):
                 raise self._make_unclear_error([original, *same])
             for child in same if plain or chosen else ():
                 if child not in plain:
@@ -324,15 +260,12 @@ class CopyFinder:
 
     def _find_derived(self, children: Sequence[str]) -> None:
         """Of color/, grayscale/ and segmented/ with the same names take the one that is called the original."""
-        variants = [
-            child
-            for child in children
-            if (words := set(split_words(_split_path(child)[1]))) and words <= ORIGINAL_WORDS | DERIVED_WORDS
-        ]
+        spoken = {child: _strip_generic(split_path(child)[1]) for child in children}
+        variants = [child for child, words in spoken.items() if words and words <= ORIGINAL_WORDS | DERIVED_WORDS]
         if len(variants) < 2:
             return
         chosen = [child for child in variants if self._is_chosen(child)]
-        originals = chosen or [child for child in variants if set(split_words(child)) & ORIGINAL_WORDS]
+        originals = chosen or [child for child in variants if spoken[child] & ORIGINAL_WORDS]
         original = (originals or variants)[0]
         stems = self._list_stems(original)
         same = [child for child in variants if child != original and _covers(stems, self._list_stems(child), trim=True)]
@@ -343,7 +276,7 @@ class CopyFinder:
 
     def _find_masks(self, children: Sequence[str]) -> None:
         """Leave out masks/ beside images/ with the same names; but no class "mask" beside "no_mask"."""
-        names = {child: split_words(_split_path(child)[1]) for child in children}
+        names = {child: split_words(split_path(child)[1]) for child in children}
         masks = [
             child
             for child, words in names.items()
@@ -377,10 +310,10 @@ class CopyFinder:
     def _leave_out(self, folder: str, reason: str, *, told: bool = True) -> None:
         if self._is_chosen(folder) or folder in self.left_out:
             return
-        self.left_out.append(folder)
-        text = f"images: {folder} {reason}, and is left out"
+        self.left_out[folder] = None
+        text = f"images: {folder} {reason}, and is left out{', but where a path names it' if told else ''}"
         self.lines.append(format_warning(text) if told else text)
-        if told and not MASK_WORDS & set(split_words(_split_path(folder)[1])):
+        if told and not MASK_WORDS & set(split_words(split_path(folder)[1])):
             self.lines.append(format_suggestion(f"--images {folder}", "takes that folder for the training images"))
 
     def _make_unclear_error(self, folders: list[str]) -> DataError:
@@ -388,6 +321,11 @@ class CopyFinder:
             f"{join_names(folders, at_most=5)} hold the same images, and none of them is plainly the original",
             hint=f"name the one to take, such as --images {folders[-1]}; that of the test images with --test-images",
         )
+
+
+def _strip_generic(name: str) -> set[str]:
+    """Return the words of a name but those that say nothing, such as images."""
+    return set(split_words(name)) - (GENERIC_WORDS - ORIGINAL_WORDS - DERIVED_WORDS)
 
 
 def _covers(stems: set[str], others: set[str], *, trim: bool = False) -> bool:

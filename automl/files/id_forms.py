@@ -19,6 +19,7 @@ DRIVE = re.compile(r"(?:/*[?.]/+)?/*[A-Za-z]:/")  # C:/ or, as //?/C:/, one of a
 PARENTS = re.compile(r"(?:\.\./)+")
 # 7, 007, 7.0, 1,234, and 1e+05 as R writes 100000; 1.2e+05 may have lost digits.
 NUMBER = re.compile(r"(?P<whole>\d+)(?:\.0*)?|(?P<grouped>\d{1,3}(?:,\d{3})+)|(?P<digit>[1-9])e\+?(?P<zeros>\d{1,2})")
+LONGEST_NUMBER = 40  # signs; longer ones are keys
 FRACTION = re.compile(r"-?\d*\.\d*[1-9]\d*")
 
 
@@ -80,8 +81,8 @@ def drop_zeros(text: str) -> str:
 
 
 def parse_whole_number(text: str) -> str | None:
-    """Return the digits of a whole number without zeros before it; None for anything else."""
-    match = NUMBER.fullmatch(text) if text.isascii() else None
+    """Return the digits of a whole number without zeros before it; None for anything else, and for what is no count."""
+    match = NUMBER.fullmatch(text) if text.isascii() and len(text) <= LONGEST_NUMBER else None
     if match is None:
         return None
     if match["digit"]:
@@ -104,6 +105,15 @@ def has_one_width(numbers: Iterable[str]) -> bool:
     numbers = list(numbers)
     width = max((len(text) for text in numbers if len(text) > 1 and text[0] == "0"), default=0)
     return all(len(text) >= width for text in numbers)
+
+
+def is_shifted(names: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether the numbers of names count on beyond the last of the others and begin after the first, or both before."""
+    wanted, there = (
+        [int(number) for name in each if (number := parse_whole_number(get_stem(name))) is not None]
+        for each in (names, others)
+    )
+    return not wanted or not there or (max(wanted) - max(there)) * (min(wanted) - min(there)) > 0
 
 
 def _strip_machine(path: str) -> str:

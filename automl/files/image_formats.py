@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
-
-from PIL import features
 
 from automl.errors import DataError
 
@@ -41,7 +40,7 @@ class FileFormat:
         content: whether it is read, and how.
         pillow_format: the name by which Pillow opens it; None where another library does.
         pillow_aliases: further names that Pillow gives to an opened file of the format.
-        pillow_feature: of Pillow, which was built without it in some places.
+        pillow_module: the part of Pillow that reads it, without which it was built in some places.
         library: the module that reads it, where that is not installed with automl.
         extra: what brings the library: pip install 'automl[EXTRA]'.
         conversion: what to make of a file that is not read, one line in the imperative; {file} is one of them, {stem}
@@ -53,7 +52,7 @@ class FileFormat:
     content: Content = Content.OTHER
     pillow_format: str | None = None
     pillow_aliases: tuple[str, ...] = ()
-    pillow_feature: str | None = None
+    pillow_module: str | None = None
     library: str | None = None
     extra: str = ""
     conversion: str = ""
@@ -62,7 +61,7 @@ class FileFormat:
     @property
     def is_installed(self) -> bool:
         """Whether this installation has what reads the format."""
-        if self.pillow_feature is not None and not _has_pillow(self.pillow_feature):
+        if self.pillow_module is not None and not _has_pillow(self.pillow_module):
             return False
         return self.library is None or find_spec(self.library) is not None
 
@@ -79,8 +78,11 @@ class FileFormat:
         return self.conversion
 
 
-def _has_pillow(feature: str) -> bool:
-    return feature in (*features.modules, *features.codecs) and features.check(feature) is True
+def _has_pillow(module: str) -> bool:
+    """Whether Pillow has such a part, without importing it."""
+    spec = find_spec("PIL")
+    folders = [] if spec is None else list(spec.submodule_search_locations or ())
+    return any(file.name.partition(".")[0] == module for folder in folders for file in Path(folder).glob(f"{module}.*"))
 
 
 def get_install_line(extra: str) -> str:
@@ -123,15 +125,13 @@ FORMATS = (
         suffixes=(".jp2", ".j2k"),
         content=Content.IMAGE,
         pillow_format="JPEG2000",
-        pillow_feature="jpg_2000",
-        conversion=AS_PNG + " (or install a Pillow with OpenJPEG)",
     ),
     FileFormat(
         name="AVIF",
         suffixes=(".avif",),
         content=Content.IMAGE,
         pillow_format="AVIF",
-        pillow_feature="avif",
+        pillow_module="_avif",
         conversion=AS_PNG + " (or install Pillow 11.3 or newer, which reads AVIF)",
     ),
     FileFormat(

@@ -22,6 +22,7 @@ from automl.files.image_pool import ImagePool
 MIN_EXPLAINED = 0.9  # of the ids that name no image as they are written; fewer fit another way by chance
 MIN_EXPLAINED_OF_ALL_IMAGES = 0.5  # of these ids, where every image has one
 FORMS = ("number", "folder", "stem", "name", "path")  # how an id names its image, the surest last
+ALL_POOLS = -1  # in place of the number of a set of images
 COMPARED_NAMES = 1000  # enough to show what files are called
 
 
@@ -88,6 +89,7 @@ class ImageLookup:
     def __init__(self, *pools: Iterable[str]) -> None:
         self._pools = [ImagePool(pool, id_forms.normalize) for pool in pools if pool]
         self._rewritten: dict[tuple[int, Rewrite], ImagePool] = {}
+        self._found: dict[str, _Found] = {}  # each id is asked for several times
         self._fitted: Mapping[str, _Found] = {}
 
     def find(self, image_id: str) -> list[str]:
@@ -139,9 +141,8 @@ class ImageLookup:
         left = [image_id for image_id, one in found.items() if not one.images]
         if not left:
             return self
-        taken = {image for one in found.values() for image in one.images}
         fitted = copy.copy(self)
-        fitted._fitted = {**self._fitted, **self._explain(left, list(found), taken)}
+        fitted._fitted = {**self._fitted, **self._explain(found)}
         return fitted
 
     def find_nearest(self, image_id: str) -> str | None:
@@ -153,7 +154,7 @@ class ImageLookup:
                     return found[0]
         if several := self.find_several(image_id):
             return several[0]
-        images = [image for pool in self._pools for image in pool.images]
+        images = self._list_images(ALL_POOLS)
         name_of = {image.rpartition("/")[2]: image for image in images[:: 1 + len(images) // COMPARED_NAMES]}
         close = difflib.get_close_matches(wanted.rpartition("/")[2], name_of, n=1, cutoff=0.0)
         return name_of[close[0]] if close else None
@@ -170,27 +171,36 @@ class ImageLookup:
         return f"id {join_names([image_id])} of {origin}; {file}"
 
     def _find(self, image_id: str) -> _Found:
-        wanted = id_forms.normalize(image_id.strip())
+        text = image_id.strip()
+        found = self._found.get(text)
+        if found is None:
+            found = self._found[text] = self._find_as_written(text)
+        return found if found.images else self._fitted.get(text, NOTHING)
+
+    def _find_as_written(self, text: str) -> _Found:
+        wanted = id_forms.normalize(text)
         if (found := _search(self._pools, wanted)).images:
             return found
-        cleaned = id_forms.clean_id(image_id, self._has_backslashes)
+        cleaned = id_forms.clean_id(text, self._has_backslashes)
         if cleaned and cleaned != wanted and (found := _search(self._pools, cleaned)).images:
             return _Found(found.images, found.note, "as plain paths")
-        return self._fitted.get(image_id.strip(), NOTHING)
+        return NOTHING
 
-    def _explain(self, left: Sequence[str], image_ids: Sequence[str], taken: set[str]) -> dict[str, _Found]:
-        """Find the images of the ids that are left, in the one way that gives the most of them one of their own."""
+    def _explain(self, found: Mapping[str, _Found]) -> dict[str, _Found]:
+        """Find the images of the ids without any, in the one way that gives the most of them one of their own."""
+        cleaned = {image_id: id_forms.clean_id(image_id, self._has_backslashes) for image_id in found}
+        left = {image_id: cleaned[image_id] for image_id, one in found.items() if not one.images}
+        taken = {image for one in found.values() for image in one.images}
         best: dict[str, _Found] = {}
-        cleaned = {image_id: id_forms.clean_id(image_id, self._has_backslashes) for image_id in image_ids}
-        of_left = {image_id: cleaned[image_id] for image_id in left}
         for way in WAYS if self._pools else ():
-            for at in range(1 if way.in_first_pool else len(self._pools)):
-                explained = self._apply(way, at, of_left, taken)
-                images = [image for found in explained.values() for image in found.images]
+            for at in [0, ALL_POOLS] if way.in_first_pool else range(len(self._pools)):
+                explained = self._apply(way, at, left, taken)
+                images = [image for one in explained.values() for image in one.images]
                 if (
                     len(explained) > len(best)
                     and self._is_enough(images, len(left), at, taken)
-                    and way.fits(list(cleaned.values()), list(of_left.values()), images, self._pools[at].images)
+                    and way.fits(list(cleaned.values()), list(left.values()), images, self._list_images(at))
+                    and self._agrees(way, at, [(cleaned[image_id], one) for image_id, one in found.items()])
                 ):
                     best = explained
             if len(best) == len(left):
@@ -211,22 +221,38 @@ class ImageLookup:
         }
 
     def _is_enough(self, explained: Sequence[str], n_left: int, at: int, taken: set[str]) -> bool:
+        """Whether so many of the ids that are left have images; of all sets, if most of these are of the first one."""
+        if at == ALL_POOLS:
+            n_first = len(set(self._pools[0].images).intersection(explained))
+            return len(explained) >= MIN_EXPLAINED * n_left and n_first >= MIN_EXPLAINED_OF_ALL_IMAGES * len(explained)
         if len(explained) >= MIN_EXPLAINED * n_left:
             return True
-        has_all_images = taken.issuperset(set(self._pools[at].images).difference(explained))
+        has_all_images = taken.issuperset(set(self._list_images(at)).difference(explained))
         return has_all_images and len(explained) >= MIN_EXPLAINED_OF_ALL_IMAGES * n_left
+
+    def _agrees(self, way: _Way, at: int, found: Sequence[tuple[str, _Found]]) -> bool:
+        """Whether nearly all ids that name images as they are written name these in the other way too."""
+        pool = self._rewrite(at, way.rewrite)
+        written = [(cleaned, one) for cleaned, one in found if one.images]
+        n_same = sum(set(one.images) <= set(way.find(pool, way.rewrite(cleaned)).images) for cleaned, one in written)
+        return n_same >= MIN_EXPLAINED * len(written)
 
     def _differs(self, at: int, rewrite: Rewrite, image_ids: Iterable[str]) -> bool:
         """Whether some id or some image of a set is another when it is rewritten."""
-        return any(rewrite(name) != name for names in (image_ids, self._pools[at].images) for name in names)
+        return any(rewrite(name) != name for names in (image_ids, self._list_images(at)) for name in names)
 
     def _rewrite(self, at: int, rewrite: Rewrite) -> ImagePool:
         """Return the set of images at that place by rewritten names."""
-        if rewrite is id_forms.normalize:
+        if rewrite is id_forms.normalize and at != ALL_POOLS:
             return self._pools[at]
         if (at, rewrite) not in self._rewritten:
-            self._rewritten[at, rewrite] = ImagePool(self._pools[at].images, rewrite)
+            self._rewritten[at, rewrite] = ImagePool(self._list_images(at), rewrite)
         return self._rewritten[at, rewrite]
+
+    def _list_images(self, at: int) -> Sequence[str]:
+        if at != ALL_POOLS:
+            return self._pools[at].images
+        return [image for pool in self._pools for image in pool.images]
 
     @cached_property
     def _has_backslashes(self) -> bool:
@@ -239,10 +265,6 @@ def _find_file(pool: ImagePool, wanted: str) -> _Found:
 
 def _find_in_folder(pool: ImagePool, wanted: str) -> _Found:
     return _Found(pool.list_below(wanted))
-
-
-def _find_by_name_alone(pool: ImagePool, wanted: str) -> _Found:
-    return _Found(*pool.find_anywhere(wanted))
 
 
 def _fit_always(*_: object) -> bool:
@@ -258,7 +280,8 @@ class _Way:
         rewrite: what makes ids and files comparable.
         form: how such ids name their images, of FORMS, where their text alone does not tell.
         find: the images that a rewritten id names among rewritten files.
-        in_first_pool: whether it is believed of the first set of images alone, as it might fit another by chance.
+        in_first_pool: whether it is believed only where most images are of the first set, as it might fit another one
+            by chance.
         fits: whether the ids may be written so, and their images be these, given all ids, those that name nothing as
             they are written, the images that these would have, and all images of the set.
     """
@@ -274,23 +297,14 @@ class _Way:
 def _are_numbers(
     image_ids: Sequence[str], left: Sequence[str], explained: Sequence[str], images: Sequence[str]
 ) -> bool:
-    """Whether ids count images: no fractions, zeros as one program pads them, and not shifted by one."""
+    """Whether ids count images: nearly all are whole, zeros are as one program pads them, and they are not shifted."""
     stems = [id_forms.get_stem(image_id) for image_id in image_ids]
+    if sum(id_forms.parse_whole_number(stem) is not None for stem in stems) < MIN_EXPLAINED * len(stems):
+        return False
     padded = [[stem for stem in stems if stem.isdecimal()], [id_forms.get_stem(image) for image in explained]]
     if any(map(id_forms.is_fraction, stems)) or not all(map(id_forms.has_one_width, padded)):
         return False
-    return len(explained) == len(left) or not _are_shifted(left, images)
-
-
-def _are_shifted(left: Sequence[str], images: Sequence[str]) -> bool:
-    """Whether ids count on beyond the last image and begin after the first one, or the other way round."""
-    wanted, there = (
-        [int(number) for name in names if (number := id_forms.parse_whole_number(id_forms.get_stem(name))) is not None]
-        for names in (left, images)
-    )
-    if not wanted or not there:
-        return True
-    return (max(wanted) - max(there)) * (min(wanted) - min(there)) > 0
+    return len(explained) == len(left) or not id_forms.is_shifted(left, images)
 
 
 def _share_a_folder(
@@ -324,7 +338,7 @@ WAYS = (  # in the order in which one is preferred to another that explains as m
         words="by file name alone",
         form="name",
         rewrite=id_forms.clean_text,
-        find=_find_by_name_alone,
+        find=lambda pool, wanted: _Found(*pool.find_anywhere(wanted)),
         in_first_pool=True,
         fits=_share_a_folder,
     ),

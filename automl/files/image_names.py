@@ -25,8 +25,12 @@ LOCK_MARK = "~$"  # of a table that is open in Excel
 ARCHIVE_SUFFIX = ".zip"
 WORDS = re.compile(r"[^\W\d_]+")
 CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # where one word ends and the next begins, as in ImagesTest
+TABLE_WORD = re.compile(
+    r"(?:^|[^a-zA-Z]|(?<=[a-z])(?=T))((?i:train|test))"
+)  # in the name of a table, whatever follows: teststage1.csv
 GLUED = (
-    r"(?:ing)?(?:s?sets?|data(?:sets?)?|imgs?|images?|pics?|pictures?|photos?|files?|inputs?|samples?|jpe?gs?|pngs?)?"
+    r"(?:ing)?(?:s?sets?|data(?:sets?)?|imgs?|images?|pics?|pictures?|photos?|files?|folders?|inputs?|samples?|stage|"
+    r"phase|split|part|jpe?gs?|pngs?)?"
 )
 # A whole word alone tells what a folder is for: seg_train, Training, testset, but neither testis nor trainers.
 ROLE_WORDS: dict[str, re.Pattern[str]] = {
@@ -114,7 +118,8 @@ def split_words(name: str) -> list[str]:
 
 def is_test_name(name: str) -> bool:
     """Whether a table or document is named as one of the test: test.csv, sales_test2.csv, but not latest.csv."""
-    return find_role(name.rpartition(".")[0] or name) == "test"
+    match = TABLE_WORD.search(name)
+    return match is not None and match[1].lower() == "test"
 
 
 def strip_archive(name: str) -> str:

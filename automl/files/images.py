@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from automl.errors import DataError, join_names
 from automl.files.addresses import read_bytes
@@ -17,16 +17,10 @@ from automl.files.archives import Archive
 from automl.files.containers.members import Members, find_members
 from automl.files.containers.opening import JSON_SUFFIXES, may_hold_images
 from automl.files.dicom import HEAD_BYTES, is_dicom
-from automl.files.evidence import format_warning
-from automl.files.folder_roles import CopyFinder, FolderChoice, FolderRoles, FolderTree, find_folder
-from automl.files.image_formats import (
-    DOUBLE_SUFFIXES,
-    IMAGE_SUFFIXES,
-    JSON_ARRAYS,
-    JSON_URLS,
-    UNREAD_FORMATS,
-    find_unread_format,
-)
+from automl.files.evidence import WARNING, format_warning
+from automl.files.folder_roles import CopyFinder, FolderChoice, FolderRoles
+from automl.files.folder_tree import FolderTree, find_folder
+from automl.files.image_formats import IMAGE_SUFFIXES, JSON_ARRAYS, JSON_URLS, find_unread_format
 from automl.files.image_names import (
     ARCHIVE_SUFFIX,
     get_folder,
@@ -36,6 +30,7 @@ from automl.files.image_names import (
 from automl.files.listing import list_files, open_top_archives
 from automl.files.table_formats import is_table_file_name
 from automl.files.tables import find_documents
+from automl.files.unread import count_unread, describe_unread, index_unread, suggest_conversion
 
 PEEKED_BYTES = 65_536
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")  # of a name that says what the file is; 1.2.840.113619 has none
@@ -89,12 +84,17 @@ class ImageFiles:
     @property
     def train_location(self) -> str:
         """Where training images are looked for, in words."""
-        return _describe_folders(self.train or self.other)
+        return _describe_folders(self.train or self.other, self.role_folders)
 
     @property
     def test_location(self) -> str:
         """Where test images are looked for, in words."""
-        return _describe_folders(self.test or self.other)
+        return _describe_folders(self.test or self.other, self.role_folders)
+
+    @property
+    def images_to_predict(self) -> tuple[str, ...]:
+        """Images that are plainly there to be predicted: of the test, else of a folder such as unlabeled."""
+        return self.test or self.unlabelled
 
     @property
     def training_pool(self) -> tuple[str, ...]:
@@ -110,15 +110,10 @@ class ImageFiles:
         """Return the training, test, validation or unlabelled folder above an image, with its slash, or ""."""
         return self.role_folders.get(get_folder(image), "")
 
-    def find_unread(self, image_id: str) -> str | None:
-        """Return the file of that name, with or without extension, that is there and not read; None without one."""
-        name = PurePosixPath(image_id.strip().replace("\\", "/")).name.lower()
-        return self.unread_by_stem.get(name) or self.unread_by_stem.get(PurePosixPath(name).stem)
-
     @property
     def unread_hint(self) -> str | None:
         """How to convert or unpack the files that are not read, in one line; None where there are none."""
-        return _suggest_conversion(self.unread, self.unread_examples) if self.unread else None
+        return suggest_conversion(self.unread, self.unread_examples) if self.unread else None
 
 
 def find_images(root: Path, choice: FolderChoice = NO_CHOICE, *, follow_links: bool = False) -> ImageFiles:
@@ -146,26 +141,26 @@ def find_images(root: Path, choice: FolderChoice = NO_CHOICE, *, follow_links: b
             notes.append(_describe_unpacked(archive, left_out))
     names = [*on_disk, *packed]
     images = sorted(name for name in names if is_image_name(name))
-    holders = [name for name in on_disk if may_hold_images(name)]
-    members = find_members(root, holders, images, chosen=choice.images)
-    images = sorted([*images, *members.images]) or _find_hidden_images(root, members, follow_links)
+    holders = [name for name in names if may_hold_images(name) and (name in unpacked or not is_table_file_name(name))]
+    inner = find_members(root, holders, images, chosen=choice.images)
+    images = sorted([*images, *inner.images]) or _find_hidden_images(root, inner, follow_links)
     _require_plain_text(images)
-    unread = [*members.unread, *(name for name in names if not is_image_name(name) and not may_hold_images(name))]
-    unread += [name for name in packed if may_hold_images(name)]
-    counts, examples = _count_unread(name for name in unread if not is_table_file_name(name))
+    unread = [*inner.unread, *(name for name in names if not is_image_name(name) and not may_hold_images(name))]
+    counts, examples = count_unread(name for name in unread if not is_table_file_name(name))
     if not images:
         _count_documents(root, counts, examples, follow_links)
-    notes += _describe_members(members)
+    notes += _describe_members(inner)
     if counts:
-        notes.append(f"images: not read: {_describe_unread(counts)}")
-    if members.errors and not images:
-        raise next(iter(members.errors.values()))
+        what_to_do = suggest_conversion(counts, examples)
+        notes.append(format_warning(f"images: not read: {describe_unread(counts)}: {what_to_do}"))
+    if inner.errors and not images:
+        raise next(iter(inner.errors.values()))
     files = _group_by_role(root, images, choice)
     return replace(
         files,
         unread=counts,
         unread_examples=examples,
-        unread_by_stem=_index_unread(unread),
+        unread_by_stem=index_unread([*unread, *inner.left_out]),
         notes=(*notes, *files.notes),
     )
 
@@ -190,15 +185,6 @@ def _describe_members(members: Members) -> list[str]:
     return [*members.notes, *damaged]
 
 
-def _index_unread(names: Iterable[str]) -> dict[str, str]:
-    """Index files that may hold an image and are not read by their names without extension, in lower case."""
-    return {
-        PurePosixPath(name).stem.lower(): name
-        for name in sorted(names, reverse=True)
-        if (suffix := find_unread_format(name)) is not None and not UNREAD_FORMATS[suffix].is_archive
-    }
-
-
 def require_images(files: ImageFiles) -> None:
     """Require at least one image.
 
@@ -206,7 +192,7 @@ def require_images(files: ImageFiles) -> None:
         DataError: there is no image; it says what was seen instead, and what to convert to which names or to unpack.
     """
     if not files.n_images:
-        raise _make_no_images_error(files.root, files.unread, files.unread_examples)
+        raise _make_no_images_error(files)
 
 
 def _is_relevant(name: str) -> bool:
@@ -249,18 +235,6 @@ def _describe_unpacked(archive: Archive, left_out: Mapping[str, Sequence[str]]) 
     return f"images: {folders} taken, and {n_files} files of {archive.path.name}, unpacked there, left out"
 
 
-def _count_unread(names: Iterable[str]) -> tuple[dict[str, int], dict[str, str]]:
-    """Count the unread files by suffix, and name the first of each."""
-    counts: dict[str, int] = {}
-    examples: dict[str, str] = {}
-    for name in names:
-        suffix = find_unread_format(name)
-        if suffix is not None:
-            counts[suffix] = counts.get(suffix, 0) + 1
-            examples[suffix] = min(name, examples.get(suffix, name))
-    return counts, examples
-
-
 def _count_documents(root: Path, counts: dict[str, int], examples: dict[str, str], follow_links: bool) -> None:
     """Count the JSON files that stand for images, which only matters where there are none."""
     for name, path in find_documents(root, follow_links=follow_links).items():
@@ -278,47 +252,33 @@ def _detect_json_format(path: Path) -> str | None:
     return JSON_ARRAYS if NUMBERS.search(head) else None
 
 
-def _describe_unread(unread: Mapping[str, int]) -> str:
-    """Describe unread files by suffix: "3 .dcm (DICOM), 1 .7z (7-Zip archive)"."""
-    return ", ".join(
-        f"{unread[suffix]} {suffix} ({UNREAD_FORMATS[suffix].name})" for suffix in _order_by_weight(unread)
-    )
-
-
-def _suggest_conversion(unread: Mapping[str, int], examples: Mapping[str, str]) -> str:
-    """Return what to do so that these files can be read, in one line; archives first, as they may hold the rest."""
-    suffix = _order_by_weight(unread)[0]
-    file = examples[suffix]
-    stem = file[: -len(suffix)] if suffix in DOUBLE_SUFFIXES else str(PurePosixPath(file).with_suffix(""))
-    shown = {"file": file, "stem": stem, "folder": get_folder(file)}
-    return UNREAD_FORMATS[suffix].advice.format(**{key: join_names([text]) for key, text in shown.items()})
-
-
-def _make_no_images_error(root: Path, unread: Mapping[str, int], examples: Mapping[str, str]) -> DataError:
+def _make_no_images_error(files: ImageFiles) -> DataError:
     """Build the error for a folder in which no image was found: what was seen instead, and what to do about it."""
-    if not unread:
+    seen = [line.removeprefix(WARNING) for line in files.notes]
+    if not files.unread:
         return DataError(
-            f"{root} holds no images ({', '.join(IMAGE_SUFFIXES)})",
+            f"{files.root} holds no images ({', '.join(IMAGE_SUFFIXES)})",
             hint="give the competition's folder, with its archives unpacked",
+            seen=seen,
         )
     return DataError(
-        f"{root} holds no images that can be read, but {_describe_unread(unread)}",
-        hint=_suggest_conversion(unread, examples),
+        f"{files.root} holds no images that can be read, but {describe_unread(files.unread)}",
+        hint=suggest_conversion(files.unread, files.unread_examples),
+        seen=seen,
     )
-
-
-def _order_by_weight(unread: Mapping[str, int]) -> Sequence[str]:
-    return sorted(unread, key=lambda suffix: (not UNREAD_FORMATS[suffix].is_archive, -unread[suffix], suffix))
 
 
 def _group_by_role(root: Path, names: Sequence[str], choice: FolderChoice) -> ImageFiles:
     """Group images by what their folders are for, without those of folders that repeat another."""
     choice = _find_chosen_folders(names, choice)
     chosen = frozenset({folder for folder in (choice.images, choice.test_images, *choice.all_added) if folder})
-    copies = CopyFinder(tree=FolderTree(names), read=lambda name: read_bytes(root / name), chosen=chosen).find()
-    left_out = tuple(copies.left_out)
-    kept = [name for name in names if not name.startswith(left_out)] if left_out else names
-    tree = FolderTree(kept)
+    tree = FolderTree(names)
+    copies = CopyFinder(tree=tree, read=lambda name: read_bytes(root / name), chosen=chosen)
+    if not choice.takes_all:
+        copies.find()
+    left_out = {name for folder in tree.members if copies.is_left_out(folder) for name in tree.members[folder]}
+    kept = [name for name in names if name not in left_out]
+    tree = FolderTree(kept) if left_out else tree
     roles = FolderRoles(tree=tree, choice=choice)
     found = {folder: roles.find(folder) for folder in sorted(tree.members)}
     groups: defaultdict[str, list[str]] = defaultdict(list)
@@ -336,9 +296,9 @@ def _group_by_role(root: Path, names: Sequence[str], choice: FolderChoice) -> Im
         unlabelled=tuple(groups["unlabelled"]),
         added=tuple(groups["added"]),
         fixed_fold=choice.fixed_fold,
-        copies=tuple(name for name in names if name.startswith(left_out)) if left_out else (),
+        copies=tuple(sorted(left_out)),
         role_folders={folder: path for folder, (_, path) in found.items() if path},
-        notes=(*copies.lines, *roles.lines, *_describe_added(choice, groups["added"])),
+        notes=() if choice.takes_all else (*copies.lines, *roles.lines, *_describe_added(choice, groups["added"])),
     )
 
 
@@ -355,7 +315,8 @@ def _find_chosen_folders(names: Sequence[str], choice: FolderChoice) -> FolderCh
     def find(folder: str | None, flag: str) -> str | None:
         return None if folder is None else find_folder(folder, tree, flag)
 
-    return FolderChoice(
+    return replace(
+        choice,
         images=find(choice.images, "--images"),
         test_images=find(choice.test_images, "--test-images"),
         added=tuple(find_folder(folder, tree, "--add") for folder in choice.added),
@@ -381,8 +342,10 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _describe_folders(names: Sequence[str]) -> str:
+def _describe_folders(names: Sequence[str], role_folders: Mapping[str, str]) -> str:
     example_of = {get_folder(name): name for name in names}
-    folders = sorted({get_split_folder(name) or name.rpartition("/")[0] for name in example_of.values()})
+    folders = sorted(
+        {role_folders.get(folder) or get_split_folder(name) or folder for folder, name in example_of.items()}
+    )
     shown = [f"{folder.rstrip('/')}/" if folder else "the folder" for folder in folders]
     return join_names(shown) if 1 <= len(shown) <= 2 else "the folder"

@@ -19,6 +19,7 @@ from automl.files.image_names import ARCHIVE_SUFFIX, is_junk
 
 NameFilter = Callable[[str], bool]
 FIRST_OF_SPLIT = ".z01"  # beside a .zip that cannot be opened without it
+HUB_FOLDER = "blobs"  # where the Hugging Face hub's cache holds what its snapshots link to
 OWN_FOLDERS = frozenset({"automl_runs", "__pycache__"})  # what lies there is no data that someone may miss
 # Endings that browsers and download managers give to what is not there yet, as in a.jpg.crdownload.
 UNFINISHED = re.compile(r".+\.\w+\.(?:crdownload|part|partial|filepart|download|opdownload|incomplete|aria2|tmp)", re.I)
@@ -192,7 +193,7 @@ def _resolve_link(
         return None
     matters = (is_wanted and target.is_file()) or target.is_dir()
     if matters and not follow_links and not target.is_relative_to(bases[0]):
-        raise _make_link_error(root, name, target, link)
+        raise _make_link_error(root, name, target)
     return target
 
 
@@ -201,10 +202,9 @@ def _overlaps(target: Path, bases: tuple[Path, ...]) -> bool:
     return any(target.is_relative_to(base) or base.is_relative_to(target) for base in bases)
 
 
-def _make_link_error(root: Path, name: str, target: Path, link: Path) -> DataError:
+def _make_link_error(root: Path, name: str, target: Path) -> DataError:
     problem = f"{join_names([name])} is a link that leads out of {root}, to {target}"
-    written = [part for part in link.readlink().parts if part != ".."]
-    if written[:1] == ["blobs"]:
+    if target.parent.name == HUB_FOLDER:
         return DataError(
             f"{problem}: the folder is a snapshot in the cache of the Hugging Face hub",
             hint="pass --follow-links to read what its links lead to, or download it with --local-dir FOLDER",

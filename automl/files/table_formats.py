@@ -35,7 +35,7 @@ from automl.files.containers.parquet import PIXEL_COLUMN
 from automl.files.evidence import format_warning
 from automl.files.image_formats import load_library
 from automl.files.table_cleaning import clean_rows
-from automl.files.table_text import RawTable, parse_text, transcode
+from automl.files.table_text import RawTable, convert_to_utf8, parse_text
 
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".tab")
 PLAIN_SUFFIX = ".txt"
@@ -114,7 +114,7 @@ def read_text(path: Path, name: str, *, head: bool = False, strict: bool = False
     content = _read_content(path, name, at_most=None if packed else at_most)
     if packed is not None:
         content = _unpack(content, packed, name, at_most=at_most)
-    return transcode(content, name, is_cut=head and len(content) >= MAX_HEADER_BYTES, strict=strict)
+    return convert_to_utf8(content, name, is_cut=head and len(content) >= MAX_HEADER_BYTES, strict=strict)
 
 
 def explain_unreadable_columns(path: Path, name: str) -> str | None:

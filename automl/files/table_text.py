@@ -2,7 +2,8 @@
 
     encoding    UTF-8; UTF-16 and UTF-32 where the file says so or every second byte is a NUL; Windows-1252 where the
                 bytes are no UTF-8 and read as Western letters
-    separator   , ; tab | or, in .txt files, blanks: the one by which all rows have as many fields
+    separator   , ; tab | or, in .txt files, blanks: the one by which all rows have as many fields; only what stands
+                behind the name of an image may be several words
     above       a line such as sep=; of Excel, lines that begin with #
 
 Whatever is not certain is refused. Cells stay text as it is written.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from automl.errors import DataError, join_names
 from automl.files.evidence import format_warning
+from automl.files.image_names import is_image_name
 
 if TYPE_CHECKING:
     import _csv
@@ -81,7 +83,9 @@ class _Body:
     notes: tuple[str, ...] = ()
 
 
-def transcode(content: bytes, name: str, *, is_cut: bool = False, strict: bool = False) -> tuple[bytes, list[str]]:
+def convert_to_utf8(
+    content: bytes, name: str, *, is_cut: bool = False, strict: bool = False
+) -> tuple[bytes, list[str]]:
     """Return a text as UTF-8 without a byte-order mark or NULs, and what is to be said of its encoding.
 
     Args:
@@ -93,7 +97,7 @@ def transcode(content: bytes, name: str, *, is_cut: bool = False, strict: bool =
     """
     codec = _detect_wide_codec(content)
     if codec and not strict:
-        whole = _transcode_wide(content, codec, name, is_cut=is_cut)
+        whole = _convert_wide(content, codec, name, is_cut=is_cut)
         return (strip_last_line(whole, name) if is_cut else whole), [f"{name} is read as {codec.upper()}"]
     whole = strip_last_line(content, name) if is_cut else content
     try:
@@ -188,7 +192,7 @@ def _detect_wide_codec(content: bytes) -> str | None:
     return {True: "utf-16-le", False: "utf-16-be"}[n_odd > 0] if 4 * max(n_even, n_odd) > len(head) else None
 
 
-def _transcode_wide(content: bytes, codec: str, name: str, *, is_cut: bool) -> bytes:
+def _convert_wide(content: bytes, codec: str, name: str, *, is_cut: bool) -> bytes:
     try:
         text = codecs.getincrementaldecoder(codec)().decode(content, final=not is_cut)
     except UnicodeDecodeError as error:
@@ -230,8 +234,11 @@ def _is_western(word: str) -> bool:
         return False
     runs = re.findall(r"[^\W\d_a-zA-Z]+", word)
     has_plain = any(letter.isascii() and letter.isalpha() for letter in word)
-    is_closed = any(first in CLOSING_SIGNS and after.isalpha() for first, after in itertools.pairwise(word))
-    return not is_closed and all(len(run) <= (MAX_LETTERS if has_plain else 1) for run in runs)
+    is_odd = any(
+        after.isalpha() and (first in CLOSING_SIGNS or (first.islower() and after.isupper() and not after.isascii()))
+        for first, after in itertools.pairwise(word)
+    )  # as letters of a Macintosh become
+    return not is_odd and all(len(run) <= (MAX_LETTERS if has_plain else 1) for run in runs)
 
 
 def _describe_western(text: str, name: str) -> str:
@@ -332,7 +339,7 @@ def _parse_rows(
 ) -> tuple[list[int], list[tuple[str, ...]]]:
     """Return (lines, fields) of all lines that are not blank, the header first."""
     if delimiter == BLANKS:
-        return _split_at_blanks(body)
+        return _split_at_blanks(body, head=head)
     reader = _make_reader(body.content, delimiter, skip_blanks=skip_blanks)
     lines, rows = [], []
     try:
@@ -347,13 +354,19 @@ def _parse_rows(
     return lines, rows
 
 
-def _split_at_blanks(body: _Body) -> tuple[list[int], list[tuple[str, ...]]]:
-    lines, rows = [], []
-    for number, line in enumerate(_iterate_lines(body.content), start=body.n_above + 1):
-        if line.strip(" \t"):
-            lines.append(number)
-            rows.append(tuple(re.split(r"[ \t]+", line.strip(" \t"))))
-    return lines, rows
+def _split_at_blanks(body: _Body, *, head: bool) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Split each line at its blanks; where images come first, at the first one alone: labels may be several words."""
+    numbered = enumerate(_iterate_lines(body.content), start=body.n_above + 1)
+    stripped = ((number, line.strip(" \t")) for number, line in numbered)
+    texts = list(itertools.islice(((n, text) for n, text in stripped if text), HEADER_ROWS if head else None))
+    rows = [tuple(re.split(r"[ \t]+", text)) for _, text in texts]
+    if (
+        len(set(map(len, rows))) > 1
+        and len(rows[0]) > 1
+        and all(len(row) > 1 and is_image_name(row[0]) for row in rows[1:])
+    ):
+        rows = [tuple(re.split(r"[ \t]+", text, maxsplit=1)) for _, text in texts]
+    return [number for number, _ in texts], rows
 
 
 def _iterate_lines(content: bytes) -> Iterator[str]:

@@ -75,15 +75,15 @@ def inspect_competition(
 
 def describe_inspection(inspection: Inspection) -> list[str]:
     """Return the findings as lines for a terminal."""
-    comparisons = (
+    compared = (
         ("shift", "training and test images by their files", inspection.shift_in_files),
         ("shift", "training and test images by their pixels", inspection.shift_in_pixels),
         ("leak", "labels by width, height and bytes alone", inspection.label_leak),
         ("mirror", "images and their mirror images", inspection.mirror_separability),
         ("turn", "images and themselves turned by 90 degrees", inspection.rotation_separability),
     )
-    if not inspection.competition.has_test_images:
-        comparisons = tuple(comparison for comparison in comparisons if comparison[0] != "shift")
+    has_test = inspection.competition.has_test_images
+    comparisons = [comparison for comparison in compared if has_test or comparison[0] != "shift"]
     skipped = [sets for _, sets, separability in comparisons if separability is None]
     return [
         *_format_sizes(inspection.survey),

@@ -19,6 +19,7 @@ from automl.files.image_names import is_image_name, is_test_name
 from automl.files.images import ImageFiles, require_images
 from automl.files.pixel_tables import load_pixel_table, read_other_columns
 from automl.files.tables import Table, format_count, read_table
+from automl.files.unread import require_read
 from automl.readers.labels.csv_pixels import find_id_column, is_pixel_table, list_row_addresses
 from automl.readers.labels.json_records import is_coco, parse_images, read_document
 from automl.readers.submission_template import SampleSubmission
@@ -91,7 +92,7 @@ def find_test_images(
     """
     if sample.addresses is not None or not sample.image_ids:
         return TestImages(addresses=sample.addresses or (), ids=sample.image_ids, images_of_row=None, evidence=())
-    lookup = ImageLookup(files.test, files.other)
+    lookup = ImageLookup(files.test, files.other, files.copies)
     direct_match = _convert_match(
         lookup.match(sample.image_ids), origin=f"the ids of {sample.name}", location=f"in {files.test_location}"
     )
@@ -346,6 +347,8 @@ def _require_found(
     match: _Match, sample: SampleSubmission, files: ImageFiles, lookup: ImageLookup, skip_missing: bool
 ) -> None:
     n_ids = len(sample.image_ids)
+    if match.missing and not skip_missing:
+        require_read(match.missing, sample.name, files.unread_by_stem)
     if len(match.missing) == n_ids:
         raise DataError(
             f"none of the {n_ids} ids in {sample.name} names an image {match.location}: {join_names(match.missing)}",

@@ -302,6 +302,8 @@ def _group_by_prefix(labels: Labels) -> _Column | None:
 
 def _group_by_file_name(labels: Labels) -> _Column | None:
     """Group by file name, where each name occurs in every folder: one thing in the folders of several classes."""
+    if labels.origin is LabelOrigin.PIXELS:  # no files, and rows of several shards have equal numbers
+        return None
     column = _make_file_name_column(labels)
     folders = [posixpath.dirname(image) for image in labels.images]
     n_folders_with = Counter(name for name, _ in set(zip(column.values, folders, strict=True)))

@@ -22,8 +22,8 @@ from automl.readers.infer_submission import (
     describe_values,
     infer_column_kind,
     infer_submission_form,
+    match_class_spelling,
     sort_labels,
-    spell_classes,
 )
 from automl.readers.infer_task import (
     ORDINAL_METRICS,
@@ -34,8 +34,8 @@ from automl.readers.infer_task import (
     suggest_other_task,
 )
 from automl.readers.known_competitions import KnownCompetition
-from automl.readers.label_lists import adopt_separator, find_lists, read_lists, spell_lists
-from automl.readers.label_names import unify_unicode_forms
+from automl.readers.label_lists import choose_separator, find_lists, match_list_spelling, read_lists
+from automl.readers.label_names import merge_unicode_forms
 from automl.readers.labels.source import Labels
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import SampleSubmission
@@ -107,7 +107,7 @@ def infer_competition(
     given = find_given_metric(settings, known)
     metric = get_metric(given[0]) if given else None
     hints = _collect_hints(settings, known, metric)
-    labels, unified_lines = unify_unicode_forms(labels)
+    labels, unified_lines = merge_unicode_forms(labels)
     given_task = _find_given_task(settings, known)
     task, reason = infer_task(labels, sample, given=given_task, metric=metric)
     doubts = [] if given_task or metric else suggest_other_task(labels, sample, task)
@@ -116,7 +116,7 @@ def infer_competition(
     elif task is Task.MULTILABEL:
         targets, form = _infer_label_sets(labels, sample, hints)
     elif task is Task.MULTIOUTPUT:
-        targets, form = _infer_heads(labels, sample, task_is_set=given_task is not None)
+        targets, form = _infer_heads(labels, sample, task_is_set=given_task is not None, metric=metric)
     else:
         targets, form = _infer_classes(labels, sample, hints, ordinal=task is Task.ORDINAL)
     if task is Task.MULTICLASS and len(targets.classes) == 2:
@@ -148,6 +148,7 @@ def infer_competition(
             *targets.evidence,
             *form.evidence,
             f"metric: {final_metric.name}, {metric_source}",
+            *_describe_mean(final_metric, targets.heads),
             *_describe_flips(settings, known),
         ),
     )
@@ -190,17 +191,17 @@ def _infer_values(labels: Labels, sample: SampleSubmission, *, in_order: bool) -
 def _infer_label_sets(
     labels: Labels, sample: SampleSubmission, hints: SubmissionHints
 ) -> tuple[Targets, SubmissionForm]:
-    lists, spelling = (read_lists(labels, sample), None) if len(labels.columns) == 1 else (None, None)
+    lists = read_lists(labels, sample) if len(labels.columns) == 1 else None
     if len(sample.target_columns) > 1:
         targets = encode_label_sets(labels, sample, lists)
-        form = infer_column_kind(sample, hints, is_single_class=False)
-        return targets, replace(form, classes=targets.classes)
+        columns = infer_column_kind(sample, hints, is_single_class=False)
+        return targets, replace(columns, classes=targets.classes)
+    spelling_lines: tuple[str, ...] = ()
     if lists is not None:
-        lists, spelling = spell_lists(adopt_separator(lists, sample), sample)
+        lists, spelling_lines = match_list_spelling(choose_separator(lists, sample), sample)
     targets = encode_label_sets(labels, sample, lists)
-    separator = lists.separator if lists is not None else BLANK
+    separator, metric = lists.separator if lists is not None else BLANK, hints.metric
     _require_known_labels(targets, sample, separator)
-    metric = hints.metric
     if metric is not None and metric.needs == "ranking":
         line = f"submission: the {metric.n_ranked} most probable labels, because of the metric {metric.name}"
         submission_kind, n_ranked = SubmissionKind.RANKING, metric.n_ranked
@@ -214,15 +215,17 @@ def _infer_label_sets(
         classes=targets.classes,
         n_ranked=n_ranked,
         separator=separator,
-        evidence=(line, *(spelling.lines if spelling else ())),
+        evidence=(line, *spelling_lines),
     )
 
 
-def _infer_heads(labels: Labels, sample: SampleSubmission, *, task_is_set: bool) -> tuple[Targets, SubmissionForm]:
+def _infer_heads(
+    labels: Labels, sample: SampleSubmission, *, task_is_set: bool, metric: Metric | None
+) -> tuple[Targets, SubmissionForm]:
     targets = encode_heads(labels, sample, task_is_set=task_is_set)
     place = "row" if sample.cells else "column"
     line = f"submission: the label itself, in a {place} for each of {len(targets.heads)} heads, from {sample.name}"
-    if all(is_number(cell) for row in labels.cells for cell in row):
+    if not (task_is_set or metric) and all(is_number(cell) for row in labels.cells for cell in row):
         flag = format_suggestion("--task regression", "takes the numbers of these columns for values")
         targets = replace(targets, evidence=(*targets.evidence, flag))
     return targets, SubmissionForm(submission_kind=SubmissionKind.LABEL, classes=targets.classes, evidence=(line,))
@@ -242,7 +245,7 @@ def _infer_classes(
     labels: Labels, sample: SampleSubmission, hints: SubmissionHints, *, ordinal: bool
 ) -> tuple[Targets, SubmissionForm]:
     texts = extract_class_labels(labels)
-    spelling = spell_classes(set(texts), sample)
+    spelling = match_class_spelling(set(texts), sample)
     texts = tuple(spelling.renamed.get(text, text) for text in texts)
     hints = replace(hints, negative=spelling.renamed.get(hints.negative or "", hints.negative))
     form = infer_submission_form(sample, set(texts), hints)
@@ -367,6 +370,15 @@ def _describe_task(
         example = join_names([lists.example])
         lines.append(f"task: labels such as {example} look like lists; each of them is taken for a class of its own")
     return lines
+
+
+def _describe_mean(metric: Metric, heads: tuple[Head, ...]) -> list[str]:
+    """Describe over what the metric is averaged, where there are several heads."""
+    if not heads:
+        return []
+    weights = metric.weights or (1.0,) * len(heads)
+    weighed = join_names([f"{head.name} {weight:g}" for head, weight in zip(heads, weights, strict=True)], at_most=10)
+    return [f"metric: the mean over the heads, weighted {weighed}"]
 
 
 def _describe_flips(settings: CompetitionSettings, known: KnownCompetition | None) -> list[str]:

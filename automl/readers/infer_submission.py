@@ -15,11 +15,11 @@ from automl.metrics.metric import Metric
 from automl.readers.infer_task import is_number, list_head_values
 from automl.readers.label_names import (
     Matched,
-    complete_booleans,
+    find_boolean_words,
     find_named_label,
-    fold_label,
     match_columns,
     match_spelling,
+    normalize_label,
     order_two_classes,
 )
 from automl.readers.submission_template import SampleSubmission
@@ -155,12 +155,12 @@ def infer_column_kind(sample: SampleSubmission, hints: SubmissionHints, *, is_si
     return SubmissionForm(submission_kind=SubmissionKind.PROBABILITIES, classes=(), evidence=tuple(lines))
 
 
-def spell_classes(labels: Collection[str], sample: SampleSubmission) -> Matched:
-    """Spell classes as the sample's cells do, where these differ in case, accents and the like; columns come later."""
+def match_class_spelling(labels: Collection[str], sample: SampleSubmission) -> Matched:
+    """Match classes with how the sample's cells write them, in other letters or accents; its columns come later."""
     if len(sample.target_columns) > 1:
         return Matched({})
-    values, folded = set(list_distinct_values(sample)), {fold_label(label) for label in labels}
-    words = {word for value in values if fold_label(value) not in folded for word in value.split()}
+    values, folded = set(list_distinct_values(sample)), {normalize_label(label) for label in labels}
+    words = {word for value in values if normalize_label(value) not in folded for word in value.split()}
     return match_spelling(labels, values | words, source=sample.name)
 
 
@@ -263,7 +263,7 @@ def _infer_for_two_classes(sample: SampleSubmission, labels: Collection[str], hi
     """Infer what one column holds where there are two classes."""
     classes, why = _order_two_classes(sample, labels, hints)
     values, values_text = list_distinct_values(sample), describe_values(sample)
-    words = complete_booleans(values)
+    words = find_boolean_words(values)
     if words is not None and not set(values) & set(labels):
         return _rename_two(classes, words, f"from {values_text}", why)
     if not all(_is_probability(value) for value in values):

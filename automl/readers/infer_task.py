@@ -171,8 +171,8 @@ def _infer_from_cells(labels: Labels, sample: SampleSubmission) -> list[Inferred
         return [one_each, ordinal, values, alone] if are_whole else [values, one_each, alone]
     if weighing.is_values:
         reason = f"from {weighing.subject}: {weighing.describe(for_values=True)}"
-        return [(Task.REGRESSION, reason) if weighing.is_doubtful else values, one_each, ordinal, alone]
-    if weighing.is_doubtful:
+        return [(Task.REGRESSION, reason) if weighing.is_told else values, one_each, ordinal, alone]
+    if weighing.is_told:
         one_each = (Task.MULTICLASS, f"from {weighing.subject}: {weighing.describe(for_values=False)}")
     return [one_each, ordinal, values, alone]
 
@@ -194,8 +194,11 @@ def weigh_label_numbers(labels: Labels, sample: SampleSubmission) -> Weighing | 
 
 def suggest_other_task(labels: Labels, sample: SampleSubmission, task: Task) -> list[str]:
     """Suggest the flag that takes numbers, or lists, for something else, where one might think so."""
+    is_asked = labels.origin in SURE_ORIGINS and weigh_name(sample.target_columns[0]) > 0
+    if is_asked and all(is_number(cell) for row in labels.cells for cell in row):
+        return [format_suggestion("--task regression", f"takes {labels.place or 'the labels'} for values")]
     weighing = weigh_label_numbers(labels, sample)
-    if weighing is not None and weighing.is_doubtful:
+    if weighing is not None and weighing.is_told:
         other, noun = ("multiclass", "classes") if task is Task.REGRESSION else ("regression", "values")
         return [format_suggestion(f"--task {other}", f"takes the {weighing.subject} for {noun}")]
     if task is not Task.REGRESSION and describe_grades(labels) and weigh_name(labels.columns[0]) > 0:

@@ -29,7 +29,7 @@ class KnownCompetition:
         group: the column whose equal values belong together.
         flips: whether a mirrored image keeps its label.
         labels, label: file and column of the labels, where several would do.
-        negative: the class that is 0 in the one probability that is submitted, where there are more than two.
+        negative: the class that is 0 in the one probability that is submitted, where its name does not say it.
         remarks: what to know before trusting a score: leaks, noise, hidden tests; a sentence each.
     """
 
@@ -84,10 +84,11 @@ def _find_close_slugs(slug: str) -> list[str]:
 
 # Source of every entry: the competitions' files and evaluation pages, and the graders of openai/mle-bench and MLE-Dojo.
 _COMPETITIONS = (
-    KnownCompetition(slug="dogs-vs-cats", metric="accuracy"),
+    KnownCompetition(slug="dogs-vs-cats", metric="accuracy", negative="cat"),
     KnownCompetition(
         slug="dogs-vs-cats-redux-kernels-edition",
         metric="log_loss",
+        negative="cat",
         remarks=("A few training images are mislabelled or show no animal, so probabilities near 0 and 1 cost much.",),
     ),
     KnownCompetition(

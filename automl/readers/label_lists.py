@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from automl.data.competition import BLANK, split_list
 from automl.errors import DataError, join_names
-from automl.readers.label_names import Matched, fold_label, match_spelling
+from automl.readers.label_names import match_spelling, normalize_label
 from automl.readers.labels.cells import find_repetition, has_lists, is_reused
 from automl.readers.labels.source import LabelOrigin, Labels
 from automl.readers.submission_template import SampleSubmission
@@ -94,15 +94,15 @@ def read_lists(labels: Labels, sample: SampleSubmission) -> LabelLists:
     return next((lists for lists in tried if lists.has_several), tried[-1])
 
 
-def adopt_separator(lists: LabelLists, sample: SampleSubmission) -> LabelLists:
-    """Adopt the separator of the sample's lists, where it has any; else that of the training labels is kept.
+def choose_separator(lists: LabelLists, sample: SampleSubmission) -> LabelLists:
+    """Choose the separator of the sample's lists, where it has any; else that of the training labels is kept.
 
     Raises:
         DataError: labels hold blanks, and nothing but blanks would stand between them.
     """
     labels = lists.labels
-    folded = {fold_label(label) for label in labels}
-    values = {value for value in sample.values if value and fold_label(value) not in folded}
+    folded = {normalize_label(label) for label in labels}
+    values = {value for value in sample.values if value and normalize_label(value) not in folded}
     separators = dict.fromkeys((lists.separator, *_list_separators(values)))
     separator = next((own for own in separators if _lists_known(values, folded, own)), lists.separator)
     with_blanks = sorted(label for label in labels if BLANK in label)
@@ -115,12 +115,12 @@ def adopt_separator(lists: LabelLists, sample: SampleSubmission) -> LabelLists:
     return replace(lists, separator=separator)
 
 
-def spell_lists(lists: LabelLists, sample: SampleSubmission) -> tuple[LabelLists, Matched]:
-    """Spell the labels as the sample's lists do, where these differ in case, accents and the like."""
+def match_list_spelling(lists: LabelLists, sample: SampleSubmission) -> tuple[LabelLists, tuple[str, ...]]:
+    """Write the labels as the sample's lists do, where these differ in case or accents; also return what to tell."""
     written = {label for value in set(sample.values) for label in split_list(value, lists.separator)}
     matched = match_spelling(lists.labels, written, source=sample.name)
     sets = {cell: tuple(matched.renamed.get(label, label) for label in own) for cell, own in lists.sets.items()}
-    return replace(lists, sets=sets), matched
+    return replace(lists, sets=sets), matched.lines
 
 
 def _list_separators(cells: Collection[str]) -> list[str]:
@@ -173,5 +173,5 @@ def _has_new_sets(lists: LabelLists, sample_values: Sequence[str]) -> bool:
 def _lists_known(values: Collection[str], folded: set[str], separator: str) -> bool:
     """Whether some of the values list several labels, and all of them known ones, however they are written."""
     lists = [split_list(value, separator) for value in values]
-    known = (fold_label(label) in folded for own in lists for label in own)
+    known = (normalize_label(label) in folded for own in lists for label in own)
     return any(len(own) > 1 for own in lists) and all(known)

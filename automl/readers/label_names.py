@@ -48,16 +48,16 @@ class NamedLabel:
     negated: bool
 
 
-def fold_label(text: str) -> str:
-    """Fold what different hands write differently: letter case, Unicode forms, blanks and underscores, 0.0 and 00."""
+def normalize_label(text: str) -> str:
+    """Normalize what different hands write differently: letter case, Unicode forms, blanks and signs, 0.0 and 00."""
     number = WHOLE_NUMBER.fullmatch(text.strip())
     if number:
         return ("-" if number[1] == "-" and number[2] != "0" else "") + number[2]
     return BLANKS.sub(" ", unicodedata.normalize("NFC", text).casefold()).strip()
 
 
-def unify_unicode_forms(labels: Labels) -> tuple[Labels, tuple[str, ...]]:
-    """Write labels that are the same but for their Unicode form in one, the composed one; also return what to tell."""
+def merge_unicode_forms(labels: Labels) -> tuple[Labels, tuple[str, ...]]:
+    """Merge labels that are the same but for their Unicode form to the composed one; also return what to tell."""
     cells = {cell for row in labels.cells for cell in row if not cell.isascii()}
     composed = {cell: unicodedata.normalize("NFC", cell) for cell in cells}
     twice = {cell: form for cell, form in composed.items() if cell != form and form in cells}
@@ -78,8 +78,8 @@ def match_spelling(labels: Collection[str], written: Collection[str], *, source:
         source: the name of the sample.
     """
     known = set(labels)
-    folded = {fold_label(label) for label in known}
-    otherwise = {text for text in written if text not in known and fold_label(text) in folded}
+    folded = {normalize_label(label) for label in known}
+    otherwise = {text for text in written if text not in known and normalize_label(text) in folded}
     if known == {"0", "1"}:
         otherwise = set()  # 0.0 is as good a probability
     if not otherwise:
@@ -89,9 +89,9 @@ def match_spelling(labels: Collection[str], written: Collection[str], *, source:
         renamed = {label: respell(label) for label in known}
         if wanted <= set(renamed.values()) and len(set(renamed.values())) == len(known):
             return _tell_spelling({own: text for own, text in renamed.items() if own != text}, written, source)
-    by_fold = {fold_label(text): text for text in wanted}
+    by_fold = {normalize_label(text): text for text in wanted}
     if len(by_fold) == len(wanted) == len(known) == len(folded):
-        return _tell_spelling({own: by_fold[fold_label(own)] for own in known}, written, source)
+        return _tell_spelling({own: by_fold[normalize_label(own)] for own in known}, written, source)
     return Matched({})
 
 
@@ -100,33 +100,40 @@ def match_columns(columns: Sequence[str], labels: Collection[str]) -> Matched:
 
     Nothing where the columns hold every label as it is, or where columns and labels are no pairs.
     """
-    if set(labels) <= set(columns):
-        return Matched({})
-    label_of = {fold_label(label): label for label in labels}
-    if len(label_of) < len(set(labels)):
-        return Matched({})
-    for start, end in _iterate_affixes(columns, label_of):
-        column_of = {fold_label(column[len(start) : len(column) - len(end)]): column for column in columns}
-        affixed = bool(start or end)
-        fits = column_of.keys() == label_of.keys() if affixed else column_of.keys() >= label_of.keys()
-        if fits and len(column_of) == len(columns):
-            renamed = {label: column_of[folded] for folded, label in label_of.items()}
-            return Matched(renamed, (_describe_affixes(start, end, renamed),))
+    if not set(labels) <= set(columns):
+        for own, other, are_columns in ((columns, labels, True), (sorted(labels), columns, False)):
+            for start, end, named in _match_affixed(own, other):
+                if not are_columns and len(own) > len(named):
+                    continue
+                renamed = named if are_columns else {label: column for column, label in named.items()}
+                return Matched(renamed, (_describe_affixes(start, end, renamed, are_columns=are_columns),))
     return Matched({})
 
 
 def match_targets(columns: Sequence[str], targets: Sequence[str]) -> tuple[int, ...] | None:
     """Return (n_targets,) which of the label columns each target is, by name; None where the names are no pairs."""
-    if len(columns) != len(targets):
+    renamed = (
+        {name: name for name in columns} if set(columns) == set(targets) else match_columns(targets, columns).renamed
+    )
+    if len(columns) != len(targets) or not renamed:
         return None
-    for own, other in ((columns, targets), (targets, columns)):
-        if set(own) == set(other) or match_columns(own, other).renamed:
-            named = match_columns(own, other).renamed or {name: name for name in other}
-            pairs = {named[name]: name for name in other} if own is columns else dict(named)
-            position = {name: at for at, name in enumerate(columns)}
-            target_of = {target: column for column, target in pairs.items()}
-            return tuple(position[target_of[target]] for target in targets)
-    return None
+    position = {renamed[name]: at for at, name in enumerate(columns)}
+    return tuple(position[target] for target in targets)
+
+
+def _match_affixed(names: Sequence[str], bare: Collection[str]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield what begins and ends all names where a bare one is left of each, and bare name -> name.
+
+    As many of both, or more names where nothing begins or ends them.
+    """
+    bare_of = {normalize_label(own): own for own in bare}
+    if len(bare_of) < len(set(bare)):
+        return
+    for start, end in _iterate_affixes(names, bare_of):
+        name_of = {normalize_label(name[len(start) : len(name) - len(end)]): name for name in names}
+        fits = name_of.keys() == bare_of.keys() if start or end else name_of.keys() >= bare_of.keys()
+        if fits and len(name_of) == len(names):
+            yield start, end, {own: name_of[normal] for normal, own in bare_of.items()}
 
 
 def find_named_label(column: str, labels: Collection[str]) -> NamedLabel | None:
@@ -140,7 +147,7 @@ def find_named_label(column: str, labels: Collection[str]) -> NamedLabel | None:
         return None
     label, at = found[0]
     rest = [*words[:at], *words[at + len(split_label(label)) :]]
-    if fold_label(label).lstrip("-").isdigit() and (not rest or not PROBABILITY_WORDS.issuperset(rest)):
+    if normalize_label(label).lstrip("-").isdigit() and (not rest or not PROBABILITY_WORDS.issuperset(rest)):
         return None  # target_0 is the first of several targets
     n_negations = sum(word in NEGATIONS for word in words[:at])
     return NamedLabel(label, negated=n_negations % 2 == 1)
@@ -177,14 +184,14 @@ def split_label(label: str) -> list[str]:
 
 def sort_booleans(labels: Collection[str]) -> tuple[str, ...] | None:
     """Sort two labels that say no and yes, the no first; None where they say something else."""
-    folded = {fold_label(label): label for label in labels}
+    folded = {normalize_label(label): label for label in labels}
     pair = next((pair for pair in BOOLEANS if set(pair) == folded.keys()), None)
     return (folded[pair[0]], folded[pair[1]]) if pair and len(labels) == 2 else None
 
 
-def complete_booleans(values: Collection[str]) -> tuple[str, str] | None:
-    """Return the words for a no and a yes, of which a sample holds one or both; None of other words and of numbers."""
-    folded = {fold_label(value) for value in values}
+def find_boolean_words(values: Collection[str]) -> tuple[str, str] | None:
+    """Find the words for a no and a yes, of which a sample holds one or both; None of other words and of numbers."""
+    folded = {normalize_label(value) for value in values}
     pair = next((pair for pair in BOOLEANS[:-1] if folded and folded <= set(pair)), None)
     example = next(iter(values), "")
     return (_copy_case(pair[0], example), _copy_case(pair[1], example)) if pair else None
@@ -231,7 +238,7 @@ def _match_unicode_form(labels: set[str], written: Collection[str], source: str)
 
 def _match_booleans(labels: set[str], written: Collection[str], source: str) -> Matched:
     """Two labels of a yes and a no, where the sample writes another such pair; numbers are for the form to choose."""
-    own, pair = sort_booleans(labels), complete_booleans(written)
+    own, pair = sort_booleans(labels), find_boolean_words(written)
     if own is None or pair is None or set(written) & labels:
         return Matched({})
     return _tell_spelling(dict(zip(own, pair, strict=True)), written, source)
@@ -276,15 +283,15 @@ def _keep(text: str) -> str:
 
 
 def _drop_fraction(text: str) -> str:
-    return fold_label(text) if WHOLE_NUMBER.fullmatch(text) else text
+    return normalize_label(text) if WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _add_fraction(text: str) -> str:
-    return f"{fold_label(text)}.0" if WHOLE_NUMBER.fullmatch(text) else text
+    return f"{normalize_label(text)}.0" if WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _pad_number(text: str, *, width: int) -> str:
-    return fold_label(text).zfill(width) if WHOLE_NUMBER.fullmatch(text) else text
+    return normalize_label(text).zfill(width) if WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _iterate_affixes(columns: Sequence[str], label_of: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -294,7 +301,7 @@ def _iterate_affixes(columns: Sequence[str], label_of: Mapping[str, str]) -> Ite
     n_start, n_end = _count_common(columns), _count_common([column[::-1] for column in columns])
     for at in range(n_start, -1, -1):
         for end in range(min(n_end, len(first) - at), -1, -1):
-            if (at or end) and fold_label(first[at : len(first) - end]) in label_of:
+            if (at or end) and normalize_label(first[at : len(first) - end]) in label_of:
                 yield first[:at], first[len(first) - end :] if end else ""
 
 
@@ -304,12 +311,10 @@ def _count_common(texts: Sequence[str]) -> int:
     return next((at for at, (own, other) in enumerate(zip(low, high, strict=False)) if own != other), len(low))
 
 
-def _describe_affixes(start: str, end: str, renamed: Mapping[str, str]) -> str:
-    if start and not end:
-        return f"classes: each column of the sample is called {start} and a label"
-    if end and not start:
-        return f"classes: each column of the sample is called by a label and {end}"
-    if start and end:
-        return f"classes: each column of the sample is called {start}, a label and {end}"
+def _describe_affixes(start: str, end: str, renamed: Mapping[str, str], *, are_columns: bool) -> str:
+    parts = [part for part in (start, "a label" if are_columns else "a column of the sample", end) if part]
+    if len(parts) > 1:
+        subject = "column of the sample" if are_columns else "label"
+        return f"classes: each {subject} is called {' and '.join(parts)}"
     pairs = [f"{label} is column {column}" for label, column in sorted(renamed.items()) if label != column]
     return f"classes: columns of the sample are written otherwise: {join_names(pairs, at_most=MAX_SHOWN)}"

@@ -16,7 +16,7 @@ from automl.errors import DataError, UsageError, join_names
 from automl.files.addresses import COLOUR_SETS, expand_colours
 from automl.files.evidence import format_suggestion, format_warning
 from automl.files.image_index import ImageLookup
-from automl.files.image_names import get_split_folder, is_image_name, is_test_name, strip_suffix
+from automl.files.image_names import is_image_name, is_test_name, strip_suffix
 from automl.files.image_pool import find_colour_images
 from automl.files.images import ImageFiles
 from automl.files.pixel_tables import load_pixel_table, read_other_columns
@@ -24,9 +24,9 @@ from automl.files.tables import Table, format_count, read_header_or_empty, read_
 from automl.metrics.metric import Metric
 from automl.readers.infer import SUBMISSION_NAMES
 from automl.readers.infer_submission import sort_labels
-from automl.readers.labels.cells import collect_labels, has_lists, split_separated_labels
+from automl.readers.label_lists import find_lists
 from automl.readers.labels.csv_pixels import find_id_column, is_pixel_table, list_row_addresses
-from automl.readers.labels.label_columns import find_split_column
+from automl.readers.labels.label_columns import SPLIT_FLAGS, SPLIT_NAMES, find_split_column
 from automl.readers.labels.source import Labels
 from automl.readers.sample_submission import find_sample_submission
 from automl.readers.settings import CompetitionSettings
@@ -44,26 +44,33 @@ PROBABILITIES = (SubmissionKind.PROBABILITY, SubmissionKind.PROBABILITIES)
 Found = tuple[SampleSubmission, tuple[str, ...]]
 
 
-def find_submission_rows(root: Path, files: ImageFiles, tables: Mapping[str, Path], sample_name: str | None) -> Found:
+def find_submission_rows(
+    root: Path, files: ImageFiles, tables: Mapping[str, Path], settings: CompetitionSettings
+) -> Found:
     """Find the sample submission, or make what stands in for it, and the evidence.
 
     Raises:
         DataError: it is unclear which table is the sample submission, or a table of the test names no image.
         UsageError: there is no file of the given name.
     """
-    return find_sample_submission(root, files, tables, sample_name) or make_submission_rows(files, tables)
+    found = find_sample_submission(root, files, tables, settings.sample)
+    return found or make_submission_rows(files, tables, folder_is_given=settings.test_images is not None)
 
 
-def make_submission_rows(files: ImageFiles, tables: Mapping[str, Path]) -> Found:
+def make_submission_rows(files: ImageFiles, tables: Mapping[str, Path], *, folder_is_given: bool = False) -> Found:
     """Make a row for each test image: those that a table of the test lists, else those of the test folder.
 
     Where there is neither, they are the rows that a table of all images says to be of the test.
 
+    Args:
+        folder_is_given: whether the user says which folder has the test images; then a table that has none of these
+            is of something else.
+
     Raises:
         DataError: a table of the test is damaged, or has ids that name no image.
     """
-    lookup = ImageLookup(files.test, files.other)
-    found, lines = _read_test_tables(tables, lookup, files)
+    lookup = ImageLookup(files.test, files.other, files.copies)
+    found, lines = _read_test_tables(tables, lookup, files, may_be_other=folder_is_given)
     if found is None:
         found = _read_pixel_rows(files.root, tables) or _list_folder_rows(files) or _read_split_rows(files, tables)
     if found is None:
@@ -89,7 +96,7 @@ def complete_sample(
     """
     if sample.is_given:
         return sample, ()
-    targets = _list_targets(labels, settings, metric)
+    targets = _list_targets(sample, labels, settings, metric)
     id_column = sample.id_column
     while id_column in targets:
         id_column += "_"
@@ -151,7 +158,7 @@ def _make_sample(
 
 
 def _read_test_tables(
-    tables: Mapping[str, Path], lookup: ImageLookup, files: ImageFiles
+    tables: Mapping[str, Path], lookup: ImageLookup, files: ImageFiles, *, may_be_other: bool
 ) -> tuple[tuple[SampleSubmission, str] | None, list[str]]:
     """Read the table that lists the test images; also return lines about the other tables of the test."""
     found: list[tuple[SampleSubmission, str]] = []
@@ -161,7 +168,8 @@ def _read_test_tables(
         table = read_table(tables[name], name=name, is_image=lambda cell: bool(lookup.find(cell)))
         column = _choose_id_column(table, lookup)
         if column is None:
-            _require_no_ids(table, lookup, files)
+            if not may_be_other:
+                _require_no_ids(table, lookup, files)
             lines.append(format_warning(f"{name} is not read: none of its columns names images"))
         elif found:
             lines.append(format_warning(f"{name} is not read: {found[0][0].name} lists the test images"))
@@ -204,7 +212,7 @@ def _require_no_ids(table: Table, lookup: ImageLookup, files: ImageFiles) -> Non
             raise DataError(
                 f"{table.name} lists test images in column {join_names([title])}, but these name no image in "
                 f"{files.test_location}: {join_names(values)}",
-                hint=f"unpack the test images, or move {table.name} away if it does not list them",
+                hint="unpack the test images, or name their folder with --test-images if that table does not list them",
                 seen=[lookup.describe_miss(values, table.name)],
             )
 
@@ -240,27 +248,30 @@ def _read_pixel_rows(root: Path, tables: Mapping[str, Path]) -> tuple[SampleSubm
 
 def _list_folder_rows(files: ImageFiles) -> tuple[SampleSubmission, str] | None:
     """Take the images of the test folder by their names below it, or below the whole folder where these repeat."""
-    if not files.test:
+    images = files.images_to_predict
+    if not images:
         return None
-    stems = (strip_suffix(name) for name in files.test)
+    stems = (strip_suffix(name) for name in images)
     by_colour = any(stem.rpartition("_")[2] in COLOUR_SETS[-1] for stem in stems)
-    address_of = merge_colours(files.test) if by_colour else {name: name for name in files.test}
-    below = [name.removeprefix(get_split_folder(name)) for name in address_of]
+    address_of = merge_colours(images) if by_colour else {name: name for name in images}
+    below = [name.removeprefix(files.get_role_folder(name)) for name in address_of]
     ids = below if len(set(below)) == len(below) else list(address_of)
-    sample = _make_sample(files.test_location, ID_COLUMN, ids, addresses=tuple(address_of.values()))
-    return sample, f"the images of {files.test_location} by their names"
+    location = replace(files, test=images).test_location
+    sample = _make_sample(location, ID_COLUMN, ids, addresses=tuple(address_of.values()))
+    return sample, f"the images of {location} by their names"
 
 
 def _read_split_rows(files: ImageFiles, tables: Mapping[str, Path]) -> tuple[SampleSubmission, str] | None:
     """Take the rows that a table of all images has for the test, where each names an image."""
     lookup = ImageLookup(files.other, files.train)
     for name, path in tables.items():
-        if is_pixel_table(path) or not read_header_or_empty(path):
+        titles = {re.sub(r"[\W_]", "", title.lower()) for title in read_header_or_empty(path)}
+        if is_pixel_table(path) or titles.isdisjoint({*SPLIT_NAMES, *SPLIT_FLAGS}):
             continue
         table = read_table(path, name=name)
         split = find_split_column(table)
         rows = [row for row, part in zip(table.rows, split.parts if split else (), strict=False) if part == "test"]
-        test = replace(table, rows=tuple(rows), lines=table.lines[: len(rows)])
+        test = replace(table, name=f"the test rows of {name}", rows=tuple(rows), lines=table.lines[: len(rows)])
         column = _choose_id_column(test, lookup) if rows else None
         if split is None or column is None:
             continue
@@ -268,33 +279,29 @@ def _read_split_rows(files: ImageFiles, tables: Mapping[str, Path]) -> tuple[Sam
         matched = lookup.match(sample.ids)
         addresses = tuple(image for image in matched.names if image is not None)
         if len(addresses) == len(sample.ids):
-            place = f"column {join_names([table.header[column]])} of {name}, where {table.header[split.column]} says so"
+            place = f"column {join_names([table.header[column]])} of {test.name}"
             return replace(sample, addresses=addresses), place
     return None
 
 
-def _list_targets(labels: Labels, settings: CompetitionSettings, metric: Metric | None) -> tuple[str, ...]:
+def _list_targets(
+    sample: SampleSubmission, labels: Labels, settings: CompetitionSettings, metric: Metric | None
+) -> tuple[str, ...]:
     """List the columns beside the id."""
     needs = None if metric is None or ":" in metric.name else metric.needs
     wanted = settings.submission or ("probabilities" if needs in ("probabilities", "order") else "labels")
     if len(labels.columns) > 1 or settings.task is Task.REGRESSION or wanted == "labels":
         return labels.columns
-    return _collect_classes(labels.texts)
-
-
-def _collect_classes(texts: Sequence[str]) -> tuple[str, ...]:
-    """Collect the classes that the cells name, one each or several."""
-    if has_lists(texts):
-        return sort_labels(collect_labels(texts))
-    lists = split_separated_labels(texts)
-    return sort_labels({label for own in lists.values() for label in own} if lists else set(texts) - {""})
+    lists = find_lists(labels, sample)  # of several classes in a cell
+    return sort_labels(lists.labels if lists is not None else set(labels.texts) - {""})
 
 
 def _describe_unread(sample: SampleSubmission, labels: Labels) -> list[str]:
     """Describe labels of the test rows, which are there and are not read."""
     columns = [column for column in labels.columns if column in sample.other_columns]
     if columns:
-        return [format_warning(f"the rows of {sample.name} are test images: their {join_names(columns)} is not read")]
+        title = join_names(columns)
+        return [format_warning(f"column {title} of {sample.name} is not read: its rows are test images")]
     classes = {cell for (cell, *others) in labels.cells if not others}
     folders = {own_id.partition("/")[0] for own_id in sample.image_ids if "/" in own_id}
     if sample.addresses is None or not folders or not folders <= classes:

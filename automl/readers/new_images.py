@@ -13,7 +13,10 @@ from automl.data.competition import Competition, SubmissionTemplate
 from automl.data.survey import Progress, survey_images
 from automl.errors import DataError, join_names
 from automl.files.addresses import BRACES
+from automl.files.containers.members import find_members
+from automl.files.containers.opening import is_container_name
 from automl.files.evidence import format_warning
+from automl.files.folder_roles import FolderChoice
 from automl.files.image_formats import IMAGE_SUFFIXES
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_image_name, is_test_name
@@ -69,12 +72,11 @@ def read_image_folder(folder: Path, competition: Competition) -> Competition:
         DataError: there is no image.
     """
     if _is_file(folder):
-        root, named = _resolve_image_folder(folder.parent), {folder.name: folder.name}
-        _require_image(folder)
-        notes: tuple[str, ...] = ()
+        root = _resolve_image_folder(folder.parent)
+        named, notes = _list_file(root, folder)
     else:
         root = _resolve_image_folder(folder)
-        files = find_images(root)
+        files = find_images(root, FolderChoice(takes_all=True))
         named, notes = _list_images(files, competition), files.notes
     updated = _replace_test_images(competition, root, list(named), list(named.values()))
     evidence = f"images: {format_count(len(named), 'image')}, from {join_names([str(folder)])}"
@@ -238,9 +240,16 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _require_image(path: Path) -> None:
-    if not is_image_name(path.name) or not path.name.isprintable():
+def _list_file(root: Path, file: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """List the image that a file is, or the images that it holds, by id; and lines of evidence."""
+    if is_image_name(file.name) and file.name.isprintable():
+        return {file.name: file.name}, ()
+    inner = find_members(root, [file.name] if is_container_name(file.name) else [], ())
+    for error in inner.errors.values():
+        raise error
+    if not inner.images or not file.name.isprintable():
         raise DataError(
-            f"{join_names([str(path)])} is no image of a kind that is read",
+            f"{join_names([str(file)])} is no image of a kind that is read",
             hint="convert it to a .png, or give the folder that holds the images",
         )
+    return {image: image for image in inner.images}, tuple(inner.notes)

@@ -81,7 +81,8 @@ def _read_test_columns(source: LabelSource) -> Mapping[str, Sequence[str]]:
     """Read the columns of the tables of the test; the first table that has a column counts."""
     columns: dict[str, Sequence[str]] = {}
     for name, path in source.tables.items():
-        if not is_test_name(name) or name == source.sample.name or find_pixel_columns(read_header_or_empty(path)):
+        is_sample = source.sample.is_given and name == source.sample.name
+        if not is_test_name(name) or is_sample or find_pixel_columns(read_header_or_empty(path)):
             continue
         try:
             table = read_table(path)

@@ -14,6 +14,8 @@ from automl.data.competition import Competition
 from automl.errors import DataError, UsageError, join_names
 from automl.files.addresses import expand_colours
 from automl.files.evidence import format_warning
+from automl.files.image_index import ImageLookup
+from automl.files.image_names import is_test_name
 from automl.files.images import find_images, require_images
 from automl.files.tables import (
     describe_unread_tables,
@@ -28,13 +30,14 @@ from automl.readers.groups import find_fixed_fold, find_groups
 from automl.readers.infer import find_given_metric, infer_competition
 from automl.readers.known_competitions import KnownCompetition, find_known_competition, get_known_competition
 from automl.readers.labels.cells import expand_to_columns, normalize_cells
-from automl.readers.labels.coco import read_json_labels
+from automl.readers.labels.coco import LABEL_WORDS, read_json_labels
 from automl.readers.labels.csv_columns import is_label_name, read_csv_labels
 from automl.readers.labels.csv_long import read_long_csv_labels
 from automl.readers.labels.csv_pixels import is_pixel_table, read_pixel_labels
 from automl.readers.labels.folder_labels import read_folder_labels
+from automl.readers.labels.json_records import is_coco, parse_plain_labels, read_document
 from automl.readers.labels.name_labels import read_file_name_labels
-from automl.readers.labels.source import FOLDERS, NAMES, Labels, LabelSource, LayoutMismatchError
+from automl.readers.labels.source import FOLDERS, NAMES, LabelOrigin, Labels, LabelSource, LayoutMismatchError
 from automl.readers.missing_sample import check_form, complete_sample, find_submission_rows
 from automl.readers.other_columns import describe_other_columns, find_other_columns
 from automl.readers.settings import CompetitionSettings
@@ -65,7 +68,7 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
     documents = find_documents(root, follow_links=settings.follow_links)
     if not files.n_images and not any(is_pixel_table(path) for path in tables.values()):
         require_images(files)
-    sample, sample_lines = find_submission_rows(root, files, tables, settings.sample)
+    sample, sample_lines = find_submission_rows(root, files, tables, settings)
     test = find_test_images(sample, files, tables, documents, skip_missing=settings.skip_missing)
     source = LabelSource(
         root=root,
@@ -189,6 +192,7 @@ def _has_class_folders(source: LabelSource) -> bool:
         return False
 
 
+MAX_COMPARED_BYTES = 50_000_000  # of a document that is only compared with the table that is taken
 READERS_OF_FILES: tuple[LabelReader, ...] = (
     read_long_csv_labels,
     read_csv_labels,
@@ -215,7 +219,11 @@ def _read_labels(source: LabelSource) -> Labels:
             reasons.append(str(reason))
             passed_over += reason.passed_over
             continue
-        lines = _describe_passed_over(passed_over, source) if reader in READERS_OF_NAMES and asked is None else []
+        lines: list[str] = []
+        if asked is None and reader in READERS_OF_NAMES:
+            lines = _describe_passed_over(passed_over, source)
+        elif asked is None and labels.origin is LabelOrigin.TABLE:
+            lines = _compare_documents(labels, source)
         labels = normalize_cells(replace(labels, evidence=(*labels.evidence, *lines)), source.sample)
         return expand_to_columns(labels, source.sample)
     if asked is not None:
@@ -229,6 +237,40 @@ def _read_labels(source: LabelSource) -> Labels:
         "--labels FILE and --label COLUMN say which ones to take",
         seen=[f"{file} is no table of labels" for file in passed_over] + describe_unread_tables(source.root),
     )
+
+
+def _compare_documents(read: Labels, source: LabelSource) -> list[str]:
+    """Compare labels of a table with the plain documents called as ones of labels, which are left out.
+
+    Annotations are not compared: they are large, and mostly of something else than the classes.
+    """
+    lookup = ImageLookup(source.files.train, source.files.other, source.files.copies)
+    label_of = dict(zip(read.images, read.cells, strict=True))
+    lines = []
+    for name, path in source.documents.items():
+        is_called = any(word in name.lower() for word in LABEL_WORDS) and not is_test_name(name)
+        if not is_called or not path.is_file() or path.stat().st_size > MAX_COMPARED_BYTES:
+            continue
+        try:
+            document = read_document(path)
+            plain = {} if is_coco(document) else parse_plain_labels(document, name) or {}
+        except DataError:  # not needed
+            continue
+        if label_of and set(label_of.values()) <= {(key,) for key in plain}:
+            key, (word, *_) = min(plain.items())
+            lines.append(f"labels: {name} has names for them, such as {word} for {key}; they stay as they are")
+            continue
+        matched = lookup.match(list(plain))
+        pairs = [
+            (label_of[image], " ".join(found))
+            for image, found in zip(matched.names, plain.values(), strict=True)
+            if image in label_of
+        ]
+        if n_different := sum(cells != (text,) for cells, text in pairs):
+            n_images = format_count(n_different, "image")
+            line = f"labels: {name} left out, it gives {n_images} another label; --labels {name} takes it instead"
+            lines.append(format_warning(line))
+    return lines
 
 
 def _choose_readers(source: LabelSource) -> Sequence[LabelReader]:

@@ -74,7 +74,7 @@ def find_sample_submission(
         DataError: it is unclear which it is, it cannot be read, or it asks for something else than classes or values.
         UsageError: there is no file of the given name.
     """
-    lookup = ImageLookup(files.test, files.other)
+    lookup = ImageLookup(files.test, files.other, files.copies)
     if sample_name is not None:
         name = get_table_name(tables, sample_name, "--sample")
         return _require_supported(_read_sample(name, lookup, tables)), ()

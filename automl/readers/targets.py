@@ -104,7 +104,8 @@ def encode_heads(labels: Labels, sample: SampleSubmission, *, task_is_set: bool)
             hint="rename the columns so that none holds the sign =",
         )
     starts = np.cumsum([0, *(head.n_classes for head in heads)])[:-1]
-    indices = [[own.index(text) for text in texts] for own, texts, _ in read]
+    positions = [{label: position for position, label in enumerate(own)} for own, _, _ in read]
+    indices = [[own[text] for text in texts] for own, (_, texts, _) in zip(positions, read, strict=True)]
     array = np.array(indices, dtype=np.int64).T + starts
     return Targets(classes=classes, array=array, heads=heads, evidence=tuple(line for *_, own in read for line in own))
 

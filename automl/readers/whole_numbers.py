@@ -17,8 +17,8 @@ from automl.errors import join_names
 CLASS_TEXT = """
 artist band bin brand breed bucket category character class classe cls code color colour country digit diagnosis
 disease emotion expression family flower gender genre genus grade grapheme group hotel id identity idx index individual
-key kind label landmark letter level make material model object person plant product severity shape sign species stage
-style subject symbol tag token type variety whale
+key kind label landmark letter level make material model object person plant product range severity shape sign species
+stage style subject symbol tag tier token type variety whale
 """
 VALUE_TEXT = """
 age amount angle area average avg biomass bmi boneage calorie concentration cost count day degree density depth
@@ -78,10 +78,9 @@ class Weighing:
         return self.lead_of_values <= -CLEAR_LEAD
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether a line says which flag decides otherwise: something speaks against, or there are many numbers."""
-        sides = {piece.for_values for piece in self.pieces}
-        return len(sides) > 1 or (self.are_whole and self.n_numbers > FEW_NUMBERS)
+    def is_told(self) -> bool:
+        """Whether lines say what decided, and which flag decides otherwise: not of fractions alone, which are clear."""
+        return self.are_whole or any(not piece.for_values for piece in self.pieces)
 
     def describe(self, *, for_values: bool) -> str:
         """Describe what speaks for a side, the weightiest first."""
@@ -175,6 +174,8 @@ def _weigh_spelling(counts: Counter[str]) -> Iterator[Piece]:
 
 def _weigh_repetition(counts: Counter[str]) -> Iterator[Piece]:
     """How many distinct ones there are, with which gaps, and of how many images each is."""
+    if not counts:
+        return
     if any(map(_has_fraction, counts)):
         yield Piece(4, True, "fractions among them")
         if len(counts) <= FEW_NUMBERS and counts.total() >= MIN_IMAGES_EACH * len(counts):
@@ -196,6 +197,7 @@ def _weigh_repetition(counts: Counter[str]) -> Iterator[Piece]:
         if n_each >= 2 and max(counts.values()) <= BALANCED * min(counts.values()):
             yield Piece(1, False, f"about {each}")
     elif len(numbers) > SPARSE * span:
-        yield Piece(1, True, "gaps between them")
+        gaps = f"{numbers[0]} to {numbers[-1]}, not from 0 or 1" if span == len(numbers) else "gaps between them"
+        yield Piece(1, True, gaps)
     elif n_each >= MIN_IMAGES_EACH:
         yield Piece(1, False, f"{each}, far apart")

@@ -58,8 +58,10 @@ def _choose_check(competition: Competition, file: SubmissionFile) -> Check:
             return _LabelList(competition, at_most=max(1, competition.submission.n_ranked), may_be_empty=False)
         case SubmissionKind.LABEL if competition.heads:
             return _HeadLabels(competition, file.positions[competition.submission.id_column])
+        case SubmissionKind.LABEL if competition.has_flags and not long:
+            return _check_one_flag
         case _ if competition.has_flags:
-            return _check_one_flag if competition.target_kind.is_single_class and not long else _check_flags
+            return _check_flags
         case SubmissionKind.LABELS:
             return _LabelList(competition, at_most=competition.n_classes, may_be_empty=True)
         case SubmissionKind.LABEL:

@@ -131,3 +131,9 @@ def test_columns_differ_by_what_they_stand_for() -> None:
     assert [kind.compute_initial_logit(3) for kind in kinds] == [-np.log(2.0), -np.log(2.0), 0.0]
     assert [kind.has_rankable_columns(2) for kind in kinds] == [True, True, False]
     assert [kind.has_rankable_columns(3) for kind in kinds] == [False, True, False]
+
+
+def test_tables_hold_labels_and_values_as_they_are() -> None:
+    assert SINGLE_CLASS.list_cells(1, ("ant", "bee")) == ["bee"]
+    assert MULTI_LABEL.list_cells([1, 0, 1], ("ant", "bee", "cat")) == ["ant", "cat"]
+    assert VALUES.list_cells([0.1, 2.0], ("a", "b")) == ["0.1", "2"]

@@ -103,7 +103,7 @@ def _list_array(path: Path) -> list[NamedArray]:
     data = map_file(path)
     try:
         header = read_header(io.BytesIO(data[:HEAD_BYTES]))
-        values = header.view(data)
+        values = header.map_numbers(data)
     except NotAnArrayError as error:
         raise make_damaged_error(path, str(error)) from error
     return [_to_named_array(path.stem, values)]
@@ -185,7 +185,7 @@ def _find_stored(path: Path, member: str) -> NDArray[Any] | None:
     whole = ArrayHeader(header.shape, header.is_fortran, header.dtype, start + header.start)
     if header.start + header.n_bytes > info.file_size:
         raise make_damaged_error(path, f"member {member} is cut")
-    return whole.view(data)
+    return whole.map_numbers(data)
 
 
 # HDF5

@@ -201,7 +201,7 @@ def _find_part(name: str) -> str:
 
 
 def _get_column_name(name: str) -> str:
-    return "_".join(_split_meaning(name)) or "label"
+    return "_".join(_split_meaning(name.rpartition("/")[2])) or "label"
 
 
 def _split_meaning(name: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from automl.files.containers.records import (
+from automl.files.containers.record_files import (
     BrokenRecordError,
     RecordFile,
     Span,
@@ -171,7 +171,7 @@ _PLAIN_VALUES: Mapping[int, tuple[str, Callable[..., Value]]] = {
 def _find_binary_spans(data: mmap.mmap, fields: Mapping[str, Value]) -> list[Span]:
     """Return the images anywhere in a document, in its order."""
     found: list[Span] = []
-    waiting: list[Value] = list(reversed(fields.values()))
+    waiting: list[Value] = list(fields.values())[::-1]
     while waiting:
         value = waiting.pop()
         if isinstance(value, Span):
@@ -179,5 +179,5 @@ def _find_binary_spans(data: mmap.mmap, fields: Mapping[str, Value]) -> list[Spa
         elif isinstance(value, list):
             waiting += reversed(value)
         elif isinstance(value, dict):
-            waiting += reversed(value.values())
+            waiting += list(value.values())[::-1]
     return found

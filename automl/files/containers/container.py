@@ -8,7 +8,6 @@ count from 0.
 from __future__ import annotations
 
 import mmap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -102,11 +101,6 @@ def find_names(columns: Columns) -> tuple[str, ...]:
         if values and len(set(values)) == len(values) and all(map(is_key, values)):
             return values
     return ()
-
-
-def find_repeated(keys: Sequence[str]) -> str | None:
-    """Return the first key that occurs more than once."""
-    return next((key for key, count in Counter(keys).items() if count > 1), None)
 
 
 def format_value(value: object) -> str | None:

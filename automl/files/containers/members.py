@@ -19,7 +19,7 @@ from automl.files.containers.container import Container, NoImagesError
 from automl.files.containers.npy import ARRAY_SUFFIX, NotAnArrayError, read_header
 from automl.files.containers.opening import is_container_name, open_container
 from automl.files.evidence import format_suggestion, format_warning
-from automl.files.image_names import get_folder, get_split, split_words
+from automl.files.image_names import ARCHIVE_SUFFIX, get_folder, get_split, split_words
 
 SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
 LABEL_WORDS = frozenset({"y", "label", "labels", "target", "targets", "classes"})
@@ -33,12 +33,14 @@ class Members:
     Attributes:
         images: addresses of images, among them .npy files that are one image each.
         unread: files that hold no images, or cannot be read here.
+        left_out: files that were not opened, as image files are there.
         notes: lines of evidence.
         errors: of files that are damaged, by their names.
     """
 
     images: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     errors: dict[str, DataError] = field(default_factory=dict)
 
@@ -60,6 +62,7 @@ def find_members(root: Path, files: Iterable[str], images: Sequence[str], *, cho
             found.images.append(name)
             continue
         try:
+            _require_on_disk(name)
             opened[name] = open_container(root / name)
         except NoImagesError:
             found.unread.append(name)
@@ -72,6 +75,14 @@ def find_members(root: Path, files: Iterable[str], images: Sequence[str], *, cho
         found.notes += [format_warning(f"images: left out of {name}: {remark}") for remark in container.remarks]
     found.notes += _describe_opened(opened)
     return found
+
+
+def _require_on_disk(name: str) -> None:
+    """Require that a file lies in no archive: what cannot be read from its middle is to be unpacked."""
+    archive, found, _ = name.lower().partition(f"{ARCHIVE_SUFFIX}/")
+    if found:
+        packed = name[: len(archive) + len(ARCHIVE_SUFFIX)]
+        raise DataError(f"{name} is a file of many images in an archive", hint=f"unpack {packed} there")
 
 
 def split_address(image: str) -> tuple[str, str] | None:
@@ -107,14 +118,16 @@ def list_rows(root: Path, images: Iterable[str]) -> list[str]:
 def _drop_taken(files: Sequence[str], images: Sequence[str], found: Members) -> Iterator[str]:
     """Iterate over the files of parts of the data that have no image files."""
     taken = {get_split(image) for image in images if "/" in image}
-    left_out = []
     for name in files:
         part = get_split(f"{name}/image")
         if not taken or (part not in taken and "other" not in taken and part != "other"):
             yield name
         else:
-            left_out.append(name)
-    found.unread += left_out
+            found.left_out.append(name)
+    if found.left_out:
+        n, noun = len(found.left_out), "file" if len(found.left_out) == 1 else "files"
+        line = f"images: {n} {noun} that may hold images left out, as image files are there"
+        found.notes.append(format_warning(f"{line}: {join_names(found.left_out)}"))
 
 
 def _choose_size(files: Sequence[str], chosen: str | None, found: Members) -> list[str]:
@@ -161,13 +174,13 @@ def _sort_arrays(root: Path, files: Sequence[str], found: Members) -> Iterator[t
         words, folder = set(split_words(PurePosixPath(name).stem)), get_folder(name)
         is_common = n_folders[PurePosixPath(name).name] > MANY_FOLDERS
         if words and words <= LABEL_WORDS | SPLIT_WORDS and words & LABEL_WORDS:
-            found.unread.append(name)
-        elif _is_stack_name(PurePosixPath(name).stem) and not is_common:
+            continue
+        if _is_stack_name(PurePosixPath(name).stem) and not is_common:
             yield name, False
-        else:
-            if folder not in is_picture:
-                is_picture[folder] = _is_picture_file(root / name)
-            yield name, is_picture[folder]
+            continue
+        if folder not in is_picture:
+            is_picture[folder] = _is_picture_file(root / name)
+        yield name, is_picture[folder]
 
 
 def _is_stack_name(stem: str) -> bool:

@@ -36,7 +36,7 @@ class ArrayHeader:
     def n_bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def view(self, buffer: Any) -> NDArray[Any]:
+    def map_numbers(self, buffer: Any) -> NDArray[Any]:
         """View the numbers in the buffer of the whole file, without a copy.
 
         Raises:
@@ -55,9 +55,9 @@ def read_header(file: IO[bytes]) -> ArrayHeader:
         NotAnArrayError: it is none, or its array holds objects, which only unpickling would give.
     """
     try:
-        version = npy_format.read_magic(file)  # type: ignore[no-untyped-call]
+        version = npy_format.read_magic(file)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, is_fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)  # type: ignore[no-untyped-call]
+        shape, is_fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
     except Exception as error:  # the header is a literal of Python's, and a damaged one makes it trip over anything
         raise NotAnArrayError(str(error) or type(error).__name__) from error
     if dtype.hasobject or dtype.kind not in "buifSU":
@@ -73,4 +73,4 @@ def parse_array(content: bytes) -> NDArray[Any]:
     Raises:
         NotAnArrayError: it is none.
     """
-    return read_header(io.BytesIO(content)).view(content)
+    return read_header(io.BytesIO(content)).map_numbers(content)

@@ -126,7 +126,7 @@ class ParquetFile:
         with name_damage(self._path):
             batch = next(self._file.iter_batches(batch_size=PROBED_ROWS, columns=list(self._pixels)))
             probed = np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns], axis=1)
-        return guess_shape(probed.astype(np.float64))
+        return infer_shape(probed.astype(np.float64))
 
     def _load_group(self, group: int) -> Any:
         """Read a row group: a column of encoded images, or pixels (n_pixels, n_rows)."""
@@ -170,7 +170,7 @@ class ParquetFile:
         return columns
 
 
-def guess_shape(probed: NDArray[np.float64]) -> tuple[int, ...]:
+def infer_shape(probed: NDArray[np.float64]) -> tuple[int, ...]:
     """Return the height and width that (n, n_pixels) numbers have: those by which rows resemble each other most.
 
     Raises:

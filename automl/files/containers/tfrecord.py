@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from automl.files.containers.records import (
+from automl.files.containers.record_files import (
     BrokenRecordError,
     RecordFile,
     Span,
@@ -58,7 +58,7 @@ def iterate_frames(data: mmap.mmap | bytes) -> Iterator[Span]:
         if size - at < FRAME_HEAD:
             raise BrokenRecordError(f"it is cut after {size} bytes")
         length, checksum = struct.unpack("<QI", data[at : at + FRAME_HEAD])
-        if mask_crc(compute_crc(data[at : at + 8])) != checksum:
+        if compute_masked_crc(data[at : at + 8]) != checksum:
             raise BrokenRecordError(f"the checksum of its length at byte {at} is another one")
         start, end = at + FRAME_HEAD, at + FRAME_HEAD + length
         if end + FRAME_TAIL > size:
@@ -75,8 +75,9 @@ def compute_crc(content: bytes) -> int:
     return crc ^ 0xFFFFFFFF
 
 
-def mask_crc(crc: int) -> int:
-    """Mask a checksum as TFRecord stores it."""
+def compute_masked_crc(content: bytes) -> int:
+    """Compute the checksum of a few bytes as TFRecord stores it."""
+    crc = compute_crc(content)
     return (((crc >> 15) | (crc << 17)) + CRC_DELTA) & 0xFFFFFFFF
 
 

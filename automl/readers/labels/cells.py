@@ -44,11 +44,6 @@ def has_lists(cells: Iterable[str], sample_values: Collection[str] = ()) -> bool
     return is_reused([cell.split() for cell in distinct])
 
 
-def collect_labels(cells: Iterable[str]) -> set[str]:
-    """Collect the distinct labels of cells that hold lists with blanks."""
-    return {label for cell in cells for label in cell.split()}
-
-
 def split_separated_labels(cells: Iterable[str]) -> Mapping[str, tuple[str, ...]] | None:
     """Split each distinct cell of lists such as a|b, a;b, "a, b" or ['a', 'b']; None where these are no lists.
 
@@ -109,7 +104,7 @@ def normalize_cells(labels: Labels, sample: SampleSubmission) -> Labels:
     submission does not write it, or where some cells have it and others of the same number have not.
     """
     if len(labels.columns) > 1:
-        return _number_booleans(labels)
+        return _number_booleans(labels, sample)
     texts = set(labels.texts) - {""}
     whole = {text: match[1] for text in texts if (match := WHOLE.fullmatch(text))}
     changed = {text: number for text, number in whole.items() if text != number}
@@ -125,14 +120,17 @@ def normalize_cells(labels: Labels, sample: SampleSubmission) -> Labels:
     return replace(labels, cells=cells, evidence=(*labels.evidence, line))
 
 
-def _number_booleans(labels: Labels) -> Labels:
-    """Number the cells of several columns by 1 and 0, where these hold True and False, yes and no, t and f."""
+def _number_booleans(labels: Labels, sample: SampleSubmission) -> Labels:
+    """Number the cells of several columns by 1 and 0, where these hold True and False, yes and no, or 1 and -1."""
     texts = {cell for row in labels.cells for cell in row if cell}
     words = sorted(text for text in texts if text not in BOOLEANS.values() and not WHOLE.fullmatch(text))
-    if not words or not {text.lower() for text in texts} <= BOOLEANS.keys():
+    of_text = {text: BOOLEANS[text.lower()] for text in texts if text.lower() in BOOLEANS}
+    if texts == {"1", "-1"} and "-1" not in sample.values:
+        of_text, words = {"1": "1", "-1": "0"}, ["-1", "1"]
+    if not words or len(of_text) < len(texts):
         return labels
     line = f"labels: {join_names(words)} in {len(labels.columns)} columns read as 1 and 0"
-    cells = tuple(tuple(BOOLEANS.get(cell.lower(), cell) for cell in row) for row in labels.cells)
+    cells = tuple(tuple(of_text.get(cell, cell) for cell in row) for row in labels.cells)
     return replace(labels, cells=cells, evidence=(*labels.evidence, line))
 
 

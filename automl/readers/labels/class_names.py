@@ -14,11 +14,13 @@ PART_TEXT = """part parts shard shards batch batches chunk chunks fold folds spl
 archive image images img imgs picture pictures pic pics photo photos data dataset set folder dir disk pack package
 section block tar zip"""
 THING_TEXT = """patient patients subject person user case study site hospital center centre camera cam view session day
-week month year run seq sequence video clip frame slide scan exam location scanner device"""
+week month year run seq sequence video clip frame slide scan exam location scanner device sample item object scene
+specimen instance"""
+VIEW_TEXT = "left right l r front back rear top bottom side od os axial sagittal coronal"
 HOLDER_TEXT = "files inputs labels jpg jpeg png tif tiff bmp misc"
 CLASS_TEXT = "class label type grade category cat level stage"
-PART_WORDS, THING_WORDS, HOLDER_WORDS, CLASS_WORDS = (
-    frozenset(text.split()) for text in (PART_TEXT, THING_TEXT, HOLDER_TEXT, CLASS_TEXT)
+PART_WORDS, THING_WORDS, VIEW_WORDS, HOLDER_WORDS, CLASS_WORDS = (
+    frozenset(text.split()) for text in (PART_TEXT, THING_TEXT, VIEW_TEXT, HOLDER_TEXT, CLASS_TEXT)
 )
 DATE = re.compile(r"(?:19|20)\d\d(?:[-_. ]?\d\d?(?:[-_. ]?\d\d?)?)?|\d\d?[-_. ]\d\d?[-_. ](?:19|20)\d\d")
 NUMBER_RANGE = re.compile(r"\d+ ?[-_] ?\d+")
@@ -62,6 +64,24 @@ def find_doubt(names: Sequence[str], stems: Sequence[str]) -> Doubt | None:
         return Doubt(reason="are hexadecimal digits, as of files that are spread by their names")
     if len({re.sub(r"\d+", "#", name) for name in distinct}) == 1 and not firsts & CLASS_WORDS:
         return _find_run_on(names, stems)
+    return None
+
+
+def find_level_doubt(names: Sequence[str], stems: Sequence[str]) -> Doubt | None:
+    """Find why folders are hardly classes where those of another level may be: numbers and views are none there.
+
+    Args:
+        names, stems: as in `find_doubt`.
+    """
+    doubt, distinct = find_doubt(names, stems), set(names)
+    if doubt is not None:
+        return doubt
+    if all(set(split_words(name)) <= VIEW_WORDS and split_words(name) for name in distinct):
+        return Doubt(reason="are called as views are")
+    words = {tuple(split_words(name)) for name in distinct}
+    is_numbered = len({re.sub(r"\d+", "#", name) for name in distinct}) == 1
+    if is_numbered and words.isdisjoint({()}) and not set(next(iter(words))) & CLASS_WORDS:
+        return Doubt(reason="are numbered alike", makes_groups=True)
     return None
 
 

@@ -67,7 +67,7 @@ def read_json_labels(source: LabelSource) -> Labels:
         DataError: one does, and it is at fault, or its images are still to be downloaded.
     """
     _require_no_column(source)
-    lookup = ImageLookup(source.files.train, source.files.other)
+    lookup = ImageLookup(source.files.train, source.files.other, source.files.copies)
     documents = {
         name: document for name in _list_documents(source) if (document := _read_or_skip(name, source)) is not None
     }

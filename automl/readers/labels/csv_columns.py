@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from automl.errors import DataError, UsageError, join_names
-from automl.files.evidence import format_warning
+from automl.files.evidence import format_suggestion, format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_test_name
 from automl.files.pixel_tables import find_pixel_columns
@@ -25,6 +25,7 @@ from automl.readers.labels.label_columns import (
     LabelColumns,
     NoLabelColumnError,
     find_label_columns,
+    find_split_column,
     split_label_names,
 )
 from automl.readers.labels.source import Labels, LabelSource, LayoutMismatchError
@@ -65,7 +66,7 @@ def read_csv_labels(source: LabelSource) -> Labels:
         DataError: one is, and it is at fault; or two are, and contradict each other.
         UsageError: the given file or column is not there.
     """
-    lookup = ImageLookup(source.files.train, source.files.other)
+    lookup = ImageLookup(source.files.train, source.files.other, source.files.copies)
     names = _list_label_tables(source)
     passed_over: list[str] = []
     failures: list[DataError] = []
@@ -154,11 +155,15 @@ def _read_table(name: str, lookup: ImageLookup, source: LabelSource) -> Table:
     if find_pixel_columns(read_header_or_empty(path)):
         raise LayoutMismatchError("it holds pixels")
     try:
-        return read_table(path, name=name, root=source.root, is_image=lambda cell: bool(lookup.find(cell)))
+        return read_table(path, name=name, root=source.root, is_image=lambda cell: _names_image(cell, lookup))
     except DataError as error:
         if _is_called(name, source):
             raise
         raise LayoutMismatchError(error.problem) from error  # some other table, and a damaged one, which is not needed
+
+
+def _names_image(cell: str, lookup: ImageLookup) -> bool:
+    return bool(cell) and bool(lookup.find(cell) or lookup.find_several(cell))
 
 
 def _find_columns(table: Table, lookup: ImageLookup, source: LabelSource) -> _LabelTable:
@@ -189,7 +194,9 @@ def _find_columns(table: Table, lookup: ImageLookup, source: LabelSource) -> _La
 
 def _require_other_columns(table: Table, images: ImageColumns) -> None:
     """Require a column beside the images, and rows that are no list of classes, each with the name of its own."""
-    rest = [c for c in range(len(table.header)) if c not in images.columns and c not in images.aliases]
+    split = find_split_column(table, images.columns)
+    known = {*images.columns, *images.aliases, *([split.column] if split else [])}
+    rest = [column for column in range(len(table.header)) if column not in known]
     if not rest:
         raise LayoutMismatchError("it has no column beside the images")
     n_rows = len(table.rows)
@@ -202,7 +209,8 @@ def _require_training_table(table: Table, images: ImageColumns, lookup: ImageLoo
     if not images.is_distinct or images.share < MIN_NAMED_SHARE:
         raise LayoutMismatchError("hardly each of its rows is of another image")
     ids = [cell.strip() for cell in table.get_column(images.columns[0])]
-    if set(ids) <= set(source.sample.ids):
+    is_beside = bool(table.folder) and bool(lookup.find(table.folder + ids[0]))
+    if set(ids) <= set(source.sample.ids) and not is_beside:
         raise LayoutMismatchError("its rows are those of the sample submission")
     n_images, n_named = len(source.training_images), lookup.match(ids).n_found
     if n_named < MIN_COVERED_SHARE * n_images and not images.names_several:
@@ -231,18 +239,76 @@ def _build(
     """Build the labels, and say what other tables were not taken."""
     table = found.table
     read = build_labels(table, found.images.columns, found.labels.columns, lookup, source)
-    if not found.is_called and not found.labels.strength:
-        require_no_class_folders(read, table.name, source)
+    doubts: list[str] = []
+    if not found.labels.strength and source.settings.label is None and source.settings.labels is None:
+        if not found.is_called:
+            require_no_class_folders(read, table.name, source)
+        elif _differ_from_folders(read, source):
+            doubts.append(format_suggestion("--labels folders", "the folders of the images may be the labels as well"))
+    read = _read_added(read, found, names, lookup, source)
     rest = names[names.index(table.name) + 1 :] if source.settings.labels is None else []
     lines = (
         *table.notes,
         *found.images.evidence,
         *found.labels.evidence,
+        *doubts,
         *(format_warning(f"not read as labels: {error.problem}") for error in failures),
         *_compare_tables(found, read, rest, lookup, source),
         *_describe_pixel_tables(names, source),
     )
     return replace(read, evidence=(*read.evidence, *lines))
+
+
+def _read_added(
+    read: Labels, found: _LabelTable, names: Sequence[str], lookup: ImageLookup, source: LabelSource
+) -> Labels:
+    """Read the labels of images that the user adds from the other tables with the same columns of labels.
+
+    Raises:
+        DataError: one of these images has no label.
+    """
+    wanted = _get_label_names(found)
+    for name in names:
+        unlabelled = set(source.files.added).difference(read.images)
+        header = [column.strip() for column in read_header_or_empty(source.tables[name])]
+        if not unlabelled or name == found.table.name or not set(wanted) <= set(header):
+            continue
+        try:
+            table = _read_table(name, lookup, source)
+            images = find_image_columns(table, lookup, source.sample.id_column)
+        except LayoutMismatchError:
+            continue
+        of_added = replace(source, files=replace(source.files, train=()))  # which need no row here
+        rows = build_labels(table, images.columns, tuple(map(header.index, wanted)), lookup, of_added)
+        if not set(rows.images).isdisjoint(unlabelled) and set(rows.images).isdisjoint(read.images):
+            read = _concatenate(read, rows)
+    if rest := sorted(set(source.files.added).difference(read.images)):
+        raise DataError(
+            f"{format_count(len(rest), 'image')} of those that are added have no label in {found.table.name}: "
+            f"{join_names(rest)}",
+            hint=f"add a table of theirs with column {join_names(wanted)}, or leave --add and --fixed-fold out",
+        )
+    return read
+
+
+def _concatenate(read: Labels, added: Labels) -> Labels:
+    """Concatenate the labels of two tables; an id that both have is replaced by its image."""
+    known = set(read.ids)
+    ids = (image if own_id in known else own_id for own_id, image in zip(added.ids, added.images, strict=True))
+    blank = ("",) * len(added.ids)
+    rows = None
+    if read.rows is not None or added.rows is not None:
+        first = read.rows or range(len(read.ids))
+        rows = (*first, *(1 + max(first) + row for row in added.rows or range(len(added.ids))))
+    return replace(
+        read,
+        ids=(*read.ids, *ids),
+        images=(*read.images, *added.images),
+        cells=(*read.cells, *added.cells),
+        others={name: (*values, *added.others.get(name, blank)) for name, values in read.others.items()},
+        evidence=(*read.evidence, *added.evidence),
+        rows=rows,
+    )
 
 
 def require_no_class_folders(read: Labels, name: str, source: LabelSource) -> None:
@@ -251,20 +317,24 @@ def require_no_class_folders(read: Labels, name: str, source: LabelSource) -> No
     Raises:
         DataError: they may be, and are others.
     """
-    try:
-        folders = read_folder_labels(source)
-    except (LayoutMismatchError, DataError):
-        return
-    folder_of = dict(zip(folders.images, folders.texts, strict=True))
-    pairs = {
-        (folder_of[image], cells) for image, cells in zip(read.images, read.cells, strict=True) if image in folder_of
-    }
-    n_folders, n_labels = len({folder for folder, _ in pairs}), len({cells for _, cells in pairs})
-    if not len(pairs) == n_folders == n_labels:
+    if _differ_from_folders(read, source):
         raise DataError(
             f"the labels may be those of {name}, from {read.place}, or the folders of the images, and these differ",
             hint=f"say --labels {name} or --labels folders",
         )
+
+
+def _differ_from_folders(read: Labels, source: LabelSource) -> bool:
+    """Whether the images lie in folders of classes that tell others of them apart than the labels."""
+    try:
+        folders = read_folder_labels(source)
+    except (LayoutMismatchError, DataError):
+        return False
+    folder_of = dict(zip(folders.images, folders.texts, strict=True))
+    labelled = zip(read.images, read.cells, strict=True)
+    pairs = {(folder_of[image], cells) for image, cells in labelled if image in folder_of}
+    n_folders, n_labels = len({folder for folder, _ in pairs}), len({cells for _, cells in pairs})
+    return not len(pairs) == n_folders == n_labels
 
 
 def _compare_tables(

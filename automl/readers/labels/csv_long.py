@@ -49,7 +49,7 @@ def read_long_csv_labels(source: LabelSource) -> Labels:
     if source.sample.cells is None:
         raise LayoutMismatchError("the sample submission has a row for each image")
     targets = tuple(target.strip() for target in source.sample.target_columns)
-    lookup = ImageLookup(source.files.train, source.files.other)
+    lookup = ImageLookup(source.files.train, source.files.other, source.files.copies)
     for name, path in _list_label_tables(source).items():
         rows = _find_long_rows(read_table(path, name=name, root=source.root), targets, lookup, source)
         if rows is not None:
@@ -118,7 +118,8 @@ def _has_exactly(table: Table, column: int, targets: Collection[str]) -> bool:
 def _find_image_column(table: Table, columns: Sequence[int], lookup: ImageLookup) -> int | None:
     """Return the column that names the most different images."""
     rows = table.rows[:: max(1, len(table.rows) // PROBED_ROWS)]
-    n_named = {column: sum(1 for value in {row[column] for row in rows} if lookup.find(value)) for column in columns}
+    distinct = {column: list(dict.fromkeys(row[column] for row in rows)) for column in columns}
+    n_named = {column: len(values) - len(lookup.match(values).missing) for column, values in distinct.items()}
     best = max(n_named, key=lambda column: n_named[column], default=None)
     return best if best is not None and n_named[best] else None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from automl.errors import DataError, UsageError, join_names
 from automl.files.containers.members import group_members
 from automl.files.containers.opening import open_container
+from automl.files.evidence import format_suggestion
 from automl.files.image_names import is_test_name
 from automl.files.pixel_tables import find_pixel_columns, load_pixel_table, read_other_columns
 from automl.files.tables import format_count, read_header_or_empty
@@ -101,7 +102,21 @@ def _read_member_labels(members: Mapping[str, Sequence[str]], source: LabelSourc
         raise DataError(
             f"{reason}", hint="name it with --label, or add a train.csv with an id and a label column"
         ) from reason
-    return _build_labels(name, "the images of ", images, other_columns, id_column, columns, ())
+    lines = _suggest_validation(columns, source)
+    return _build_labels(name, "the images of ", images, other_columns, id_column, columns, lines)
+
+
+def _suggest_validation(columns: Sequence[str], source: LabelSource) -> list[str]:
+    """Suggest the images of a validation set that have labels too and are not added."""
+    folders: dict[str, int] = {}
+    for file, keys in group_members(source.files.validation).items():
+        folder = source.files.get_role_folder(f"{file}/{keys[0]}")
+        if folder and set(columns) <= open_container(source.root / file).read_columns().keys():
+            folders[folder] = folders.get(folder, 0) + len(keys)
+    return [
+        format_suggestion(f"--add {folder}", f"trains on its {format_count(n, 'image')} with labels too")
+        for folder, n in folders.items()
+    ]
 
 
 def _join_column(

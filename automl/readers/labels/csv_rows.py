@@ -12,8 +12,9 @@ from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import strip_suffix
 from automl.files.tables import Table, format_count
-from automl.readers.labels.cells import has_lists
-from automl.readers.labels.image_columns import find_row_images
+from automl.files.unread import require_read
+from automl.readers.labels.cells import has_lists, split_separated_labels
+from automl.readers.labels.image_columns import FOLDER_FORM, find_row_images, split_paths
 from automl.readers.labels.label_columns import find_split_column
 from automl.readers.labels.source import Labels, LabelSource
 from automl.tasks import Task
@@ -103,17 +104,12 @@ def _drop_test_rows(
     lookup: ImageLookup,
     source: LabelSource,
 ) -> tuple[Table, list[str]]:
-    """Drop the rows of the test: by the column of the split, and those without a label that the sample names."""
+    """Drop the rows of the test: by the column of the split, and those of images that the sample names.
+
+    Rows with labels stay, unless they all have the same, as where one stands for the unknown ones.
+    """
     split = find_split_column(table, (*id_columns, *label_columns))
     parts = split.parts if split else ("train",) * len(table.rows)
-    names = {_get_stem(name) for name in (*source.sample.image_ids, *source.test_images)}
-    blank = {
-        row
-        for row, fields in enumerate(table.rows)
-        if parts[row] != "test"
-        and not any(fields[column].strip() for column in label_columns)
-        and _is_of_test(fields[id_columns[0]].strip(), names, lookup, source)
-    }
     lines = []
     if split and set(parts) != {"train"}:
         n_rows = {part: parts.count(part) for part in ("train", "val", "test")}
@@ -121,15 +117,40 @@ def _drop_test_rows(
         use = "; those of val are trained on too" if n_rows["val"] else ""
         name = join_names([table.header[split.column]])
         lines.append(f"labels: {counts} by column {name} of {table.name}{use}")
-    if blank:
+    of_split = {row for row, part in enumerate(parts) if part == "test"}
+    blank, labelled = _find_asked_rows(table, id_columns[0], label_columns, lookup, source)
+    if blank := blank - of_split:
         n_blank = format_count(len(blank), "row")
         lines.append(f"labels: {n_blank} of {table.name} without a label, of images that the test has")
-    return _keep_rows(table, {row for row, part in enumerate(parts) if part == "test"} | blank), lines
+    labels = {tuple(table.rows[row][column].strip() for column in label_columns) for row in labelled - of_split}
+    if len(labels) != 1 or len(labelled - of_split) < 2:
+        return _keep_rows(table, of_split | blank), lines
+    n_labelled = format_count(len(labelled), "row")
+    (label,) = labels
+    line = f"labels: {n_labelled} of {table.name} left out, of images that the test has, all with {join_names(label)}"
+    return _keep_rows(table, of_split | blank | labelled), [*lines, format_warning(line)]
 
 
-def _is_of_test(image_id: str, names: Collection[str], lookup: ImageLookup, source: LabelSource) -> bool:
-    found = lookup.find(image_id)
-    return source.test_images.issuperset(found) if found else _get_stem(image_id) in names
+def _find_asked_rows(
+    table: Table, id_column: int, label_columns: tuple[int, ...], lookup: ImageLookup, source: LabelSource
+) -> tuple[set[int], set[int]]:
+    """Find the rows of images that the sample names: those without a label, and those with one."""
+    names = {_get_stem(name) for name in (*source.sample.image_ids, *source.test_images)}
+    has_shared = not source.test_images.isdisjoint((*source.files.train, *source.files.other))
+    blank: set[int] = set()
+    labelled: set[int] = set()
+    has_label = [any(fields[column].strip() for column in label_columns) for fields in table.rows]
+    ids = table.get_column(id_column)
+    fitted = lookup.fit(ids)
+    of_test = ImageLookup(source.test_images).fit(ids[row] for row in range(len(ids)) if not has_label[row])
+    for row, image_id in enumerate(ids):
+        if has_label[row] and not has_shared:
+            continue
+        found = fitted.find(image_id)
+        is_asked = not has_label[row] and (_get_stem(image_id.strip()) in names or bool(of_test.find(image_id)))
+        if source.test_images.issuperset(found) if found else is_asked:
+            (labelled if has_label[row] else blank).add(row)
+    return blank, labelled
 
 
 def _keep_rows(table: Table, dropped: Collection[int]) -> Table:
@@ -191,7 +212,8 @@ def _require_labels(table: Table, column: int, source: LabelSource) -> None:
     cells = [value.strip() for value in table.get_column(column)]
     blank = [str(line) for line, cell in zip(table.lines, cells, strict=True) if not cell]
     task = source.settings.task or (source.known.task if source.known else None)
-    if blank and task is not Task.MULTILABEL and not has_lists(cells, source.sample.values):
+    are_lists = has_lists(cells, source.sample.values) or split_separated_labels(cells) is not None
+    if blank and task is not Task.MULTILABEL and not are_lists:
         raise DataError(
             f"{table.name} has no label in {format_count(len(blank), 'row')}: line {join_names(blank)}",
             hint="add the labels, or remove these rows",
@@ -276,13 +298,16 @@ def _match_images(
             hint="leave one image for each id, or name the folder of the training images with --images",
         )
     taken = set(matched.names)
+    # Where ids are names of files, one that misses its own does not stand for those that begin with it.
+    by_file = matched.form not in ("", FOLDER_FORM)
     several = {
         image_id: images
         for image_id, images in find_row_images(matched.missing, lookup).items()
-        if taken.isdisjoint(images)
+        if taken.isdisjoint(images) and (not by_file or len(split_paths(image_id)) > 1)
     }
     missing = tuple(image_id for image_id in matched.missing if image_id not in several)
     if missing and not source.skip_missing:
+        require_read(missing, table.name, source.files.unread_by_stem)
         raise _make_missing_error(missing, table.name, lookup, source)
     of_id = {
         image_id: (image,) if image is not None else several[image_id]
@@ -291,6 +316,10 @@ def _match_images(
     }
     for column in id_columns[1:]:
         further = lookup.match([table.rows[row_of[image_id]][column].strip() for image_id in of_id])
+        absent = [cell for cell in (*further.missing, *further.ambiguous) if cell]
+        if absent and not source.skip_missing:
+            raise _make_missing_error(absent, table.name, lookup, source)
+        missing = (*missing, *absent)
         of_id = {
             image_id: images if image is None else (*images, image)
             for (image_id, images), image in zip(of_id.items(), further.names, strict=True)
@@ -309,7 +338,7 @@ def _make_missing_error(missing: Sequence[str], name: str, lookup: ImageLookup, 
     verb = "is" if len(missing) == 1 else "are"
     return DataError(
         f"{name} names {format_count(len(missing), 'image')} that {verb} "
-        f"not in {source.files.train_location}: {join_names(missing)}",
+        f"not in {source.files.train_location}: {join_names(tuple(missing))}",
         hint="check the folder, or pass --skip-missing to leave those rows out",
         seen=(lookup.describe_miss(missing, name),),
     )
@@ -332,7 +361,9 @@ def _describe_leftovers(
     lines = []
     if missing:
         n_rows = format_count(len(missing), "row")
-        lines.append(format_warning(f"labels: {n_rows} of {name} without an image left out: {join_names(missing)}"))
+        lines.append(
+            format_warning(f"labels: {n_rows} of {name} without an image left out: {join_names(tuple(missing))}")
+        )
     used = {image for images in of_id.values() for image in images}
     seen = {file for image in used for file in expand_colours(image)}
     rest = sorted(set(source.files.train) - seen)

@@ -15,9 +15,17 @@ from posixpath import basename
 
 from automl.errors import DataError, UsageError, join_names
 from automl.files.evidence import format_suggestion, format_warning
-from automl.files.image_names import get_folder, is_junk, strip_suffix
+from automl.files.image_names import (
+    DERIVED_WORDS,
+    GENERIC_WORDS,
+    find_role,
+    get_folder,
+    is_junk,
+    split_words,
+    strip_suffix,
+)
 from automl.files.tables import format_count
-from automl.readers.labels.class_names import find_doubt, is_odd_class
+from automl.readers.labels.class_names import find_doubt, find_level_doubt, is_odd_class
 from automl.readers.labels.source import (
     FOLDER,
     FOLDERS,
@@ -44,6 +52,7 @@ def read_folder_labels(source: LabelSource) -> Labels:
         UsageError: there is no such level as --class-level gives.
     """
     source.require_no_table(FOLDERS)
+    _require_no_class_called_test(source)
     folders = _sort_into_folders(source)
     levels = [[names[level] for names in folders.names] for level in range(folders.depth)]
     chosen, lines = _choose_level(levels, folders, source)
@@ -70,6 +79,28 @@ def read_folder_labels(source: LabelSource) -> Labels:
         origin=LabelOrigin.FOLDERS,
         place="the folder of each image",
     )
+
+
+def _require_no_class_called_test(source: LabelSource) -> None:
+    """Require that a folder such as test or crash_test, beside those of classes, is plainly not a class.
+
+    It is not where it holds folders, where its images are asked for, or where its name says nothing more.
+    """
+    files, asked = source.files, source.test_images
+    if files.train or not files.test or not asked or source.settings.test_images:
+        return
+    folder = files.get_role_folder(files.test[0])
+    if any(get_folder(image) != folder for image in files.test):
+        return  # a folder of a class holds images alone
+    words = set(split_words(folder.rstrip("/").rpartition("/")[2])) - GENERIC_WORDS
+    is_named_so = source.sample.addresses is None or all(find_role(word) == "test" for word in words)
+    if asked.isdisjoint(files.test) or not is_named_so:
+        other = get_folder(min(asked)) or "."
+        flags = "--images ." if asked & set(files.test) else f"--images . --test-images {other}"
+        raise DataError(
+            f"it is unclear whether {folder} is a class or holds the test images",
+            hint=f"say {flags}, which takes it for a class, or --test-images {folder}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +137,10 @@ def _sort_into_folders(source: LabelSource) -> _Folders:
         where = source.files.train_location
         if 0 < n_strays < len(images):
             bare = [image for image in images if len(names_of[get_folder(image)]) <= n_shared]
-            raise LayoutMismatchError(f"{n_strays} of {len(images)} images lie in no class folder: {join_names(bare)}")
+            problem = f"{n_strays} of {len(images)} images lie in no class folder: {join_names(bare)}"
+            if 2 * n_strays < len(images):
+                raise DataError(problem, hint="move them away; --labels names reads the labels off file names instead")
+            raise LayoutMismatchError(problem)
         raise LayoutMismatchError(f"{where} has no folder for each class")
     kept = [image for image in images if len(names_of[get_folder(image)]) >= depth]
     return _Folders(
@@ -151,7 +185,8 @@ def _choose_level(levels: Sequence[Level], folders: _Folders, source: LabelSourc
         return given - 1, [f"labels: {_describe_levels(levels, [given - 1])}, as asked"]
     several = [level for level, names in enumerate(levels) if len(set(names)) > 1]
     stems = [strip_suffix(basename(image)) for image in folders.images]
-    doubts = {level: find_doubt(levels[level], stems) for level in several}
+    find = find_doubt if len(several) == 1 else find_level_doubt
+    doubts = {level: find(levels[level], stems) for level in several}
     likely = [level for level in several if doubts[level] is None]
     named = [
         level
@@ -163,8 +198,8 @@ def _choose_level(levels: Sequence[Level], folders: _Folders, source: LabelSourc
     if len(several) == 1 and source.settings.labels == FOLDERS:
         return several[0], []
     if len(likely) == 1:
-        others = "; ".join(f"level {level + 1} {doubt.reason}" for level, doubt in doubts.items() if doubt)
-        return likely[0], _describe_choice(levels, likely[0], several, others)
+        others = " and ".join(f"those of level {level + 1} {doubt.reason}" for level, doubt in doubts.items() if doubt)
+        return likely[0], _describe_choice(levels, likely[0], several, f"as {others}")
     if not likely:
         reasons = [f"{_describe_levels(levels, [level])} {doubt.reason}" for level, doubt in doubts.items() if doubt]
         flags = " or ".join(f"--class-level {level + 1}" for level in doubts)
@@ -195,12 +230,16 @@ def _require_no_class_below(folders: _Folders, chosen: int, source: LabelSource)
 def _describe_choice(levels: Sequence[Level], chosen: int, several: Sequence[int], reason: str) -> list[str]:
     if len(several) == 1:
         return []
-    lines = [f"labels: classes are {_describe_levels(levels, [chosen])}; {reason}"]
-    return lines + [
-        format_suggestion(f"--class-level {level + 1}", f"takes {_describe_levels(levels, [level])} for the classes")
-        for level in several
-        if level != chosen
-    ]
+    lines = [f"labels: classes are {_describe_levels(levels, [chosen])}, {reason}"]
+    for level in several:
+        if level == chosen:
+            continue
+        shown = _describe_levels(levels, [level])
+        lines.append(format_suggestion(f"--class-level {level + 1}", f"takes {shown} for the classes"))
+        if any(DERIVED_WORDS & set(split_words(name)) for name in set(levels[level])):
+            text = f"labels: {shown} may hold images made of each other, and folds will not know; --images takes one"
+            lines.append(format_warning(text))
+    return lines
 
 
 def _describe_levels(levels: Sequence[Level], shown: Iterable[int]) -> str:
@@ -211,11 +250,12 @@ def _describe_levels(levels: Sequence[Level], shown: Iterable[int]) -> str:
 def _make_groups(levels: Sequence[Level], chosen: int, folders: _Folders) -> dict[str, tuple[str, ...]]:
     """Make a column of the folders of patients, places or times, whose images belong together."""
     stems = [strip_suffix(basename(image)) for image in folders.images]
+    found: list[Level] = []
     for level, names in enumerate(levels):
-        doubt = find_doubt(names, stems) if level != chosen and len(set(names)) > 1 else None
-        if doubt is not None and doubt.makes_groups:
-            return {FOLDER: tuple(names)}
-    return {}
+        if level != chosen and len(set(names)) > 1:
+            doubt = find_level_doubt(names, stems)
+            found += [names] if (doubt.makes_groups if doubt else level < chosen) else []
+    return {FOLDER: tuple(max(found, key=lambda names: len(set(names))))} if found else {}
 
 
 def _unify_spellings(names: Level, source: LabelSource) -> tuple[list[str], list[str]]:
@@ -304,7 +344,7 @@ def _is_empty(folder: Path) -> bool:
 def describe_unused_parts(source: LabelSource) -> list[str]:
     """Report folders of validation images, with the flags that use them, and of unlabelled ones, which are no class."""
     lines = []
-    used = set(source.files.added)
+    used = {*source.files.added, *source.training_images}
     validation = [image for image in source.files.validation if image not in source.test_images and image not in used]
     if validation:
         folder = source.files.get_role_folder(validation[0])

@@ -16,6 +16,7 @@ from automl.readers.labels.source import LayoutMismatchError
 
 PROBED_ROWS = 1000  # enough to tell the column of ids in a table of any length
 MIN_NAMED_SHARE = 0.9  # of the cells; a column that names fewer images does so by chance, or names something else
+MIN_FILES_SHARE = 0.5  # of the cells, where they are names of files
 ROW_NUMBER_NAMES = frozenset({"", "unnamed: 0", "index"})
 IMAGE_WORDS = re.compile(r"image|img|file|path|photo|picture", re.IGNORECASE)
 FULL_FORMS, FOLDER_FORM = frozenset({"name", "path"}), "folder"  # of automl.files.image_index.FORMS
@@ -76,6 +77,11 @@ class _Rating:
     def names_all(self) -> bool:
         return self.n_named >= MIN_NAMED_SHARE * self.n_distinct
 
+    @property
+    def names_most(self) -> bool:
+        """Whether the column is one of images, though some may be missing where it has names of files."""
+        return self.names_all or (self.names_files and self.n_named >= MIN_FILES_SHARE * self.n_distinct)
+
     def list_images(self) -> list[tuple[str, ...]]:
         """List the (n_rows,) images of each row."""
         return [self.images.get(cell, ()) for cell in self.cells]
@@ -104,7 +110,7 @@ def find_image_columns(table: Table, lookup: ImageLookup, id_name: str) -> Image
     others = [
         rating
         for rating in named
-        if rating is not chosen and rating.names_all and rating.is_distinct and not rating.names_folders
+        if rating is not chosen and rating.names_most and rating.is_distinct and not rating.names_folders
     ]
     views, aliases, evidence = _compare_columns(table, chosen, others, id_name)
     return ImageColumns(

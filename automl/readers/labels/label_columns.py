@@ -215,10 +215,11 @@ def _drop_other_columns(table: Table, columns: Sequence[int], images: ImageColum
         and column not in images.aliases
         and (split is None or column != split.column)
     ]
-    given: set[str] = set()
+    given, has_sample = set[str](), source.sample.is_given
     for name, path in source.tables.items():
-        if is_test_name(name) and name != source.sample.name:
-            given |= set(read_header_or_empty(path))
+        if is_test_name(name) and not (has_sample and name == source.sample.name):
+            # Without a sample submission the test may be one that has labels too.
+            given |= {title for title in read_header_or_empty(path) if has_sample or not CLASS_WORDS.search(title)}
     columns = [column for column in columns if table.header[column] not in given] or columns
     return [column for column in columns if _may_be_label(table, column)]
 
@@ -262,7 +263,7 @@ def _choose_column(
 
 def _make_unclear_error(table: Table, candidates: Sequence[int]) -> DataError:
     names = [table.header[column] for column in candidates]
-    example = ",".join(names[:2]) if len(names) > 1 else "COLUMN"
+    example = ",".join(names[:10]) if len(names) > 1 else "COLUMN"
     shown = [
         f"column {join_names([table.header[column]])}: {join_names(sorted(_get_values(table, column)))}"
         for column in candidates[:10]
@@ -316,7 +317,9 @@ def _find_folder_columns(table: Table, columns: Sequence[int], images: ImageColu
     Labels of which some were made wrong have the words of the right ones.
     """
     rows = table.rows[:: max(1, len(table.rows) // PROBED_ROWS)]
-    found = [lookup.find(row[images.columns[0]]) for row in rows]
+    ids = [row[images.columns[0]] for row in rows]
+    fitted = lookup.fit(ids)
+    found = [fitted.find(image_id) for image_id in ids]
     folders = [set(get_folder(one[0]).split("/")) if one else set() for one in found]
     agreeing = []
     for column in columns:

@@ -12,7 +12,7 @@ from posixpath import basename
 
 from automl.errors import DataError, join_names
 from automl.files.image_names import DERIVED_WORDS, ORIGINAL_WORDS, strip_suffix
-from automl.readers.labels.class_names import THING_WORDS, find_doubt
+from automl.readers.labels.class_names import THING_WORDS, VIEW_WORDS, find_doubt
 from automl.readers.labels.folder_labels import describe_alike, describe_unused_parts
 from automl.readers.labels.source import NAMES, LabelOrigin, Labels, LabelSource, LayoutMismatchError, normalize_name
 
@@ -23,17 +23,18 @@ TAIL = rf"(?:{GAP}*{NUMBER})*"
 COPY = re.compile(rf"(?:{GAP}+(?:copy|flip|flipped|aug|augmented|rot|rotated|mirrored))+$", re.IGNORECASE)
 PATTERNS = {
     "before the number": re.compile(rf"(?P<label>{WORD})(?:{GAP}+{NUMBER}.*|(?<={LETTER}{{3}})\d+)"),
-    "behind the number": re.compile(rf"[^\W_]*\d[^\W_]*(?:{GAP}+\d+)*{GAP}+(?P<label>{WORD}){TAIL}"),
-    "between or behind numbers": re.compile(rf"{WORD}{GAP}*{NUMBER}(?:{GAP}+\d+)*{GAP}+(?P<label>{WORD}){TAIL}"),
+    "behind the number": re.compile(rf"(?P<id>[^\W_]*\d[^\W_]*(?:{GAP}+\d+)*){GAP}+(?P<label>{WORD}){TAIL}"),
+    "between or behind numbers": re.compile(
+        rf"(?P<id>{WORD}{GAP}*{NUMBER}(?:{GAP}+\d+)*){GAP}+(?P<label>{WORD}){TAIL}"
+    ),
 }
 NUMBERED_LABEL = re.compile(rf"(?P<label>.*\w){GAP}+{NUMBER}")  # n02085620_12: a label with a number in it
-FIXED_TEXT = (
-    "img image photo pic picture dsc dscn dscf pxl frame sample scan file foto vid dji mvimg screenshot whatsapp"
-)
-VIEW_TEXT = "left right l r front back rear top bottom side od os axial sagittal coronal"
-FIXED_WORDS, VIEW_WORDS = frozenset(FIXED_TEXT.split()), frozenset(VIEW_TEXT.split())
+FIXED_TEXT = """img image photo pic picture dsc dscn dscf pxl frame sample scan file foto vid dji mvimg mvi gopr gopro
+screenshot whatsapp received snapchat vlcsnap"""
+FIXED_WORDS = frozenset(FIXED_TEXT.split())
 TABLE_HINT = "write a train.csv: a line id,label and a line such as img_1_left.jpg,cat for each image"
 MIN_LABELLED_SHARE = 0.5  # of the images; where no more of them fit a pattern, it fits by chance
+MAX_PER_NUMBER = 4  # images that a number may have, one of each of a few labels
 SEVERAL_NUMBERS = re.compile(r"\d+(?:_\d+){2,}")
 
 
@@ -116,6 +117,9 @@ def _choose_reading(stems: list[str], source: LabelSource) -> _Reading:
 
 def _read_by_pattern(stems: Sequence[str], place: str, pattern: re.Pattern[str]) -> _Reading:
     matches = [pattern.fullmatch(stem) for stem in stems]
+    ids = {match["id"] for match in matches if match and "id" in pattern.groupindex}
+    if ids and len(ids) < len(stems) / MAX_PER_NUMBER and not all(image_id[:1].isdigit() for image_id in ids):
+        matches = [None] * len(stems)  # the number is part of a label, as in type2_diabetes
     found = [_strip_fixed_words(match["label"]) if match else None for match in matches]
     known = set(found)
     labels = tuple(stem if label is None and stem in known else label for label, stem in zip(found, stems, strict=True))
@@ -131,7 +135,10 @@ def _strip_fixed_words(label: str) -> str:
 def _find_name_doubt(reading: _Reading, stems: Sequence[str]) -> str | None:
     pairs = [(label, stem) for label, stem in zip(reading.labels, stems, strict=True) if label is not None]
     words = {word.lower() for label in reading.distinct for word in re.split(GAP, label)}
-    if words <= FIXED_WORDS | VIEW_WORDS | THING_WORDS | ORIGINAL_WORDS | DERIVED_WORDS:
+    if (
+        any(label.lower() in FIXED_WORDS for label in reading.distinct)
+        or words <= FIXED_WORDS | VIEW_WORDS | THING_WORDS | ORIGINAL_WORDS | DERIVED_WORDS
+    ):
         return "name views or cameras, not classes"
     doubt = find_doubt([label for label, _ in pairs], [stem for _, stem in pairs])
     return doubt.reason if doubt else None

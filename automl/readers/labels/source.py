@@ -98,7 +98,7 @@ class LabelSource:
     @cached_property
     def any_lookup(self) -> ImageLookup:
         """What finds the images of training, else others, else those of the test."""
-        return ImageLookup(self.files.train, self.files.other, self.files.test)
+        return ImageLookup(self.files.train, self.files.other, self.files.test, self.files.copies)
 
     @cached_property
     def sample_labels(self) -> Mapping[str, str]:

@@ -70,9 +70,9 @@ def build_output_layer(
     initial_logit = target_kind.compute_initial_logit(n_classes)
     match objective:
         case "cross_entropy" | "focal":
-            return OutputLayer(n_classes, n_classes, _apply_to_heads(softmax, head_sizes))
+            return OutputLayer(n_classes, n_classes, _bind_heads(softmax, head_sizes))
         case "one_vs_rest" | "focal_one_vs_rest":
-            return OutputLayer(n_classes, n_classes, _apply_to_heads(normalize_sigmoids, head_sizes), initial_logit)
+            return OutputLayer(n_classes, n_classes, _bind_heads(normalize_sigmoids, head_sizes), initial_logit)
         case "thresholds":
             return OutputLayer(n_classes, n_classes - 1, subtract_thresholds)
         case "class_number":
@@ -84,11 +84,11 @@ def build_output_layer(
             return OutputLayer(n_classes, n_classes, sigmoid, bias, initial_std=target_kind.initial_std)
 
 
-def _apply_to_heads(activation: Callable[[Tensor], Tensor], head_sizes: HeadSizes) -> Callable[[Tensor], Tensor]:
-    return partial(activate_heads, activation=activation, head_sizes=head_sizes) if head_sizes else activation
+def _bind_heads(activation: Callable[[Tensor], Tensor], head_sizes: HeadSizes) -> Callable[[Tensor], Tensor]:
+    return partial(apply_to_heads, activation=activation, head_sizes=head_sizes) if head_sizes else activation
 
 
-def activate_heads(logits: Tensor, *, activation: Callable[[Tensor], Tensor], head_sizes: HeadSizes) -> Tensor:
+def apply_to_heads(logits: Tensor, *, activation: Callable[[Tensor], Tensor], head_sizes: HeadSizes) -> Tensor:
     """Return (B, n_classes) probabilities, each head's block of which sums to 1."""
     return torch.cat([activation(own) for own in torch.split(logits, list(head_sizes), dim=1)], dim=1)
 

@@ -165,3 +165,12 @@ def test_a_broken_image_and_a_pair_of_copies_do_not_get_into_each_others_way(tmp
     assert leaf.groups is not None and len(leaf.groups) == 13
     assert leaf.groups[11] == leaf.groups[12]
     assert len(set(leaf.groups.tolist())) == 12
+
+
+@pytest.mark.parametrize("fixed_fold", [None, "train/0.png", "nowhere/"])
+def test_copies_on_both_sides_of_a_fixed_fold_are_warned_of(tmp_path: Path, fixed_fold: str | None) -> None:
+    leaf = put(tmp_path, [png(0), png(0), *(png(seed) for seed in range(2, 12))], fixed_fold=fixed_fold)
+    warned = [
+        line for line in clean(leaf).evidence if line.startswith("warning: duplicates: 1 set of copies in train/")
+    ]
+    assert len(warned) == (fixed_fold == "train/0.png")

@@ -14,7 +14,7 @@ from automl.errors import DataError
 from automl.files.containers.bson import open_bson, parse_document
 from automl.files.containers.container import NoImagesError
 from automl.files.containers.opening import open_container
-from automl.files.containers.records import BrokenRecordError, Span
+from automl.files.containers.record_files import BrokenRecordError, Span
 from tests.automl_tests.competitions.container_files import Int64, ObjectId, bson, document, jpeg
 
 RED = jpeg(Image.new("RGB", (8, 8), "red"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread, pixels
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import RLELossless
 
 from automl.errors import DataError
 from automl.files import dicom as dicom_module
@@ -127,6 +130,23 @@ def test_a_damaged_file_is_refused_by_its_name_without_a_warning(tmp_path: Path,
         with pytest.raises(DataError, match=r"bad\.dcm") as caught:
             decode_image(path)
     assert "\n" not in caught.value.problem
+
+
+def test_compressed_files_are_decoded_or_the_hint_installs_what_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = dcmread(io.BytesIO(dicom(RAMP)))
+    dataset.compress(RLELossless)
+    dataset.save_as(tmp_path / "a.dcm")
+    assert np.array_equal(np.asarray(decode_image(tmp_path / "a.dcm"))[..., 0], shown(tmp_path / "b.dcm", RAMP))
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("all plugins are missing dependencies")
+
+    monkeypatch.setattr(pixels, "pixel_array", fail)
+    with pytest.raises(DataError, match="decodes a DICOM file compressed by RLE Lossless") as caught:
+        decode_image(tmp_path / "a.dcm")
+    assert "pip install 'automl[dicom]'" in caught.value.hint
 
 
 def test_without_pydicom_the_hint_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from automl.errors import DataError, UsageError
-from automl.files.folder_roles import CopyFinder, FolderChoice, FolderRoles, FolderTree, find_folder
+from automl.errors import DataError
+from automl.files.folder_roles import CopyFinder, FolderChoice, FolderRoles
+from automl.files.folder_tree import FolderTree
 
 FOUR = range(4)
 
@@ -25,14 +26,6 @@ def copies_of(images: Sequence[str], contents: Mapping[str, bytes] | None = None
         return (contents or {}).get(name, "/".join(name.split("/")[-2:]).encode())
 
     return CopyFinder(tree=FolderTree(images), read=read, chosen=frozenset({chosen} - {""})).find()
-
-
-def test_a_tree_counts_and_lists_what_lies_below_a_folder() -> None:
-    tree = FolderTree(["a/b/1.png", "a/2.png", "3.png", "a/b/4.png"])
-    assert (tree.n_below["a/"], tree.n_below["a/b/"], tree.n_below[""]) == (3, 2, 4)
-    assert tree.children["a/"] == ["a/b/"]
-    assert sorted(tree.list_below("a/")) == ["a/2.png", "a/b/1.png", "a/b/4.png"]
-    assert tree.members[""] == ["3.png"]
 
 
 @pytest.mark.parametrize(
@@ -106,35 +99,25 @@ def test_the_folders_that_the_user_names_go_before_all_names() -> None:
     assert roles_of(["val/1.png", "train/1.png"], fixed_fold="val/")["val/"] == ("added", "val/")
 
 
-def test_a_folder_is_found_whatever_its_slashes_and_case_and_else_the_closest_are_named() -> None:
-    tree = FolderTree(["data/Train/cat/1.png", "data/test/1.png"])
-    for spelling in ("data/Train", "./data/Train/", "data\\Train", "data/train"):
-        assert find_folder(spelling, tree, "--images") == "data/Train/"
-    assert find_folder(".", tree, "--images") == ""
-    with pytest.raises(UsageError, match=r"--images data/trian: no image lies in such a folder") as caught:
-        find_folder("data/trian", tree, "--images")
-    assert "data/Train" in caught.value.hint
-
-
 def class_folders(above: str, ending: str = "") -> list[str]:
     return [f"{above}{label}/{label}{number}{ending}.png" for label in ("cat", "dog") for number in FOUR]
 
 
 def test_a_folder_that_repeats_what_lies_beside_it_is_a_copy_unless_bytes_differ() -> None:
     images = [*class_folders("cells/"), *class_folders("cells/cells/")]
-    assert copies_of(images).left_out == ["cells/cells/"]
+    assert list(copies_of(images).left_out) == ["cells/cells/"]
     assert copies_of(images).lines == ["images: cells/cells/ repeats the files of cells/, and is left out"]
-    assert copies_of(images, {"cells/cells/cat/cat0.png": b"other"}).left_out == []
-    assert copies_of([*class_folders("test/"), *class_folders("")]).left_out == []
+    assert list(copies_of(images, {"cells/cells/cat/cat0.png": b"other"}).left_out) == []
+    assert list(copies_of([*class_folders("test/"), *class_folders("")]).left_out) == []
 
 
 @pytest.mark.parametrize("name", ["train_512", "train512", "small_train", "train-224x224", "train_resized"])
 def test_a_resized_copy_is_left_out_with_a_warning_and_the_flag(name: str) -> None:
     found = copies_of([*class_folders("train/"), *class_folders(f"{name}/")])
-    assert found.left_out == [f"{name}/"]
+    assert list(found.left_out) == [f"{name}/"]
     assert found.lines[0].startswith(f"warning: images: {name}/ holds the images of train/")
     assert found.lines[1].startswith(f"suggestion: --images {name}/ ")
-    assert copies_of([*class_folders("train/"), *class_folders(f"{name}/", "x")]).left_out == []
+    assert list(copies_of([*class_folders("train/"), *class_folders(f"{name}/", "x")]).left_out) == []
 
 
 def test_of_two_sizes_none_is_plain_and_the_named_one_is_kept() -> None:
@@ -142,20 +125,20 @@ def test_of_two_sizes_none_is_plain_and_the_named_one_is_kept() -> None:
     with pytest.raises(DataError, match="none of them is plainly the original") as caught:
         copies_of(images)
     assert "--images images_512/" in caught.value.hint
-    assert copies_of(images, chosen="images_224/").left_out == ["images_512/"]
+    assert list(copies_of(images, chosen="images_224/").left_out) == ["images_512/"]
 
 
 def test_classes_are_no_copies_though_their_files_are_called_alike() -> None:
     names = ["tumor", "tumor_small", "c10", "c12", "with_mask", "mask"]
-    assert copies_of([f"{name}/{number}.png" for name in names for number in FOUR]).left_out == []
+    assert list(copies_of([f"{name}/{number}.png" for name in names for number in FOUR]).left_out) == []
     patients = [f"patient{p}/{c}/{c}.png" for p in (100, 112, 120, 131) for c in "01"]
-    assert copies_of(patients).left_out == []
+    assert list(copies_of(patients).left_out) == []
 
 
 def test_a_folder_in_two_cases_is_a_copy_where_its_bytes_are_equal() -> None:
-    assert copies_of([*class_folders("Train/"), *class_folders("train/")]).left_out == ["train/"]
+    assert list(copies_of([*class_folders("Train/"), *class_folders("train/")]).left_out) == ["train/"]
     other = {"train/cat/cat0.png": b"another"}
-    assert copies_of([*class_folders("Train/"), *class_folders("train/")], other).left_out == []
+    assert list(copies_of([*class_folders("Train/"), *class_folders("train/")], other).left_out) == []
 
 
 def test_the_original_is_taken_before_gray_and_segmented_forms() -> None:
@@ -164,15 +147,25 @@ def test_the_original_is_taken_before_gray_and_segmented_forms() -> None:
         *class_folders("x/grayscale/"),
         *class_folders("x/segmented/", "_final_masked"),
     ]
-    assert copies_of(images).left_out == ["x/grayscale/", "x/segmented/"]
+    assert list(copies_of(images).left_out) == ["x/grayscale/", "x/segmented/"]
     with pytest.raises(DataError, match="none of them is plainly the original"):
         copies_of([*class_folders("gray/"), *class_folders("segmented/")])
-    assert copies_of([*class_folders("color/"), *class_folders("gray/", "7")]).left_out == []
+    assert list(copies_of([*class_folders("color/"), *class_folders("gray/", "7")]).left_out) == []
 
 
 def test_masks_by_the_names_of_the_images_are_left_out() -> None:
     images = [f"images/cat_{number}.jpg" for number in FOUR]
     masks = [f"annotations/trimaps/cat_{number}.png" for number in FOUR]
-    assert copies_of([*images, *masks]).left_out == ["annotations/"]
-    assert copies_of([*images, *(f"masks/{number}.png" for number in FOUR)]).left_out == []
-    assert copies_of([*images, *(mask.replace("trimaps/", "") for mask in masks)], chosen="annotations/").left_out == []
+    assert list(copies_of([*images, *masks]).left_out) == ["annotations/"]
+    assert list(copies_of([*images, *(f"masks/{number}.png" for number in FOUR)]).left_out) == []
+    assert (
+        list(copies_of([*images, *(mask.replace("trimaps/", "") for mask in masks)], chosen="annotations/").left_out)
+        == []
+    )
+
+
+def test_many_masks_are_told_in_one_line() -> None:
+    found = copies_of([f"{p}/{part}/{n}.png" for p in range(9) for part in ("images", "masks") for n in FOUR])
+    assert len(found.left_out) == 9
+    assert found.is_left_out("3/masks/") and not found.is_left_out("3/images/")
+    assert found.lines == ["warning: images: 0/masks/, 1/masks/, 2/masks/ and 6 more hold copies or masks: left out"]

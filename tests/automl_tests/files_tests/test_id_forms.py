@@ -15,6 +15,7 @@ from automl.files.id_forms import (
     ignore_case,
     ignore_width,
     is_fraction,
+    is_shifted,
     parse_whole_number,
 )
 
@@ -67,6 +68,7 @@ def test_a_backslash_stays_where_files_have_some_in_their_names() -> None:
         ("-7", None),
         ("7a", None),
         ("\uff17", None),
+        ("7" * 5000, None),
         ("", None),
     ],
 )
@@ -91,3 +93,11 @@ def test_numbers_are_padded_to_one_width_or_not_at_all() -> None:
 
 def test_a_fraction_counts_nothing() -> None:
     assert [is_fraction(text) for text in ("1.5", "-.25", "1.0", "1.", "15", "a.5")] == [True, True, *[False] * 4]
+
+
+def test_numbers_that_begin_and_end_later_than_others_are_shifted() -> None:
+    files = [f"train/{number:03d}.png" for number in range(10)]
+    assert is_shifted(["1", "10"], files)
+    assert is_shifted(["-", "a"], files)
+    assert not is_shifted(["0", "10"], files)
+    assert not is_shifted(["3", "5"], files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from automl.errors import DataError
 from automl.files.image_formats import (
@@ -37,6 +37,11 @@ def test_images_are_named_as_pillow_names_them() -> None:
     assert {pillow[suffix] for suffix in IMAGE_SUFFIXES if suffix not in others} == {*PILLOW_FORMATS, TGA}
 
 
+def test_a_part_of_pillow_is_found_without_importing_it() -> None:
+    avif = next(each for each in FORMATS if each.name == "AVIF")
+    assert avif.is_read == features.check("avif")
+
+
 def test_formats_that_start_programs_are_not_opened() -> None:
     assert not {"EPS", "WMF", "GRIB", "HDF5", "FITS", "IPTC"} & set(PILLOW_FORMATS)
 
@@ -47,7 +52,7 @@ def test_a_format_without_its_library_says_how_to_install_it() -> None:
     )
     assert (missing.is_read, missing.advice) == (False, "pip install 'automl[x]', which reads such files")
     old = FileFormat(
-        name="Y", suffixes=(".y",), content=Content.IMAGE, pillow_feature="no_such_feature", conversion="convert it"
+        name="Y", suffixes=(".y",), content=Content.IMAGE, pillow_module="_no_such_module", conversion="convert it"
     )
     assert (old.is_read, old.advice) == (False, "convert it")
     with pytest.raises(DataError, match="no_such_library is needed") as caught:

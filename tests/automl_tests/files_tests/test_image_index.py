@@ -226,8 +226,21 @@ def test_ids_that_fit_by_chance_alone_name_nothing(ids: list[str], images: list[
     assert ImageLookup(images).match(ids).names == tuple(exact)
 
 
+def test_a_stray_folder_or_number_is_not_taken_for_the_image_of_an_id_among_others_that_are_names() -> None:
+    images = [*NAMED, "train/12/stray.png", "train/0013.png"]
+    for missing in ("12", "13"):
+        assert ImageLookup(images).match([*(f"a{n:03d}" for n in N), missing]).missing == (missing,)
+
+
 def test_numbers_are_not_looked_for_in_the_second_set_of_images() -> None:
     assert ImageLookup(["train/a.png"], ["val/0000.png", "val/0001.png"]).match(["0", "1"]).n_found == 0
+
+
+def test_numbers_may_go_on_in_the_second_set_of_images_where_most_are_in_the_first() -> None:
+    train, test = PADDED[:16], [image.replace("train", "test") for image in PADDED[16:]]
+    assert ImageLookup(train, test).match([str(n) for n in N]).names == (*train, *test)
+    assert ImageLookup(test, train).match([str(n) for n in N]).n_found == 0
+    assert ImageLookup(train, ["test/0003.png", *test]).match([str(n) for n in N]).names[3] is None
 
 
 def test_an_id_that_names_its_image_keeps_it() -> None:

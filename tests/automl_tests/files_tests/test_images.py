@@ -89,6 +89,8 @@ def test_a_folder_that_repeats_another_is_left_out_and_told(tmp_path: Path) -> N
     assert files.other == ("a/x/1.png", "a/x/2.png", "a/y/1.png", "a/y/2.png")
     assert len(files.copies) == 4
     assert files.notes == ("images: a/a/ repeats the files of a/, and is left out",)
+    every = find_images(tmp_path, FolderChoice(takes_all=True))
+    assert (len(every.other), every.copies, every.notes) == (8, (), ())
 
 
 def test_images_in_archives_at_the_top_are_found_as_below_folders(tmp_path: Path) -> None:
@@ -158,9 +160,7 @@ def test_an_archive_in_an_archive_is_told_with_the_one_around_it(tmp_path: Path)
         ('{"images": [{"url": ["https://x.org/1.jpg"], "image_id": 1}]}', "1 .json of URLs (links to images)"),
     ],
 )
-def test_records_of_links_are_told_where_there_are_no_images(
-    tmp_path: Path, content: str, seen: str
-) -> None:
+def test_records_of_links_are_told_where_there_are_no_images(tmp_path: Path, content: str, seen: str) -> None:
     (tmp_path / "train.json").write_text(content)
     (tmp_path / "names.json").write_text('{"0": "a", "licenses": [{"url": "http://x.org"}], "file_name": [1, 2, 3, 4]}')
     files = find_images(tmp_path)
@@ -178,9 +178,10 @@ def test_unread_files_beside_images_are_no_fault_but_are_told(tmp_path: Path) ->
     (tmp_path / "train" / "a.jxl").write_bytes(b"x")
     files = find_images(tmp_path)
     require_images(files)
-    assert files.notes == ("images: not read: 1 .jxl (image of another format)",)
+    advice = "convert each one to a .png of the same name, such as train/a.png"
+    assert files.notes == (f"warning: images: not read: 1 .jxl (image of another format): {advice}",)
     assert (files.unread, files.unread_examples) == ({".jxl": 1}, {".jxl": "train/a.jxl"})
-    assert [files.find_unread(name) for name in ("a", "A.jpg", "train/a.jxl", "b")] == ["train/a.jxl"] * 3 + [None]
+    assert files.unread_by_stem == {"a": "train/a.jxl"}
     assert files.unread_hint is not None and "train/a.png" in files.unread_hint
 
 

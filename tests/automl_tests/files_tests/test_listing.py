@@ -146,12 +146,14 @@ def test_links_that_lead_in_a_circle_come_to_an_end(tmp_path: Path, target: str)
     assert found == ["1.png", *(["link/4.png"] if target == "../out/back" else []), "x/2.png"]
 
 
-@pytest.mark.parametrize("target", ["../../blobs/ab12", "../../../blobs/ab12"])
-def test_a_snapshot_of_the_hub_is_called_so(tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize("name", ["a.png", "train/a.png"])
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_snapshot_of_the_hub_is_called_so(tmp_path: Path, name: str, is_absolute: bool) -> None:
     put_empty(tmp_path, ["hub/blobs/ab12"])
-    link = tmp_path / "hub" / "snapshots" / "1" / ("a.png" if target.count("..") == 2 else "train/a.png")
+    link = tmp_path / "hub" / "snapshots" / "1" / name
     link.parent.mkdir(parents=True)
-    link.symlink_to(target)
+    above = "../.." if name == "a.png" else "../../.."
+    link.symlink_to(tmp_path / "hub" / "blobs" / "ab12" if is_absolute else f"{above}/blobs/ab12")
     with pytest.raises(DataError, match="snapshot in the cache of the Hugging Face hub") as raised:
         list_files(tmp_path / "hub" / "snapshots" / "1", is_image_name)
     assert "--follow-links" in raised.value.hint

@@ -13,7 +13,7 @@ from automl.files.containers.members import group_members, list_rows, split_addr
 from automl.files.decoding import decode_image, inspect_image
 from automl.files.images import ImageFiles, find_images, require_images
 from tests.automl_tests.competitions.container_files import bson, dicom, jpeg, npy, npz, parquet, put_hdf5, tfrecord
-from tests.automl_tests.small_competitions import put_images
+from tests.automl_tests.small_competitions import put_images, put_zip
 
 RED = jpeg(Image.new("RGB", (8, 8), "red"))
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
@@ -50,7 +50,8 @@ def test_where_images_are_files_those_in_files_of_many_are_left_out_and_told(tmp
     put_images(tmp_path, ["train/a.jpg", "overview.png"])
     files = put(tmp_path, {"train.tfrec": records("a"), "test.tfrec": records("b"), "model.npz": npz(w=PIXELS / 255)})
     assert (files.train, files.test) == (("train/a.jpg",), ("test.tfrec/b",))
-    assert "images: not read: 1 .npz (NumPy array), 1 .tfrec (TFRecord)" in files.notes
+    line = "2 files that may hold images left out, as image files are there: model.npz, train.tfrec"
+    assert files.notes == (f"warning: images: {line}", "images: 1 in one file of many images: test.tfrec")
 
 
 def test_of_several_sizes_the_largest_is_taken_unless_another_is_named(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_npy_files_are_images_but_those_that_are_called_as_stacks_are(tmp_path: 
     assert files.test == tuple(f"stack/X_test.npy/X_test/row{row}" for row in range(3))
     assert (inspected := inspect_image(tmp_path / "train/0/0a.npy")).size == (8, 54)
     assert inspected.format_name == "6x9x8 float16 array"
-    assert files.unread == {".npy": 2}
+    assert files.unread == {".npy": 1}
 
 
 def test_dicom_files_without_a_suffix_are_images_where_there_are_no_others(tmp_path: Path) -> None:
@@ -123,3 +124,18 @@ def test_addresses_are_split_at_the_file(tmp_path: Path) -> None:
     assert list_rows(tmp_path, images) == [f"test.npz/images/row{row}" for row in range(12)]
     images = put(tmp_path, {"test.tfrec": records("a", "b")}).test
     assert list_rows(tmp_path, images) == [], "these have names"
+
+
+def test_a_file_of_many_images_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    put_zip(tmp_path / "contest.zip", {"train/0.tfrec": records("a"), "train.parquet": parquet({"id": ["a"]})})
+    with pytest.raises(
+        DataError, match=r"contest\.zip/train/0\.tfrec is a file of many images in an archive"
+    ) as caught:
+        find_images(tmp_path)
+    assert caught.value.hint == "unpack contest.zip there"
+
+
+def test_arrays_in_an_archive_are_images_one_each(tmp_path: Path) -> None:
+    put_zip(tmp_path / "train.zip", {"0/a.npy": npy(PIXELS[0]), "1/b.npy": npy(PIXELS[1])})
+    assert find_images(tmp_path).train == ("train.zip/0/a.npy", "train.zip/1/b.npy")
+    assert decode_image(tmp_path / "train.zip/1/b.npy").size == (8, 8)

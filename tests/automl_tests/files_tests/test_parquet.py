@@ -11,7 +11,7 @@ from PIL import Image
 from automl.errors import DataError
 from automl.files.containers.container import NoImagesError
 from automl.files.containers.opening import open_container
-from automl.files.containers.parquet import ParquetFile, guess_shape
+from automl.files.containers.parquet import ParquetFile, infer_shape
 from tests.automl_tests.competitions.container_files import jpeg, parquet
 
 RED = jpeg(Image.new("RGB", (8, 8), "red"))
@@ -54,9 +54,9 @@ def test_columns_of_pixels_are_images_of_a_known_shape(tmp_path: Path) -> None:
 def test_squares_and_rectangles_are_told_by_their_pixels(tmp_path: Path) -> None:
     rows, columns = np.mgrid[0:12, 0:20]
     smooth = np.stack([np.sin(rows / 3 + n) * 50 + columns * 5 for n in range(8)])
-    assert guess_shape(smooth.reshape(8, -1)) == (12, 20)
+    assert infer_shape(smooth.reshape(8, -1)) == (12, 20)
     with pytest.raises(NoImagesError, match="no rectangle that is clear"):
-        guess_shape(np.random.default_rng(0).normal(size=(8, 240)))
+        infer_shape(np.random.default_rng(0).normal(size=(8, 240)))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64))
     opened = ParquetFile(put(tmp_path / "a.parquet", parquet({f"pixel{n}": pixels[:, n - 1] for n in range(1, 65)})))
     assert np.array_equal(opened.read("row2"), pixels[2].reshape(8, 8))

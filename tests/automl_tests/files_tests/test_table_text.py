@@ -7,7 +7,7 @@ import codecs
 import pytest
 
 from automl.errors import DataError
-from automl.files.table_text import BLANKS, RawTable, detect_delimiter, parse_text, transcode
+from automl.files.table_text import BLANKS, RawTable, convert_to_utf8, detect_delimiter, parse_text
 
 WORDS = "id,label\n1,café\n2,señor\n"
 
@@ -27,14 +27,14 @@ WORDS = "id,label\n1,café\n2,señor\n"
     ids=["UTF-8", "with a mark", "UTF-16", "big-endian", "no mark", "no mark, big-endian", "UTF-32", "cp1252"],
 )
 def test_a_text_is_read_in_its_encoding_which_is_told(content: bytes, note: str | None) -> None:
-    text, notes = transcode(content, "train.csv")
+    text, notes = convert_to_utf8(content, "train.csv")
     assert text.decode() == WORDS
     assert len(notes) == (note is not None)
     assert all("train.csv" in line and str(note) in line for line in notes)
 
 
 def test_western_letters_are_told_with_one_word_of_the_file() -> None:
-    _, (line,) = transcode(WORDS.encode("cp1252"), "train.csv")
+    _, (line,) = convert_to_utf8(WORDS.encode("cp1252"), "train.csv")
     assert line.startswith("warning: ")
     assert "such as café" in line
     assert "other encodings of one byte a letter cannot be told from it" in line
@@ -53,11 +53,12 @@ def test_western_letters_are_told_with_one_word_of_the_file() -> None:
         ("id,label\n1,кот\n2,пёс\n", "koi8_r"),
         ("id,label\n1,γάτα\n", "cp1253"),
         ("id,label\n1,café\n", "cp850"),
+        ("id,label\n1,café\n2,Müller\n", "mac_roman"),
     ],
 )
 def test_letters_of_other_alphabets_are_not_taken_for_western_ones(text: str, codec: str) -> None:
     with pytest.raises(DataError, match="does not read as Windows-1252") as caught:
-        transcode(text.encode(codec), "train.csv")
+        convert_to_utf8(text.encode(codec), "train.csv")
     assert caught.value.hint == "save the file as CSV with encoding UTF-8"
 
 
@@ -77,22 +78,22 @@ def test_letters_of_other_alphabets_are_not_taken_for_western_ones(text: str, co
 )
 def test_what_is_no_text_is_refused_with_its_line_or_what_it_is(content: bytes, expected: str) -> None:
     with pytest.raises(DataError, match=r"^train\.csv") as caught:
-        transcode(content, "train.csv")
+        convert_to_utf8(content, "train.csv")
     assert expected in caught.value.problem
 
 
 def test_a_file_of_our_own_is_utf_8_or_refused() -> None:
-    assert transcode(WORDS.encode(), "folds.csv", strict=True) == (WORDS.encode(), [])
+    assert convert_to_utf8(WORDS.encode(), "folds.csv", strict=True) == (WORDS.encode(), [])
     for codec in ("utf-16", "cp1252"):
         with pytest.raises(DataError, match="is not UTF-8 text"):
-            transcode(WORDS.encode(codec), "folds.csv", strict=True)
+            convert_to_utf8(WORDS.encode(codec), "folds.csv", strict=True)
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16-le", "cp1252"])
 def test_the_first_bytes_of_a_text_are_cut_to_whole_lines(codec: str) -> None:
     whole = ("id,label\n" + "1,é\n" * 50).encode(codec)
     for n_bytes in (60, 61, 62, 63):
-        text, _ = transcode(whole[:n_bytes], "train.csv", is_cut=True)
+        text, _ = convert_to_utf8(whole[:n_bytes], "train.csv", is_cut=True)
         assert text.decode().endswith("\n")
         assert set(text.decode().splitlines()) <= {"id,label", "1,é"}
 
@@ -164,11 +165,13 @@ def test_blanks_separate_fields_in_a_text_file_with_equally_many_of_them() -> No
     table = parse("a.jpg   0\nb.jpg\t 1\n", may_have_blanks=True)
     assert (table.delimiter, table.rows) == (BLANKS, [("a.jpg", "0"), ("b.jpg", "1")])
     assert parse("a b.jpg,0\nc d.jpg,1\n", may_have_blanks=True).rows == [("a b.jpg", "0"), ("c d.jpg", "1")]
+    several = parse("x/a.jpg golden  retriever\nx/b.jpg pug\n", may_have_blanks=True)
+    assert several.rows == [("x/a.jpg", "golden  retriever"), ("x/b.jpg", "pug")]
     assert parse("id label\n1 a\n").rows == [("id label",), ("1 a",)]  # in a .csv a blank may be of a name
 
 
 @pytest.mark.parametrize(
-    "text", ["a.jpg 0\nb.jpg golden retriever\n", "cat\ndog\n", "This is a text.\nIt has lines.\n"]
+    "text", ["a.jpg 0\nb.jpg\n", "a 0\nb golden retriever\n", "cat\ndog\n", "This is a text.\nIt has lines.\n"]
 )
 def test_a_text_file_without_equal_rows_is_no_table(text: str) -> None:
     with pytest.raises(DataError, match="is no table"):

@@ -166,7 +166,7 @@ def test_tables_that_cannot_be_read_are_listed_with_the_reason(tmp_path: Path, m
     for name in ("train.xls", "meta/labels.ods", "labels.db", "train.xlsx", "train_list.txt", "a.csv"):
         (tmp_path / name).write_bytes(b"x\0\0\0y")
     (tmp_path / "good.csv").write_text("id,label\n1,a\n")
-    (tmp_path / "labels.txt").write_text("a.jpg golden retriever\nb.jpg pug\n")
+    (tmp_path / "labels.txt").write_text("a.jpg, golden retriever, x\nb.jpg, pug\nc.jpg\n")
     for name, text in (
         ("train.txt", "cat/1\ncat/2\n"),
         ("test_readme.txt", "Some\nmore words\n"),
@@ -184,7 +184,7 @@ def test_tables_that_cannot_be_read_are_listed_with_the_reason(tmp_path: Path, m
         "train_list.txt",
         "meta/labels.ods",
     ]
-    assert lines[2].startswith("labels.txt is not read: it is no table: line 2 has 2 fields, and line 1 has 3")
+    assert lines[2].startswith("labels.txt is not read: it is no table: line 2 has 2 fields, and line 1 has 4")
     assert lines[3] == "train.xls is not read: it is a workbook of old Excel"
     assert "pip install 'automl[xlsx]'" in lines[4]
 

@@ -13,8 +13,14 @@ from PIL import Image
 from automl.errors import DataError
 from automl.files.containers.container import NoImagesError
 from automl.files.containers.opening import open_container
-from automl.files.containers.records import BrokenRecordError, Span
-from automl.files.containers.tfrecord import compute_crc, iterate_frames, mask_crc, open_tfrecord, parse_example
+from automl.files.containers.record_files import BrokenRecordError, Span
+from automl.files.containers.tfrecord import (
+    compute_crc,
+    compute_masked_crc,
+    iterate_frames,
+    open_tfrecord,
+    parse_example,
+)
 from tests.automl_tests.competitions.container_files import example, frame, jpeg, tfrecord
 
 RED = jpeg(Image.new("RGB", (8, 8), "red"))
@@ -80,7 +86,7 @@ def test_a_damaged_file_is_named_with_the_place(tmp_path: Path, content: bytes, 
 
 def test_the_checksum_is_that_of_the_format() -> None:
     assert compute_crc(b"123456789") == 0xE3069283  # Source: RFC 3720, B.4 has the same polynomial
-    assert struct.pack("<I", mask_crc(compute_crc(struct.pack("<Q", 5)))) == frame(b"12345")[8:12]
+    assert struct.pack("<I", compute_masked_crc(struct.pack("<Q", 5))) == frame(b"12345")[8:12]
 
 
 names = st.text(min_size=1, max_size=8)

@@ -77,11 +77,18 @@ def test_classes_as_columns_of_the_sample_say_how_numbers_are_written() -> None:
     assert normalize_cells(labels_of("0.0", "1.0"), sample).texts == ("0", "1")
 
 
-@pytest.mark.parametrize(("yes", "no"), [("True", "False"), ("yes", "no"), ("T", "F"), ("Y", "n"), ("TRUE", "0")])
+@pytest.mark.parametrize(
+    ("yes", "no"), [("True", "False"), ("yes", "no"), ("T", "F"), ("Y", "n"), ("TRUE", "0"), ("1", "-1")]
+)
 def test_true_and_false_in_several_columns_are_1_and_0(yes: str, no: str) -> None:
     labels = normalize_cells(labels_of((yes, no), (no, ""), columns=["a", "b"]), sample_with("0"))
     assert labels.cells == (("1", "0"), ("0", ""))
     assert "in 2 columns read as 1 and 0" in labels.evidence[0]
+
+
+def test_columns_of_1_and_minus_1_stay_where_the_sample_has_these() -> None:
+    labels = labels_of(("1", "-1"), ("-1", "1"), columns=["a", "b"])
+    assert normalize_cells(labels, sample_with("-1")) is labels
 
 
 @pytest.mark.parametrize("rows", [(("True", "cat"),), (("1", "0"), ("1.0", "0")), (("0.5", "True"),)])

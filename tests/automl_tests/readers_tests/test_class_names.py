@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from automl.readers.labels.class_names import find_doubt, is_odd_class
+from automl.readers.labels.class_names import find_doubt, find_level_doubt, is_odd_class
 
 
 def doubt_of(*names: str, n_images: int = 4) -> str:
@@ -73,3 +73,20 @@ def test_numbered_folders_whose_files_count_on_are_shards_of_one_set(sizes: tupl
 
 def test_a_folder_of_images_among_classes_is_odd() -> None:
     assert [is_odd_class(name) for name in ("images", "train", "cat", "training_fake")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("left", "right"), "views"),
+        (("p000", "p001", "p002"), "numbered alike"),
+        (("class1", "class2"), ""),
+        (("0", "1"), ""),
+        (("cat", "dog"), ""),
+        (("2019", "2020"), "dates"),
+    ],
+)
+def test_beside_another_level_numbers_and_views_are_hardly_classes(names: tuple[str, ...], reason: str) -> None:
+    held = [name for name in names for _ in range(4)]
+    doubt = find_level_doubt(held, ["x"] * len(held))
+    assert reason in doubt.reason if doubt else reason == ""

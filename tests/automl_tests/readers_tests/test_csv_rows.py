@@ -106,6 +106,12 @@ def test_the_images_of_two_columns_are_of_one_row(tmp_path: Path) -> None:
     assert labels.rows == (0, 0, 1, 1, 2, 2, 3, 3)
     assert labels.images[:2] == ("train/0_l.png", "train/0_r.png")
     assert not labels.others
+    (tmp_path / "train/2_r.png").unlink()
+    with pytest.raises(DataError, match=r"train.csv names 1 image that is not in train/: 2_r.png"):
+        read_csv_labels(source_of(tmp_path))
+    labels = read_csv_labels(source_of(tmp_path, skip_missing=True))
+    assert labels.rows == (0, 0, 1, 1, 2, 3, 3)
+    assert "warning: labels: 1 row of train.csv without an image left out: 2_r.png" in labels.evidence
 
 
 def test_an_image_of_another_row_is_no_further_image_of_one(tmp_path: Path) -> None:

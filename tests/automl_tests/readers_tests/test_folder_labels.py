@@ -55,12 +55,15 @@ def test_images_without_folders_for_classes_are_another_layout(tmp_path: Path) -
         labels_of(tmp_path, ["train/1.png", "train/2.png"])
 
 
-def test_a_few_images_beside_the_classes_are_left_out_and_many_are_another_layout(tmp_path: Path) -> None:
+def test_a_few_images_beside_the_classes_are_left_out_and_many_are_refused(tmp_path: Path) -> None:
     labels = labels_of(tmp_path, [*in_classes("cat", "dog"), "train/overview.png"])
     assert "train/overview.png" not in labels.images
     assert "warning: labels: 1 image beside the class folders left out: train/overview.png" in labels.evidence
-    with pytest.raises(LayoutMismatchError, match=r"4 of 12 images lie in no class folder: train/0\.png"):
+    with pytest.raises(DataError, match=r"4 of 12 images lie in no class folder: train/0\.png") as caught:
         labels_of(tmp_path, [f"train/{number}.png" for number in range(3)])
+    assert "--labels names" in caught.value.hint
+    with pytest.raises(LayoutMismatchError, match="14 of 22 images lie in no class folder"):
+        labels_of(tmp_path, [f"train/more{number}.png" for number in range(10)])
 
 
 def test_a_stray_image_does_not_hide_that_folders_are_doubled(tmp_path: Path) -> None:
@@ -166,3 +169,26 @@ def test_a_label_column_that_is_asked_for_is_never_passed_over_for_folders(tmp_p
     put_csv(tmp_path / "sample_submission.csv", "id,label", "9,a")
     with pytest.raises(UsageError, match="--label kind"):
         read_competition(tmp_path, CompetitionSettings(label="kind"))
+
+
+def test_a_test_folder_that_nobody_asks_for_may_be_a_class(tmp_path: Path) -> None:
+    put_empty(tmp_path, [*in_classes("bus", "test", "car", above=""), "unlabeled/9.png"])
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "9,bus")
+    with pytest.raises(DataError, match="it is unclear whether test/ is a class or holds the test images") as caught:
+        read_competition(tmp_path)
+    assert "--images . --test-images unlabeled/" in caught.value.hint
+    settings = CompetitionSettings(images=".", test_images="unlabeled/")
+    assert read_competition(tmp_path, settings).classes == ("bus", "car", "test")
+
+
+def test_the_folders_above_the_class_group_and_the_finest_of_them(tmp_path: Path) -> None:
+    images = [f"hospital{h}/p{h}{p}x/{c}/{h}{p}{c}.png" for h in range(2) for p in range(4) for c in ("ill", "well")]
+    assert set(labels_of(tmp_path, images, "ill").others["folder"]) == {f"p{h}{p}x" for h in range(2) for p in range(4)}
+
+
+def test_images_made_of_others_beside_these_are_warned_of(tmp_path: Path) -> None:
+    images = [*in_classes("cat", "dog", above="Original Images/"), *in_classes("cow", "cat", above="Augmented Images/")]
+    assert any(
+        line.startswith("warning: labels: level 1 (Augmented Images, Original Images) may hold images made of each")
+        for line in labels_of(tmp_path, images).evidence
+    )

@@ -216,3 +216,47 @@ def test_labels_that_look_like_lists_and_are_submitted_as_they_are_are_told() ->
     found = infer(labels_of("a|b", "a", "b", "a"), sample_with("a|b"), task=Task.MULTICLASS)
     assert found.classes == ("a", "a|b", "b")
     assert "task: labels such as a|b look like lists; each of them is taken for a class of its own" in found.evidence
+
+
+HEAD_COLUMNS = ["root", "vowel"]
+HEADS = labels_of(("ka", "1"), ("kha", "0"), ("ka", "10"), ("ga", "1"), columns=HEAD_COLUMNS)
+HEADS_SAMPLE = sample_with(("1", "ka"), columns=["vowel", "root"])
+BENGALI = KnownCompetition(slug="letters", metric="balanced_accuracy", metric_weights=(("root", 2.0),))
+
+
+def test_columns_with_classes_of_their_own_are_several_heads_in_the_order_of_the_sample() -> None:
+    found = infer(HEADS, HEADS_SAMPLE)
+    assert (found.task, found.submission_kind, found.metric.name) == ("multioutput", SubmissionKind.LABEL, "accuracy")
+    assert [(head.name, head.n_classes) for head in found.heads] == [("vowel", 3), ("root", 3)]
+    assert found.classes == ("vowel=0", "vowel=1", "vowel=10", "root=ga", "root=ka", "root=kha")
+    assert found.targets.tolist() == [[1, 4], [0, 5], [2, 4], [1, 3]]
+    assert found.metric.head_sizes == (3, 3)
+    assert not any("--task regression" in line for line in found.evidence)
+
+
+def test_heads_weigh_what_is_known_and_what_the_user_says_of_them() -> None:
+    known = infer(HEADS, HEADS_SAMPLE, BENGALI)
+    assert (known.metric.name, known.metric.weights, known.metric.head_sizes) == (
+        "balanced_accuracy",
+        (1.0, 2.0),
+        (3, 3),
+    )
+    assert "metric: the mean over the heads, weighted vowel 1, root 2" in known.evidence
+    own = infer(HEADS, HEADS_SAMPLE, BENGALI, metric_weights=(("vowel", 5.0),))
+    assert own.metric.weights == (5.0, 1.0)
+    with pytest.raises(UsageError, match="name ka, which is no class"):
+        infer(HEADS, HEADS_SAMPLE, metric="accuracy", metric_weights=(("ka", 2.0),))
+    with pytest.raises(UsageError, match="cannot score a submission of labels"):
+        infer(HEADS, HEADS_SAMPLE, metric="log_loss")
+
+
+def test_classes_of_heads_that_cannot_be_told_from_one_another_are_refused() -> None:
+    labels = labels_of(("b=c", "c"), ("x", "y"), columns=["a", "a=b"])
+    with pytest.raises(DataError, match="cannot be told from one another"):
+        infer(labels, sample_with(("x", "y"), columns=["a", "a=b"]))
+
+
+def test_all_images_alike_in_every_head_are_refused() -> None:
+    labels = labels_of(("ka", "1"), ("ka", "1"), columns=HEAD_COLUMNS)
+    with pytest.raises(DataError, match="all 2 training images have the labels ka, 1"):
+        infer(labels, sample_with(("", ""), columns=HEAD_COLUMNS))

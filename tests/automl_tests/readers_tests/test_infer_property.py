@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from automl.errors import AutomlError
 from automl.readers.infer import InferredCompetition
-from automl.readers.label_names import fold_label
+from automl.readers.label_names import normalize_label
 from automl.readers.labels.source import Labels
 from automl.readers.submission_template import SampleSubmission
 from tests.automl_tests.readers_tests.labels import infer, labels_of, sample_with
 
 WORDS = st.text(alphabet="abcdeXY_ 0129", min_size=1, max_size=5).map(str.strip).filter(bool)
-NAMES = st.lists(st.text(alphabet="abcdxyz", min_size=1, max_size=4), min_size=2, max_size=5, unique_by=fold_label)
+NAMES = st.lists(st.text(alphabet="abcdxyz", min_size=1, max_size=4), min_size=2, max_size=5, unique_by=normalize_label)
 CELLS = st.one_of(WORDS, st.integers(-3, 120).map(str), st.floats(0, 9, width=16).map(str), st.just(""))
 FORMS = ("{}", "p_{}", "{}_prob", "Is {}")
 

@@ -94,6 +94,64 @@ def test_two_labels_that_are_numbers_are_submitted_as_they_are(labels: tuple[str
     assert infer(labels_of("1", "2"), sample_with("0"), metric="roc_auc").submission_kind is SubmissionKind.PROBABILITY
 
 
+FAKES = labels_of("fake", "real", "real", "fake")
+
+
+@pytest.mark.parametrize("value", ["0.5", "0", "1"])
+def test_a_column_that_holds_a_label_is_that_of_its_probability_or_says_which_class_is_1(value: str) -> None:
+    found = infer(FAKES, sample_with(value, columns=["is_fake"]))
+    assert found.classes == (("real", "fake") if value == "0.5" else ("0", "1"))
+    assert found.targets.tolist() == [1, 0, 0, 1]
+    assert "classes: 1 stands for fake, as column is_fake of sample_submission.csv is called" in found.evidence
+    asked = infer(FAKES, sample_with(value, columns=["is_fake"]), negative="fake")
+    assert asked.targets.tolist() == [0, 1, 1, 0], "--negative goes before the name"
+
+
+def test_which_class_is_1_is_a_warning_where_nothing_says_it_and_plain_for_0_and_1() -> None:
+    lines = infer(FAKES, sample_with("0", columns=["target"])).evidence
+    assert "warning: nothing says which class 1 stands for: real is taken, the later in order, and 0 for fake" in lines
+    assert "suggestion: --negative real (takes 1 for fake, and 0 for real)" in lines
+    for labels, sample in ((labels_of("0", "1", "1"), sample_with("0.5")), (FAKES, sample_with("fake"))):
+        assert not any("which class" in line for line in infer(labels, sample).evidence)
+    assert any("which class" in line for line in infer(FAKES, sample_with("fake"), metric="f1").evidence)
+
+
+def test_a_yes_or_a_no_of_a_class_is_written_as_the_sample_writes_it() -> None:
+    found = infer(FAKES, sample_with("False", columns=["is_fake"]))
+    assert (found.classes, found.targets.tolist()) == (("False", "True"), [1, 0, 0, 1])
+    assert infer(labels_of("0", "1", "1"), sample_with("True")).classes == ("False", "True")
+
+
+def test_one_probability_of_a_class_that_the_column_names_is_of_it_against_all_others() -> None:
+    found = infer(labels_of("cat", "dog", "owl", "cat"), sample_with("0.5", columns=["cat_probability"]))
+    assert (found.classes, found.targets.tolist()) == (("not cat", "cat"), [1, 0, 0, 1])
+    assert "classes: dog, owl together, as the opposite of cat" in found.evidence
+
+
+def test_columns_hold_0_or_1_where_labels_are_scored_or_asked_for() -> None:
+    hot = labels_of(("1", "0"), ("0", "1"), ("1", "1"), columns=["a", "b"])
+    zeros, halves = (sample_with((value, value), columns=["b", "a"]) for value in ("0", "0.5"))
+    assert infer(hot, zeros).submission_kind is SubmissionKind.PROBABILITIES
+    assert any("suggestion: --metric f1_samples" in line for line in infer(hot, zeros).evidence)
+    assert not any("suggestion" in line for line in infer(hot, halves).evidence)
+    for sample in (zeros, halves):
+        found = infer(hot, sample, metric="f1_micro")
+        assert (found.submission_kind, found.classes) == (SubmissionKind.LABELS, ("b", "a"))
+        assert infer(hot, sample, submission="labels").submission_kind is SubmissionKind.LABELS
+        assert infer(hot, sample, submission="probabilities").submission_kind is SubmissionKind.PROBABILITIES
+    known = KnownCompetition(slug="tags", metric="f1_micro")
+    assert infer(hot, zeros, known).submission_kind is SubmissionKind.LABELS
+    line = "submission: 0 or 1 for each of 2 labels, because of the metric f1_micro, in the columns of"
+    assert any(own.startswith(line) for own in infer(hot, zeros, known).evidence)
+
+
+def test_a_constant_number_that_is_no_label_is_told_and_words_are_refused() -> None:
+    found = infer(labels_of("1", "2", "3", "1", "2", "3"), sample_with("0"))
+    assert (found.task, found.classes) == (Task.MULTICLASS, ("1", "2", "3"))
+    line = "0 in sample_submission.csv is no training label and taken to stand for nothing"
+    assert f"warning: {line}" in found.evidence
+
+
 FAULTS: dict[str, Refusal] = {
     # labels, sample, settings -> error, problem, hint
     "one probability of several classes, by the metric": (

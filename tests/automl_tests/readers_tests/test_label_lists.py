@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from automl.data.competition import join_list, split_list
 from automl.errors import DataError
-from automl.readers.label_lists import LabelLists, adopt_separator, find_lists, read_lists, spell_lists
+from automl.readers.label_lists import LabelLists, choose_separator, find_lists, match_list_spelling, read_lists
 from automl.readers.labels.source import LabelOrigin
 from tests.automl_tests.readers_tests.labels import labels_of, sample_with
 
@@ -79,20 +79,20 @@ def test_lists_that_are_asked_for_are_split_at_what_may_separate_them() -> None:
 def test_the_separator_is_that_of_the_samples_lists_or_else_that_of_the_labels(value: str, separator: str) -> None:
     lists = find_lists(labels_of("x", "x|y", "y|z", "z"), sample_with(value))
     assert lists is not None
-    assert adopt_separator(lists, sample_with(value)).separator == separator
+    assert choose_separator(lists, sample_with(value)).separator == separator
 
 
 def test_labels_with_blanks_cannot_be_listed_with_blanks() -> None:
     lists = LabelLists({"wild cat|dog": ("wild cat", "dog")}, " ")
     with pytest.raises(DataError, match="but these have blanks: wild cat"):
-        adopt_separator(lists, sample_with("dog"))
+        choose_separator(lists, sample_with("dog"))
 
 
 def test_the_labels_of_lists_are_spelled_as_the_sample_spells_them() -> None:
     lists = LabelLists({"cat,dog": ("cat", "dog"), "dog": ("dog",)}, ",")
-    spelled, matched = spell_lists(lists, sample_with("Cat,Dog"))
+    spelled, lines = match_list_spelling(lists, sample_with("Cat,Dog"))
     assert spelled.sets == {"cat,dog": ("Cat", "Dog"), "dog": ("Dog",)}
-    assert matched.lines
+    assert "written as sample_submission.csv writes them" in lines[0]
 
 
 @given(st.lists(st.sampled_from(["cat", "dog", "owl", "b7"]), unique=True, max_size=4), st.sampled_from(SEPARATORS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -11,19 +12,19 @@ from hypothesis import strategies as st
 from automl.readers.label_names import (
     NamedLabel,
     find_named_label,
-    fold_label,
     match_columns,
     match_spelling,
     match_targets,
+    merge_unicode_forms,
+    normalize_label,
     order_two_classes,
     sort_booleans,
-    unify_unicode_forms,
 )
 from tests.automl_tests.readers_tests.labels import labels_of
 
 CAFE, DECOMPOSED = "caf\u00e9", unicodedata.normalize("NFD", "caf\u00e9")
 PETS = ("cat", "dog", "owl")
-NAMES = st.text(alphabet="abcdxyz", min_size=1, max_size=4)
+NAMES = st.lists(st.text(alphabet="abcdxyz", min_size=1, max_size=4), min_size=2, max_size=6, unique_by=normalize_label)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,13 @@ def test_columns_are_matched_with_labels_by_name_whatever_begins_and_ends_them(c
     assert [renamed[pet] for pet in ("owl", "cat", "dog")] == list(columns)
 
 
+def test_what_begins_all_labels_and_no_column_is_no_part_of_either() -> None:
+    labels = ("pet cat", "pet dog", "pet owl")
+    assert match_columns(PETS, labels).renamed == {"pet cat": "cat", "pet dog": "dog", "pet owl": "owl"}
+    assert match_columns(PETS[:2], labels).renamed == {}
+    assert "each label is called pet" in match_columns(PETS, labels).lines[0]
+
+
 @pytest.mark.parametrize(
     "columns",
     [("p_owl", "p_cat", "p_bat"), ("a", "b", "c"), ("class_1", "class_2", "class_3"), ("p_owl", "cat", "dog_")],
@@ -115,8 +123,8 @@ def test_columns_that_are_no_pairs_with_the_labels_are_not_matched(columns: tupl
     assert match_columns(columns, PETS).renamed == {}
 
 
-@given(st.lists(NAMES, min_size=2, max_size=6, unique_by=fold_label), st.randoms(), st.sampled_from(["", "p_", "is "]))
-def test_the_order_of_columns_never_changes_which_label_is_which(names: list[str], random, start: str) -> None:  # type: ignore[no-untyped-def]
+@given(NAMES, st.randoms(), st.sampled_from(["", "p_", "is "]))
+def test_the_order_of_columns_never_changes_which_label_is_which(names: list[str], random: Random, start: str) -> None:
     columns = [f"{start}{name}" for name in names]
     expected = match_columns(columns, names).renamed or {name: name for name in names}
     assert expected == {name: f"{start}{name}" for name in names}
@@ -125,9 +133,11 @@ def test_the_order_of_columns_never_changes_which_label_is_which(names: list[str
 
 
 @given(
-    st.lists(NAMES, min_size=2, max_size=6, unique_by=fold_label), st.randoms(), st.sampled_from(["", "_mean", " (g)"])
+    NAMES,
+    st.randoms(),
+    st.sampled_from(["", "_mean", " (g)"]),
 )
-def test_targets_are_columns_by_name_in_any_order(names: list[str], random, end: str) -> None:  # type: ignore[no-untyped-def]
+def test_targets_are_columns_by_name_in_any_order(names: list[str], random: Random, end: str) -> None:
     columns = [f"{name}{end}" for name in names]
     random.shuffle(columns)
     found = match_targets(columns, names)
@@ -142,11 +152,11 @@ def test_targets_of_other_names_or_of_another_number_are_not_matched() -> None:
 
 
 def test_one_class_in_two_unicode_forms_is_one_class_and_it_is_told() -> None:
-    labels, lines = unify_unicode_forms(labels_of(CAFE, DECOMPOSED, "tea"))
+    labels, lines = merge_unicode_forms(labels_of(CAFE, DECOMPOSED, "tea"))
     assert labels.texts == (CAFE, CAFE, "tea")
     assert "two Unicode forms" in lines[0]
     alone = labels_of(DECOMPOSED, "tea")
-    assert unify_unicode_forms(alone) == (alone, ())
+    assert merge_unicode_forms(alone) == (alone, ())
 
 
 def test_which_of_two_classes_is_1_is_told_unless_it_is_plain() -> None:

@@ -144,7 +144,7 @@ def test_columns_are_those_of_the_labels_or_one_for_each_class(
 
 def test_labels_of_test_rows_are_told_and_a_class_called_id_keeps_its_name(sample: SampleSubmission) -> None:
     _, told = complete_sample(sample, labels_of(["a"], ["b"]), CompetitionSettings(), None)
-    assert told == ("warning: the rows of test.csv are test images: their label is not read",)
+    assert told == ("warning: column label of test.csv is not read: its rows are test images",)
     asked = CompetitionSettings(submission="probabilities")
     found, told = complete_sample(sample, labels_of(["id"], ["b"], columns=("sort",)), asked, None)
     assert found.table.header == ("id_", "b", "id")

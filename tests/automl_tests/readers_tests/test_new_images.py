@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from automl.data.competition import Competition, load_competition, save_competition
 from automl.errors import DataError, UsageError
@@ -18,6 +19,7 @@ from automl.files.addresses import read_bytes
 from automl.files.tables import find_tables
 from automl.readers.new_images import find_broken_test_images, read_image_folder, read_test_images
 from automl.readers.read import read_competition
+from tests.automl_tests.competitions.container_files import jpeg, tfrecord
 from tests.automl_tests.competitions.everything import ALL
 from tests.automl_tests.competitions.miniatures import Folder, Miniature
 from tests.automl_tests.readers_tests.sources import put_json
@@ -369,7 +371,7 @@ def test_files_that_may_hold_images_and_are_not_read_are_said(tmp_path: Path) ->
     put_empty(tmp_path / "new", ["a.png", "b.psd", "c.psd"])
     found = read_image_folder(tmp_path / "new", known)
     assert found.test_ids == ("a.png",)
-    assert found.evidence[1:] == ("images: not read: 2 .psd (image of another format)",)
+    assert found.evidence[1].startswith("warning: images: not read: 2 .psd (image of another format): ")
 
 
 def test_images_of_a_file_for_each_colour_are_put_together(tmp_path: Path) -> None:
@@ -408,3 +410,15 @@ def test_broken_test_images_are_named_and_training_images_are_not_opened(tmp_pat
     assert seen[-1] == (3, 3)
     assert list(problems) == [1]
     assert "test/t2.png" in problems[1]
+
+
+def test_the_images_in_a_file_of_many_are_new_images(tmp_path: Path) -> None:
+    known = cats_and_dogs(tmp_path / "data")
+    record = jpeg(Image.new("RGB", (8, 8), "red"))
+    (tmp_path / "new.tfrec").write_bytes(tfrecord([{"id": "a", "image": record}, {"id": "b", "image": record}]))
+    found = read_image_folder(tmp_path / "new.tfrec", known)
+    assert found.test_ids == ("new.tfrec/a", "new.tfrec/b")
+    assert find_broken_test_images(found, tmp_path / "survey") == {}
+    (tmp_path / "new.tfrec").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"new\.tfrec is damaged"):
+        read_image_folder(tmp_path / "new.tfrec", known)

@@ -118,11 +118,8 @@ def kinds_above(folder: Folder) -> Truth:
 
 @kind("a kind above the class, whose label the sample holds")
 def kinds_above_by_sample(folder: Folder) -> Truth:
-    train = {
-        f"train/{path}/{path[:9]}{n}.png".replace("/animal/c", "/animal/c"): path.partition("/")[2]
-        for path in ("animal/cat", "animal/dog", "plant/rose")
-        for n in range(4)
-    }
+    paths = ("animal/cat", "animal/dog", "plant/rose")
+    train = {f"train/{path}/{path[-1]}{n}.png": path.partition("/")[2] for path in paths for n in range(4)}
     folder.image(*train)
     return Read(train=train, test=folder.sample(IDS, value="rose"), says=("the sample's labels", "--class-level 1"))
 
@@ -347,3 +344,56 @@ def unlabelled(folder: Folder, name: str) -> Truth:
     train = put_classes(folder, ["cat", "dog"], above="")
     folder.image(f"{name}/left over.png")
     return Read(train=train, test=folder.sample(IDS, value="cat", folder=name), n_left_out=1, says=("no class",))
+
+
+@kind("folders to predict, without a sample", variants=["unlabeled", "predict", "pred/pred"])
+def to_predict(folder: Folder, name: str) -> Truth:
+    train = put_classes(folder, ["cat", "dog"], above="")
+    test = [f"{name}/{number}.png" for number in range(4)]
+    folder.image(*test)
+    return Read(train=train, test=test, classes=["cat", "dog"], n_left_out=0, says=("no sample submission",))
+
+
+@kind("a class called test, that nobody asks for")
+def class_called_test(folder: Folder) -> Truth:
+    put_classes(folder, ["bus", "test", "car"], above="")
+    folder.sample(IDS, value="bus", folder="unlabeled")
+    return Refused(says=("unclear whether test/ is a class", "--images . --test-images unlabeled/"))
+
+
+@kind("resized copies of all parts in a folder of their own", variants=["resized", "512", "small"])
+def resized_beside(folder: Folder, name: str) -> Truth:
+    train = put_classes(folder, ["cat", "dog"])
+    folder.image(*(f"{name}/{path}" for path in train))
+    return Read(train=train, test=folder.sample(IDS), n_left_out=12, says=(f"{name}/ holds the images of",))
+
+
+@kind("more classes in a folder beside the classes are asked for")
+def classes_inside(folder: Folder) -> Truth:
+    put_classes(folder, ["cat", "dog"], above="")
+    put_classes(folder, ["cat", "dog"], above="extra/")
+    folder.sample(IDS, folder="test")
+    return Refused(says=("the folder extra lies beside those of the classes", "--add FOLDER"))
+
+
+@kind("a folder of more training images is added", flags=("--add", "extra, later"))
+def more_folders(folder: Folder) -> Truth:
+    train = put_classes(folder, ["cat", "dog"])
+    train |= put_classes(folder, ["cat", "dog"], above="extra/") | put_classes(folder, ["dog"], above="later/")
+    return Read(train=train, test=folder.sample(IDS), n_left_out=0, says=("are training images too, as asked",))
+
+
+@kind(
+    "images, masks and gray copies without labels are refused", variants=["images masks", "color gray", "raw processed"]
+)
+def holders(folder: Folder, names: str) -> Truth:
+    for name in names.split():
+        folder.image(*(f"{name}/{name[0]}{number}.png" for number in range(8)))
+    folder.sample(IDS)
+    return Refused(says=("no labels were found",))
+
+
+@kind("a folder whose name ends in test may be a class", variants=["crash_test", "Drug test"])
+def crash_test(folder: Folder, name: str) -> Truth:
+    put_classes(folder, ["road", "wall", name], above="")
+    return Refused(says=(f"unclear whether {name}/ is a class", "--images .", f"--test-images {name}/"))

@@ -253,6 +253,15 @@ def table_of_files(folder: Folder) -> Truth:
     return Read(train=train, says=("24 rows of train, 24 rows of test by column data set of birds.csv",))
 
 
+@kind("class folders beside a table of labels that tells other images apart")
+def other_classes(folder: Folder) -> Truth:
+    paths = [f"train/{class_of(i)}/a{i:03d}.png" for i in range(N)]
+    folder.image(*paths)
+    folder.csv("train.csv", ["id", "breed"], [[stem_of(path), f"b{number_of(path) // 8}"] for path in paths])
+    folder.sample(TESTS, header=("id", "prediction"))
+    return Read(train={path: f"b{number_of(path) // 8}" for path in paths}, says=("--labels folders",))
+
+
 @kind("the user asks for the folders", flags=["--labels", "folders"])
 def asked_folders(folder: Folder) -> Truth:
     paths = [f"train/{class_of(i)}/a{i:03d}.png" for i in range(N)]
@@ -309,6 +318,15 @@ def same_tables(folder: Folder) -> Truth:
         folder.csv(name, ["id", "label"], [[stem_of(path), class_of(number_of(path))] for path in paths])
     folder.sample(TESTS)
     return Read(train=classes_of(paths), says=("labels.csv says the same of 24 images",))
+
+
+@kind("a document of labels beside the table, which differs")
+def table_and_document(folder: Folder) -> Truth:
+    paths = paint(folder)
+    folder.csv("train.csv", ["id", "label"], [[stem_of(path), class_of(number_of(path))] for path in paths])
+    folder.json("old_labels.json", {stem_of(path): class_of(number_of(path) // 2) for path in paths})
+    folder.sample(TESTS)
+    return Read(train=classes_of(paths), says=("old_labels.json left out, it gives 16 images another label",))
 
 
 @kind("two tables of labels that differ, and the user names one", flags=["--labels", "labels.csv"])
@@ -468,6 +486,15 @@ def one_table(folder: Folder) -> Truth:
     return Read(train=classes_of(paths[:N]), test=paths[N:])
 
 
+@kind("one table for training and test, one label stands for the unknown ones", variants=["?", "unknown", "cat"])
+def one_table_of_placeholders(folder: Folder, label: str) -> Truth:
+    paths = paint(folder, "images", n=28)
+    rows = [[stem_of(path), class_of(i) if i < N else label] for i, path in enumerate(paths)]
+    folder.csv("labels.csv", ["id", "label"], rows)
+    folder.csv("sample_submission.csv", ["id", "label"], [[stem_of(path), "cat"] for path in paths[N:]])
+    return Read(train=classes_of(paths[:N]), test=paths[N:], says=("4 rows of labels.csv left out, of images that",))
+
+
 @kind("one table for training and test, images in two folders and labels blank")
 def one_table_two_folders(folder: Folder) -> Truth:
     paths = paint(folder)
@@ -525,6 +552,15 @@ def metadata_inside(folder: Folder, place: str) -> Truth:
     return Read(train={path: class_of(i) for i, path in enumerate(paths)}, test=test)
 
 
+@kind("tables beside the images of each part, whose names are the same")
+def same_names_in_parts(folder: Folder) -> Truth:
+    for part in ("train", "valid", "test"):
+        folder.image(*(f"{part}/{i:04d}.png" for i in range(12)))
+        rows = [[f"{i:04d}.png", *(int(class_of(i) == name) for name in CLASSES)] for i in range(12)]
+        folder.csv(f"{part}/_classes.csv", ["filename", *(f" {name}" for name in CLASSES)], rows)
+    return Read(train={f"train/{i:04d}.png": class_of(i) for i in range(12)}, task="multiclass")
+
+
 @kind("metadata.jsonl beside the images")
 def metadata_lines(folder: Folder) -> Truth:
     paths = paint(folder, "data/train")
@@ -543,6 +579,55 @@ def named_metadata(folder: Folder) -> Truth:
     return Read(train=classes_of(paths))
 
 
+@kind("images that are added have a table of their own", flags=["--add", "data/validation"])
+def added_table(folder: Folder) -> Truth:
+    labels = {}
+    for part, n in (("train", N), ("validation", 6)):
+        rows = [[f"{i:04d}.png", class_of(i + n)] for i in range(n)]
+        folder.csv(f"data/{part}/metadata.csv", ["file_name", "label"], rows)
+        labels |= {f"data/{part}/{name}": label for name, label in rows}
+    folder.image(*labels)
+    folder.sample(TESTS, value="cat", folder="data/test")
+    return Read(train=labels)
+
+
+@kind("images that are added have no label", flags=["--add", "valid"])
+def added_without_labels(folder: Folder) -> Truth:
+    paths = paint(folder)
+    folder.image(*(f"valid/v{i}.png" for i in range(4)))
+    folder.csv("train.csv", ["id", "label"], [[stem_of(path), class_of(i)] for i, path in enumerate(paths)])
+    folder.sample(TESTS, value="cat")
+    return Refused(says=("4 images", "valid/v0.png", "--add"))
+
+
+@kind("class folders beside a list of their files and parts")
+def list_of_parts(folder: Folder) -> Truth:
+    paths = [f"train/{class_of(i)}/a{i:03d}.png" for i in range(N)]
+    folder.image(*paths)
+    folder.csv("train.csv", ["path", "split"], [[path, "train"] for path in paths])
+    folder.sample(TESTS, value="cat")
+    return Read(train=classes_of(paths), says=("train.csv (it has no column beside the images)",))
+
+
+@kind("numbers of classes that a document spells out")
+def names_of_numbers(folder: Folder) -> Truth:
+    paths = paint(folder)
+    folder.csv("train.csv", ["id", "label"], [[stem_of(path), number_of(path) % 3] for path in paths])
+    folder.json("label_num_to_disease_map.json", {str(number): name for number, name in enumerate(CLASSES)})
+    folder.sample(TESTS, value=2)
+    train = {path: str(number_of(path) % 3) for path in paths}
+    return Read(train=train, says=("label_num_to_disease_map.json has names for them, such as cat for 0",))
+
+
+@kind("attributes of 1 and -1", flags=["--label", "bald,young"])
+def minus_ones(folder: Folder) -> Truth:
+    paths = paint(folder)
+    sets = {path: [name for k, name in enumerate(["bald", "young"]) if number_of(path) >> k & 1] for path in paths}
+    rows = [[stem_of(p), *(1 if name in sets[p] else -1 for name in ("bald", "smiling", "young"))] for p in paths]
+    folder.csv("list_attr.csv", ["image_id", "bald", "smiling", "young"], rows)
+    return Read(train={path: "|".join(names) for path, names in sets.items()}, task="multilabel")
+
+
 # 24: no header
 
 
@@ -553,6 +638,15 @@ def headless(folder: Folder, first: str) -> Truth:
     folder.csv("train.csv", None, [[f"{before}{stem_of(path)}{after}", class_of(number_of(path))] for path in paths])
     folder.sample(TESTS, value="cat")
     return Read(train=classes_of(paths))
+
+
+@kind("a table of folders without a header")
+def headless_folders(folder: Folder) -> Truth:
+    train = {f"train/p{i:03d}/{view}.png": class_of(i) for i in range(N) for view in range(1 + i % 3)}
+    folder.image(*train)
+    folder.csv("train.csv", None, [[f"train/p{i:03d}/", class_of(i)] for i in range(N)])
+    folder.sample(TESTS, value="cat")
+    return Read(train=train, says=("no header",))
 
 
 @kind("a table without a header whose first label is the only one of its kind")

@@ -68,6 +68,67 @@ def floats_in_shards(folder: Folder) -> Truth:
     return Read(train=train, test=put_test(folder), classes=["cat", "dog"], says=("0.0 is 0000.png (24 ids)",))
 
 
+@kind("the sample has another name and its ids lost their zeros")
+def numbers_in_another_sample(folder: Folder) -> Truth:
+    train = put_rows(folder, [f"train/{number:04d}.png" for number in COUNT], [str(number) for number in COUNT])
+    test = [f"test/{number:04d}.png" for number in range(900, 904)]
+    folder.image(*test)
+    folder.csv("submission_format.csv", ["id", "label"], [[number, "cat"] for number in range(900, 904)])
+    return Read(train=train, test=test)
+
+
+@kind("several samples, of which one names the test images without zeros")
+def numbers_in_one_of_several_samples(folder: Folder) -> Truth:
+    truth = numbers_in_another_sample(folder)
+    (folder.root / "submission_format.csv").rename(folder.root / "sample_submission_stage2.csv")
+    folder.csv("sample_submission_stage1.csv", ["id", "label"], [[f"x{number}", "cat"] for number in range(4)])
+    return truth
+
+
+@kind("annotations name files in other case, and their numbers name other files")
+def annotated_in_other_case(folder: Folder) -> Truth:
+    train = {f"train/img_{number}.jpg": label_of(number) for number in COUNT}
+    folder.image(*train, *(f"train/{number}.jpg" for number in COUNT))
+    images = [{"id": (number + 5) % N_TRAIN, "file_name": f"IMG_{number}.JPG"} for number in COUNT]
+    labels = [
+        {"image_id": (number + 5) % N_TRAIN, "category_id": ("cat", "dog").index(label_of(number))} for number in COUNT
+    ]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    folder.json("train.json", {"images": images, "annotations": labels, "categories": categories})
+    return Read(train=train, test=put_test(folder), n_left_out=N_TRAIN, says=("ids matched in other case",))
+
+
+@kind("annotations were written on Windows")
+def annotated_on_windows(folder: Folder) -> Truth:
+    train = {f"train/x/{number}.jpg": label_of(number) for number in COUNT}
+    folder.image(*train)
+    images = [{"id": number + 1, "file_name": f"C:\\data\\train\\x\\{number}.jpg"} for number in COUNT]
+    labels = [{"image_id": number + 1, "category_id": ("cat", "dog").index(label_of(number))} for number in COUNT]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    folder.json("train.json", {"images": images, "annotations": labels, "categories": categories})
+    return Read(train=train, test=put_test(folder), says=("ids matched as plain paths",))
+
+
+@kind("a mapping of labels without zeros")
+def mapped_numbers(folder: Folder) -> Truth:
+    train = {f"train/{number:04d}.jpg": label_of(number) for number in COUNT}
+    folder.image(*train)
+    folder.json("labels.json", {str(number): label_of(number) for number in COUNT})
+    return Read(train=train, test=put_test(folder), says=("ids matched by number",))
+
+
+@kind("one table for all whose ids lost their zeros", variants=["split", "blank labels"])
+def numbers_of_all(folder: Folder, variant: str) -> Truth:
+    train = {f"train/{number:04d}.png": label_of(number) for number in COUNT}
+    test = [f"test/{number:04d}.png" for number in range(N_TRAIN, N_TRAIN + 6)]
+    folder.image(*train, *test)
+    of_train = [[number, label_of(number), "train"] for number in COUNT]
+    rows = [*of_train, *([number, "", "test"] for number in range(N_TRAIN, N_TRAIN + 6))]
+    n_columns = 3 if variant == "split" else 2
+    folder.csv("train.csv", ["id", "label", "split"][:n_columns], [row[:n_columns] for row in rows])
+    return Read(train=train, test=test, says=("ids matched by number",))
+
+
 @kind("the same numbers in train and in test")
 def numbers_in_both(folder: Folder) -> Truth:
     train = put_rows(folder, [f"train/{number:04d}.png" for number in COUNT], [str(number) for number in COUNT])
@@ -92,6 +153,18 @@ def numbers_beyond_the_width(folder: Folder) -> Truth:
 def two_widths(folder: Folder) -> Truth:
     stems = [f"{number:0{width}d}" for number in range(10, 22) for width in (2, 3)]
     return Read(train=put_rows(folder, [f"train/{stem}.png" for stem in stems], stems), test=put_test(folder))
+
+
+@kind(
+    "an image is missing and a mask is called nearly so",
+    variants=["a7_mask.png", "a7-copy.png", "a7/x.png", "A7 2.png"],
+)
+def nearly_called_so(folder: Folder, stray: str) -> Truth:
+    put_rows(folder, [f"train/a{number}.png" for number in COUNT], [f"a{number}" for number in COUNT])
+    (folder.root / "train/a7.png").unlink()
+    folder.image(f"train/{stray}")
+    put_test(folder)
+    return Refused(says=("train.csv names 1 image that is not in train/: a7", "--skip-missing"))
 
 
 @kind("ids count from one and files from zero", variants=[1, -1, 0.5])

@@ -73,7 +73,7 @@ def labelled_test(folder: Folder, name: str) -> Truth:
         folder.csv(name, ["Width", "Height", "ClassId", "Path"], rows)
     rows = [[31 + i % 5, 29 + i % 7, label, path] for i, (path, label) in enumerate(train.items())]
     folder.csv("Train.csv", ["Width", "Height", "ClassId", "Path"], rows)
-    says = () if name == "test/metadata.csv" else ("their ClassId is not read",)
+    says = () if name == "test/metadata.csv" else (f"column ClassId of {name} is not read",)
     return Read(train=train, test=test, task="multiclass", submission_kind="label", says=(NO_SAMPLE, *says))
 
 
@@ -112,6 +112,27 @@ def unmatched_test_table(folder: Folder, column: str) -> Truth:
     paint_test(folder, *(f"test/t{i}.png" for i in range(4)))
     folder.csv("test.csv", [column], [[f"other{i}.jpg"] for i in range(6)])
     return Refused(says=("test.csv", "other0.jpg", "test/t0.png"))
+
+
+@kind("no sample: a flag names the test folder, and test.csv is of something else", flags=["--test-images", "later"])
+def named_test_folder(folder: Folder) -> Truth:
+    train = paint_train(folder)
+    write_labels(folder, train)
+    test = paint_test(folder, *(f"later/t{i}.png" for i in range(4)))
+    folder.csv("test.csv", ["id"], [[f"other{i}"] for i in range(6)])
+    return Read(train=train, test=test, says=("test.csv is not read", NO_SAMPLE))
+
+
+@kind("no sample: a table of all images says which are of the test", variants=["split", "is_test", "Usage"])
+def split_column(folder: Folder, column: str) -> Truth:
+    train = paint_train(folder, below="images")
+    test = paint_test(folder, *(f"images/t{i}.png" for i in range(4)))
+    values = {"split": ("train", "test"), "is_test": (0, 1), "Usage": ("Training", "PublicTest")}[column]
+    rows = [[path[7:], own, values[0]] for path, own in train.items()]
+    rows += [[path[7:], PETS[i % 2], values[1]] for i, path in enumerate(test)]
+    folder.csv("labels.csv", ["file", "label", column], rows)
+    says = "after column file of the test rows of labels.csv"
+    return Read(train=train, test=test, columns=["file", "label"], says=(says, "column label of the test rows"))
 
 
 @kind("no sample: one folder of images, and test.csv lists the others")

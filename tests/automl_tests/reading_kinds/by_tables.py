@@ -8,7 +8,10 @@ import gzip
 import io
 import json
 import lzma
+import shutil
+import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import openpyxl
 import pyarrow
@@ -127,13 +130,19 @@ def absent_table_asked(folder: Folder) -> Truth:
 
 @kind(
     "no header",
-    variants=["ids", "file names", "paths", "a column more", "numbers", "labels first", "text with tabs", "blanks"],
+    variants=[
+        *("ids", "file names", "paths", "a column more", "numbers", "labels first", "text with tabs", "blanks"),
+        "labels of several words",
+    ],
 )
 def no_header(folder: Folder, variant: str) -> Truth:
     train = fill(folder, ("0", "1") if variant == "numbers" else ("cat", "dog"))
     ids, named = list_rows(train), list_rows(train, with_suffix=True)
     if variant == "text with tabs":
         folder.file("train_list.txt", join(named, "\t"))
+    elif variant == "labels of several words":
+        train = {path: {"cat": "maine coon", "dog": "pug"}[label] for path, label in train.items()}
+        folder.file("labels.txt", "".join(f"{path} {label}\n" for path, label in train.items()))
     elif variant == "blanks":
         folder.file("train.txt", join([(f"train/{name}", label) for name, label in named], " "))
     else:
@@ -271,7 +280,7 @@ def same_names(folder: Folder, name: str) -> Truth:
     rows = [(*row, "dog" if row[1] == "cat" else "cat") for row in list_rows(train)]
     folder.csv("train.csv", ["id", name, name], rows)
     finish(folder, train)
-    return Refused(says=("train.csv has two columns",))
+    return Refused(says=("train.csv has two columns named label",) if name else ("which column of train.csv",))
 
 
 @kind("a table that is not read", variants=["train.xls", "train.ods", "labels.db", "meta/train_labels.sav"])
@@ -344,3 +353,33 @@ def other_texts(folder: Folder, variant: str) -> Truth:
         for path in train:
             folder.file(f"labels/{path[7:-4]}.txt", "0 0.5 0.5 0.25 0.25\n")
     return Read(train=train, task="multiclass")
+
+
+@kind("a table beside the images of an archive", variants=["train.zip", "all.zip"])
+def metadata_in_archive(folder: Folder, archive: str) -> Truth:
+    below = {"train.zip": "", "all.zip": "data/train/"}[archive]
+    train = fill(folder, below=f"train/{below}")
+    write_table(folder, f"train/{below}metadata.csv", [("file_name", "label"), *list_rows(train, with_suffix=True)])
+    if archive == "all.zip":
+        folder.file("train/data/readme.md")
+    pack(folder, archive, "train")
+    truth = finish(folder, train)
+    return replace(truth, train={f"{archive}/{path.removeprefix('train/')}": label for path, label in train.items()})
+
+
+def pack(folder: Folder, archive: str, below: str) -> None:
+    """Move what lies in a folder into an archive."""
+    with zipfile.ZipFile(folder.root / archive, "w") as file:
+        for path in sorted((folder.root / below).rglob("*")):
+            if path.is_file():
+                file.write(path, path.relative_to(folder.root / below))
+    shutil.rmtree(folder.root / below)
+
+
+@kind("a table at the top that names images in folders", variants=["data/metadata.csv", "metadata.parquet", "list.tsv"])
+def metadata_above(folder: Folder, name: str) -> Truth:
+    above = name.rpartition("/")[0]
+    train = fill(folder, below=f"{above}/train/".lstrip("/"))
+    rows = [(f"train/{file}", label) for file, label in list_rows(train, with_suffix=True)]
+    write_table(folder, name, [("file_name", "label"), *rows])
+    return finish(folder, train, name)

@@ -114,7 +114,8 @@ def numbered_folders(folder: Folder, variant: str) -> Truth:
     names = [str(number + (20 if variant == "ages" else 1)) for number in range(60)]
     train = paint_folders(folder, names, 120)
     folder.sample(IDS, value=names[5], header=["id", "age" if variant == "ages" else "label"])
-    return Read(train=train, task="multiclass", submission_kind="label")
+    says = ("--task regression",) if variant == "ages" else ()
+    return Read(train=train, task="multiclass", submission_kind="label", says=says)
 
 
 # --- one class by one, several words, lists ---------------------------------------------------------------------------
