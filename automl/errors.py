@@ -25,14 +25,14 @@ class AutomlError(Exception):
     """Base of all errors shown to the user: the problem in one line, and a hint in one line.
 
     Attributes:
-        kind: a word by which a program tells errors apart.
+        category: a word by which a program tells errors apart.
         problem: one line that contains the offending value.
         hint: one line in the imperative.
         seen: lines about what was found instead, such as an id of a table beside the name of a file.
     """
 
     exit_code = 1
-    kind = "error"
+    category = "error"
 
     def __init__(self, problem: str, *, hint: str, seen: Sequence[str] = ()) -> None:
         super().__init__(problem)
@@ -45,42 +45,42 @@ class UsageError(AutomlError):
     """A flag, a space or a study that does not fit."""
 
     exit_code = 2
-    kind = "usage"
+    category = "usage"
 
 
 class DataError(AutomlError):
     """The competition's folder, or a file in it."""
 
     exit_code = 3
-    kind = "data"
+    category = "data"
 
 
 class NoUsableModelError(AutomlError):
     """Nothing to ensemble, or nothing but failures."""
 
     exit_code = 4
-    kind = "no usable model"
+    category = "no usable model"
 
 
 class StorageError(AutomlError):
     """The study's database, a checkpoint, or the disk."""
 
     exit_code = 5
-    kind = "storage"
+    category = "storage"
 
 
 class StudyInUseError(AutomlError):
     """Another process uses the study."""
 
     exit_code = 6
-    kind = "study in use"
+    category = "study in use"
 
 
 class UnfitEnvironmentError(AutomlError):
     """GPUs, pretrained weights or the network do not fit the request."""
 
     exit_code = 7
-    kind = "environment"
+    category = "environment"
 
 
 ERROR_OF_EXIT_CODE: dict[int, type[AutomlError]] = {

@@ -120,7 +120,11 @@ def test_rows_of_several_images_are_means_also_of_a_hidden_test_with_other_numbe
     finished = searched(tmp_path, "--skip-broken")
     assert "submission: 3 rows of 6 images, up to 3 together: the mean of their predictions" in finished.stdout
     competition = load_competition(files.competition)
-    assert competition.test_ids == ("q0", "q1/1", "q1/2", "q2/1", "q2/2", "q2/3")
+    assert competition.test_ids == (
+        "q0",
+        *(f"test/q1/{n}.png" for n in range(2)),
+        *(f"test/q2/{n}.png" for n in range(3)),
+    )
     assert competition.unreadable_test == (4,)
     probs = read_arrays(files.get_trial_files(0).test)["probs"][:, 1].astype(float)
     written = [float(row["target"]) for row in read_rows(files.submission)]

@@ -62,7 +62,7 @@ def print_document(content: Mapping[str, Any]) -> None:
 
 
 def _describe_error(error: AutomlError) -> dict[str, Any]:
-    return {"kind": error.kind, "problem": error.problem, "hint": error.hint, "seen": list(error.seen)}
+    return {"kind": error.category, "problem": error.problem, "hint": error.hint, "seen": list(error.seen)}
 
 
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:

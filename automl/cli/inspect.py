@@ -113,10 +113,10 @@ def _write_label_table(competition: Competition, path: Path) -> None:
     """Write what each image is taken for: its address below the folder, id, split and label, several joined by |."""
     from automl.artifacts import write_table
 
-    root, kind, texts = competition.root, competition.target_kind, competition.label_texts
+    root, target_kind, texts = competition.root, competition.target_kind, competition.label_texts
 
     def join_labels(target: Any) -> str:
-        return "|".join(kind.list_cells(target, texts))
+        return "|".join(target_kind.list_cells(target, texts))
 
     train = (
         (image.relative_to(root).as_posix(), image_id, "train", join_labels(target))

@@ -34,7 +34,7 @@ SIZE = rf"\(?(?:{'|'.join(SIDES)})(?:x\d+)?(?:px)?\)?|resized?|small|mini|tiny|t
 SIZED_NAME = re.compile(rf"(?P<base>.*?[^ _-])(?:[ _-]*(?:{SIZE}))+|(?:{SIZE})[ _-]+(?P<rest>.+)", re.IGNORECASE)
 COPIED_SHARE = 0.9  # of the names of a copy are those of the other folder
 N_COMPARED = 8  # files whose bytes are compared before two folders of equal names are taken for copies
-MAX_TOLD = 6  # copies, each in a line of its own
+MAX_LISTED = 6  # copies, each in a line of its own
 MAX_TRIMMED = 3  # endings that a derived file may have, as in leaf_final_masked.jpg of leaf.jpg
 
 
@@ -211,7 +211,7 @@ class CopyFinder:
             self._find_derived(children)
             self._find_masks(children)
             waiting += [child for child in reversed(children) if child not in self.left_out]
-        if len(self.left_out) > MAX_TOLD:
+        if len(self.left_out) > MAX_LISTED:
             self.lines = [format_warning(f"images: {join_names(list(self.left_out))} hold copies or masks: left out")]
         return self
 
@@ -231,7 +231,7 @@ class CopyFinder:
                 return
             pairs.append((image, beside))
         if self._has_equal_bytes(pairs):
-            self._leave_out(child, f"repeats the files of {place}", told=False)
+            self._leave_out(child, f"repeats the files of {place}", is_warning=False)
         elif not (words := set(split_words(name))) or words & DERIVED_WORDS:
             self._leave_out(child, f"holds the images of {place} by the same names")
 
@@ -256,7 +256,7 @@ class CopyFinder:
                 if child not in plain:
                     self._leave_out(child, f"holds the images of {original} by the same names")
                 elif self._has_equal_bytes(list(zip(self._list(original), self._list(child), strict=False))):
-                    self._leave_out(child, f"repeats the files of {original}", told=False)
+                    self._leave_out(child, f"repeats the files of {original}", is_warning=False)
 
     def _find_derived(self, children: Sequence[str]) -> None:
         """Of color/, grayscale/ and segmented/ with the same names take the one that is called the original."""
@@ -307,13 +307,13 @@ class CopyFinder:
         contents = [(self.read(one), self.read(other)) for one, other in sorted(pairs)[::step]]
         return any(one for one, _ in contents) and all(one == other for one, other in contents)
 
-    def _leave_out(self, folder: str, reason: str, *, told: bool = True) -> None:
+    def _leave_out(self, folder: str, reason: str, *, is_warning: bool = True) -> None:
         if self._is_chosen(folder) or folder in self.left_out:
             return
         self.left_out[folder] = None
-        text = f"images: {folder} {reason}, and is left out{', but where a path names it' if told else ''}"
-        self.lines.append(format_warning(text) if told else text)
-        if told and not MASK_WORDS & set(split_words(split_path(folder)[1])):
+        text = f"images: {folder} {reason}, and is left out{', but where a path names it' if is_warning else ''}"
+        self.lines.append(format_warning(text) if is_warning else text)
+        if is_warning and not MASK_WORDS & set(split_words(split_path(folder)[1])):
             self.lines.append(format_suggestion(f"--images {folder}", "takes that folder for the training images"))
 
     def _make_unclear_error(self, folders: list[str]) -> DataError:

@@ -193,7 +193,10 @@ class ImageLookup:
         taken = {image for one in found.values() for image in one.images}
         best: dict[str, _Found] = {}
         for way in WAYS if self._pools else ():
+            explained: dict[str, _Found] = {}
             for at in [0, ALL_POOLS] if way.in_first_pool else range(len(self._pools)):
+                if at == ALL_POOLS and (not explained or len(self._pools) == 1):
+                    continue  # most images have to be of the first one
                 explained = self._apply(way, at, left, taken)
                 images = [image for one in explained.values() for image in one.images]
                 if (

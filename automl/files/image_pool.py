@@ -191,8 +191,8 @@ def _choose(found: list[str], wanted: str) -> tuple[list[str], str | None]:
     formats = {name: _rank_format(name, wanted) for name in found}
     best = [name for name in found if formats[name] == min(formats.values())]
     if len(best) < len(found):
-        other = next(name for name in found if formats[name] != formats[best[0]])
-        note = f"images: {_get_suffix(best[0])} taken where there is a {_get_suffix(other)} of the same name"
+        others = " or ".join(sorted({_get_suffix(name) for name in found} - {_get_suffix(best[0])}))
+        note = f"images: {_get_suffix(best[0])} taken where there is a {others} of the same name"
     return best, note or _describe_colours(best)
 
 

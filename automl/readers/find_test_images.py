@@ -34,7 +34,7 @@ class TestImages:
 
     Attributes:
         addresses: (n_test,) below the competition's root; None where an image is missing.
-        ids: (n_test,) what names them: the sample's ids, with a number behind where one has several images.
+        ids: (n_test,) what names them: the sample's ids, and addresses where an id has several images.
         images_of_row: as `SubmissionTemplate.images_of_row`.
         evidence: what was found, and from what.
     """
@@ -133,7 +133,7 @@ def _collect_images(sample: SampleSubmission, match: _Match, files: ImageFiles) 
     rows: list[tuple[int, ...]] = []
     for unit_id, own in zip(sample.image_ids, match.images, strict=True):
         rows.append(tuple(range(len(ids), len(ids) + max(1, len(own)))))
-        ids += [unit_id] if len(own) < 2 else [f"{unit_id}/{number}" for number in range(1, len(own) + 1)]
+        ids += [unit_id] if len(own) < 2 else own
         addresses += own or [None]
     return TestImages(
         addresses=tuple(addresses),

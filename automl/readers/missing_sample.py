@@ -16,7 +16,7 @@ from automl.errors import DataError, UsageError, join_names
 from automl.files.addresses import COLOUR_SETS, expand_colours
 from automl.files.evidence import format_suggestion, format_warning
 from automl.files.image_index import ImageLookup
-from automl.files.image_names import is_image_name, is_test_name, strip_suffix
+from automl.files.image_names import get_split_folder, is_image_name, is_test_name, strip_suffix
 from automl.files.image_pool import find_colour_images
 from automl.files.images import ImageFiles
 from automl.files.pixel_tables import load_pixel_table, read_other_columns
@@ -84,7 +84,7 @@ def make_submission_rows(files: ImageFiles, tables: Mapping[str, Path], *, folde
     return sample, (*lines, format_warning(f"no sample submission: one is made, of {rows} after {origin}"))
 
 
-def complete_sample(
+def add_columns(
     sample: SampleSubmission, labels: Labels, settings: CompetitionSettings, metric: Metric | None
 ) -> Found:
     """Return the sample with the columns that the labels ask for, and the evidence; a given one stays as it is.
@@ -254,11 +254,17 @@ def _list_folder_rows(files: ImageFiles) -> tuple[SampleSubmission, str] | None:
     stems = (strip_suffix(name) for name in images)
     by_colour = any(stem.rpartition("_")[2] in COLOUR_SETS[-1] for stem in stems)
     address_of = merge_colours(images) if by_colour else {name: name for name in images}
-    below = [name.removeprefix(files.get_role_folder(name)) for name in address_of]
+    below = _strip_doubled_folder([name.removeprefix(files.get_role_folder(name)) for name in address_of])
     ids = below if len(set(below)) == len(below) else list(address_of)
     location = replace(files, test=images).test_location
     sample = _make_sample(location, ID_COLUMN, ids, addresses=tuple(address_of.values()))
     return sample, f"the images of {location} by their names"
+
+
+def _strip_doubled_folder(names: Sequence[str]) -> list[str]:
+    """Strip a test folder in the test folder: archives unpack into such doubled folders."""
+    doubled = {get_split_folder(name) for name in names}
+    return [name.removeprefix(*doubled) for name in names] if len(doubled) == 1 else list(names)
 
 
 def _read_split_rows(files: ImageFiles, tables: Mapping[str, Path]) -> tuple[SampleSubmission, str] | None:

@@ -38,7 +38,7 @@ from automl.readers.labels.folder_labels import read_folder_labels
 from automl.readers.labels.json_records import is_coco, parse_plain_labels, read_document
 from automl.readers.labels.name_labels import read_file_name_labels
 from automl.readers.labels.source import FOLDERS, NAMES, LabelOrigin, Labels, LabelSource, LayoutMismatchError
-from automl.readers.missing_sample import check_form, complete_sample, find_submission_rows
+from automl.readers.missing_sample import add_columns, check_form, find_submission_rows
 from automl.readers.other_columns import describe_other_columns, find_other_columns
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import build_template, is_sample_name
@@ -81,7 +81,7 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
         known=known,
     )
     labels = _read_labels(source)
-    sample, form_lines = complete_sample(sample, labels, settings, metric)
+    sample, form_lines = add_columns(sample, labels, settings, metric)
     labels = expand_to_columns(labels, sample)
     inferred = infer_competition(labels, sample, settings, known)
     groups = find_groups(labels, source)
@@ -306,7 +306,7 @@ def _require_no_unread_table(source: LabelSource) -> None:
 def _describe_passed_over(passed_over: Sequence[str], source: LabelSource) -> list[str]:
     """Tell of the files that might have held labels, where folders or file names are taken."""
     unread = [f"{name} ({reason})" for name, reason in find_unread_tables(source.root).items()]
-    files = [*passed_over, *unread]
+    files = list({line.partition(" (")[0]: line for line in (*passed_over, *unread)}.values())
     return [format_warning(f"tables not read as labels: {join_names(files, at_most=5)}")] if files else []
 
 

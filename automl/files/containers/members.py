@@ -19,7 +19,7 @@ from automl.files.containers.container import Container, NoImagesError
 from automl.files.containers.npy import ARRAY_SUFFIX, NotAnArrayError, read_header
 from automl.files.containers.opening import is_container_name, open_container
 from automl.files.evidence import format_suggestion, format_warning
-from automl.files.image_names import ARCHIVE_SUFFIX, get_folder, get_split, split_words
+from automl.files.image_names import ARCHIVE_SUFFIX, get_folder, get_split, get_split_folder, split_words
 
 SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
 LABEL_WORDS = frozenset({"y", "label", "labels", "target", "targets", "classes"})
@@ -148,7 +148,9 @@ def _choose_size(files: Sequence[str], chosen: str | None, found: Members) -> li
         if others:
             line = f"images: {kept[base]} taken, and left out as the same in other sizes: {join_names(others)}"
             found.notes.append(format_warning(line))
-            found.notes.append(format_suggestion(f"--images {others[-1]}", "takes that size"))
+            inside = [f"{name}/image" for name in files if name.startswith(others[-1])]
+            folder = next((get_split_folder(each) for each in inside if get_split(each) == "train"), others[-1])
+            found.notes.append(format_suggestion(f"--images {folder}", "takes that size"))
     return [name for name in files if name not in base_of or kept[base_of[name][0]] == base_of[name][1]]
 
 

@@ -16,8 +16,8 @@ from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_test_name
 from automl.files.tables import Table, format_count
-from automl.readers.labels.csv_columns import require_no_class_folders
 from automl.readers.labels.csv_rows import build_labels
+from automl.readers.labels.folder_labels import require_no_class_folders
 from automl.readers.labels.json_records import (
     ImageRecords,
     is_coco,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from automl.errors import DataError, UsageError, join_names
+from automl.files.containers.members import group_members
 from automl.files.evidence import format_suggestion, format_warning
 from automl.files.image_index import ImageLookup
 from automl.files.image_names import is_test_name
@@ -19,7 +20,7 @@ from automl.files.pixel_tables import find_pixel_columns
 from automl.files.table_formats import strip_table_suffix
 from automl.files.tables import Table, format_count, read_header_or_empty, read_table
 from automl.readers.labels.csv_rows import build_labels
-from automl.readers.labels.folder_labels import read_folder_labels
+from automl.readers.labels.folder_labels import has_other_class_folders, require_no_class_folders
 from automl.readers.labels.image_columns import MIN_NAMED_SHARE, ImageColumns, find_image_columns
 from automl.readers.labels.label_columns import (
     LabelColumns,
@@ -131,6 +132,8 @@ def _select_with_columns(names: Sequence[str], label: str, source: LabelSource) 
     of_pixels = [name for name in having if find_pixel_columns(headers[name])]
     if having and len(of_pixels) == len(having):
         raise LayoutMismatchError(f"{join_names(of_pixels)} holds pixels")
+    if not having and group_members(source.files.training_pool):
+        raise LayoutMismatchError("no table has that column")  # what stands beside the images of a file may
     if not having:
         raise UsageError(
             f"--label {label}: no table has such a column",
@@ -243,7 +246,7 @@ def _build(
     if not found.labels.strength and source.settings.label is None and source.settings.labels is None:
         if not found.is_called:
             require_no_class_folders(read, table.name, source)
-        elif _differ_from_folders(read, source):
+        elif has_other_class_folders(read, source):
             doubts.append(format_suggestion("--labels folders", "the folders of the images may be the labels as well"))
     read = _read_added(read, found, names, lookup, source)
     rest = names[names.index(table.name) + 1 :] if source.settings.labels is None else []
@@ -309,32 +312,6 @@ def _concatenate(read: Labels, added: Labels) -> Labels:
         evidence=(*read.evidence, *added.evidence),
         rows=rows,
     )
-
-
-def require_no_class_folders(read: Labels, name: str, source: LabelSource) -> None:
-    """Require that folders are no labels as well, where nothing but its columns says that a file holds them.
-
-    Raises:
-        DataError: they may be, and are others.
-    """
-    if _differ_from_folders(read, source):
-        raise DataError(
-            f"the labels may be those of {name}, from {read.place}, or the folders of the images, and these differ",
-            hint=f"say --labels {name} or --labels folders",
-        )
-
-
-def _differ_from_folders(read: Labels, source: LabelSource) -> bool:
-    """Whether the images lie in folders of classes that tell others of them apart than the labels."""
-    try:
-        folders = read_folder_labels(source)
-    except (LayoutMismatchError, DataError):
-        return False
-    folder_of = dict(zip(folders.images, folders.texts, strict=True))
-    labelled = zip(read.images, read.cells, strict=True)
-    pairs = {(folder_of[image], cells) for image, cells in labelled if image in folder_of}
-    n_folders, n_labels = len({folder for folder, _ in pairs}), len({cells for _, cells in pairs})
-    return not len(pairs) == n_folders == n_labels
 
 
 def _compare_tables(

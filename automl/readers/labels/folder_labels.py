@@ -81,22 +81,48 @@ def read_folder_labels(source: LabelSource) -> Labels:
     )
 
 
+def require_no_class_folders(read: Labels, name: str, source: LabelSource) -> None:
+    """Require that folders are no labels as well, where nothing but its columns says that a file holds them.
+
+    Raises:
+        DataError: they may be, and are others.
+    """
+    if has_other_class_folders(read, source):
+        raise DataError(
+            f"the labels may be those of {name}, from {read.place}, or the folders of the images, and these differ",
+            hint=f"say --labels {name} or --labels folders",
+        )
+
+
+def has_other_class_folders(read: Labels, source: LabelSource) -> bool:
+    """Whether the images lie in folders of classes that tell others of them apart than the labels."""
+    try:
+        folders = read_folder_labels(source)
+    except (LayoutMismatchError, DataError):
+        return False
+    folder_of = dict(zip(folders.images, folders.texts, strict=True))
+    labelled = zip(read.images, read.cells, strict=True)
+    pairs = {(folder_of[image], cells) for image, cells in labelled if image in folder_of}
+    n_folders, n_labels = len({folder for folder, _ in pairs}), len({cells for _, cells in pairs})
+    return not len(pairs) == n_folders == n_labels
+
+
 def _require_no_class_called_test(source: LabelSource) -> None:
     """Require that a folder such as test or crash_test, beside those of classes, is plainly not a class.
 
     It is not where it holds folders, where its images are asked for, or where its name says nothing more.
     """
-    files, asked = source.files, source.test_images
-    if files.train or not files.test or not asked or source.settings.test_images:
+    files, requested = source.files, source.test_images
+    if files.train or not files.test or not requested or source.settings.test_images:
         return
     folder = files.get_role_folder(files.test[0])
     if any(get_folder(image) != folder for image in files.test):
         return  # a folder of a class holds images alone
     words = set(split_words(folder.rstrip("/").rpartition("/")[2])) - GENERIC_WORDS
     is_named_so = source.sample.addresses is None or all(find_role(word) == "test" for word in words)
-    if asked.isdisjoint(files.test) or not is_named_so:
-        other = get_folder(min(asked)) or "."
-        flags = "--images ." if asked & set(files.test) else f"--images . --test-images {other}"
+    if requested.isdisjoint(files.test) or not is_named_so:
+        other = get_folder(min(requested)) or "."
+        flags = "--images ." if requested & set(files.test) else f"--images . --test-images {other}"
         raise DataError(
             f"it is unclear whether {folder} is a class or holds the test images",
             hint=f"say {flags}, which takes it for a class, or --test-images {folder}",

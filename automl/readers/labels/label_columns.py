@@ -89,7 +89,7 @@ def find_label_columns(table: Table, images: ImageColumns, lookup: ImageLookup, 
     if targets and all(name in position for name in targets):
         exact = tuple(position[name] for name in targets)
         return _prefer_written_column(table, exact, rest, source)
-    longer = _match_longer_names(table, rest, targets)
+    longer = _match_spellings(table, rest, targets) or _match_longer_names(table, rest, targets)
     if longer is not None:
         names = join_names([table.header[column] for column in longer], at_most=10)
         line = f"labels: the targets {join_names(targets, at_most=10)} are the columns {names} of {table.name}"
@@ -174,6 +174,15 @@ def _prefer_written_column(
             line = f"labels: column {names[0]} taken, which says the same as {names[1]} in the words of the sample"
             return LabelColumns(columns=(spelt[0],), strength=3, evidence=(line,))
     return LabelColumns(columns=exact, strength=3)
+
+
+def _match_spellings(table: Table, rest: Sequence[int], targets: Sequence[str]) -> tuple[int, ...] | None:
+    """Match each of several targets to the one column that is called so but for case and signs."""
+    wanted = [re.sub(r"[\W_]", "", target.lower()) for target in targets]
+    names = [re.sub(r"[\W_]", "", table.header[column].lower()) for column in rest]
+    if len(targets) < 2 or len(set(wanted)) < len(wanted) or any(names.count(name) != 1 for name in wanted):
+        return None
+    return tuple(rest[names.index(name)] for name in wanted)
 
 
 def _match_longer_names(table: Table, rest: Sequence[int], targets: Sequence[str]) -> tuple[int, ...] | None:

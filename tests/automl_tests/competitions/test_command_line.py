@@ -8,7 +8,7 @@ import pytest
 
 from automl.artifacts import StudyFiles, read_json
 from tests.automl_tests.competitions.checker import complaints
-from tests.automl_tests.competitions.miniatures import MINIATURES
+from tests.automl_tests.competitions.everything import ALL
 from tests.conftest import automl_here
 
 SEARCH = ("search", "--space", "tiny", "--no-pretrained", "--trials", "2", "--epochs", "1", "--runner", "inline")
@@ -25,13 +25,15 @@ NARROWED = ("--fix", "backbone=test_resnet", "--fix", "resize=32", "--tta", "non
         pytest.param(18, id="ordinal", marks=pytest.mark.slow),
         pytest.param(41, id="sets of labels", marks=pytest.mark.slow),
         pytest.param(27, id="best 5 labels", marks=pytest.mark.slow),
+        pytest.param(7, id="images in HDF5", marks=pytest.mark.slow),
+        pytest.param(8, id="DICOM, two images to a row", marks=pytest.mark.slow),
+        pytest.param(50, id="images in BSON, several to a row", marks=pytest.mark.slow),
     ],
 )
 def test_a_search_without_flags_ends_with_a_submission_that_is_accepted(row: int, tmp_path: Path) -> None:
-    one = MINIATURES[row]
+    one = next(one for one in ALL if one.row == row)
     folder = tmp_path / one.slug
     made = one.build(folder)
-    assert made is not None
     work = tmp_path / "work"
     work.mkdir()
 

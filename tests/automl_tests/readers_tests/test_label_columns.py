@@ -99,6 +99,7 @@ def test_several_columns_are_taken_where_the_user_names_them(tmp_path: Path) -> 
         ("X4_mean,X11_mean,X4_sd,X11_sd", "{i},{i},,1", ("X4_mean", "X11_mean")),
         ("X4_mean,X11_mean,X4_sd,X11_sd", "{i},{i},1.5,2.5", None),
         ("X4_mean,X11", "{i},{i}", None),
+        ("soil,x.4,X 11", "3,{i},{i}", ("x.4", "X 11")),
     ],
 )
 def test_targets_are_found_by_what_is_added_to_the_names_of_all_of_them(

@@ -14,7 +14,7 @@ from automl.files.images import find_images
 from automl.files.tables import find_tables
 from automl.metrics.registry import get_metric
 from automl.readers.labels.source import Labels
-from automl.readers.missing_sample import check_form, complete_sample, make_submission_rows, merge_colours
+from automl.readers.missing_sample import add_columns, check_form, make_submission_rows, merge_colours
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import SampleSubmission
 from automl.tasks import Task
@@ -96,6 +96,12 @@ def test_the_test_folder_gives_names_and_their_folders_where_they_repeat(tmp_pat
     assert "test2/b.png" in make_rows(tmp_path)[0].ids
 
 
+def test_a_doubled_test_folder_is_in_no_id(tmp_path: Path) -> None:
+    put_images(tmp_path, ["seg_train/seg_train/cat/0.png", "seg_train/seg_train/dog/1.png"])
+    put_images(tmp_path, ["seg_test/seg_test/cat/2.png", "seg_test/seg_test/dog/3.png"])
+    assert make_rows(tmp_path)[0].ids == ("cat/2.png", "dog/3.png")
+
+
 def test_files_for_each_colour_are_one_test_image(tmp_path: Path) -> None:
     put_test(tmp_path, *(f"{name}_{colour}.png" for name in "xy" for colour in ("red", "green", "blue")))
     sample, _ = make_rows(tmp_path)
@@ -136,24 +142,24 @@ def test_columns_are_those_of_the_labels_or_one_for_each_class(
     sample: SampleSubmission, labels: Labels, settings: dict[str, object], metric: str | None, columns: tuple[str, ...]
 ) -> None:
     wanted = replace(CompetitionSettings(), **settings)  # type: ignore[arg-type]
-    found, _ = complete_sample(sample, labels, wanted, None if metric is None else get_metric(metric))
+    found, _ = add_columns(sample, labels, wanted, None if metric is None else get_metric(metric))
     assert found.target_columns == columns
     assert found.table.header == ("id", *columns)
     assert found.table.rows == tuple((own_id, *[""] * len(columns)) for own_id in ("t0", "t1"))
 
 
 def test_labels_of_test_rows_are_told_and_a_class_called_id_keeps_its_name(sample: SampleSubmission) -> None:
-    _, told = complete_sample(sample, labels_of(["a"], ["b"]), CompetitionSettings(), None)
+    _, told = add_columns(sample, labels_of(["a"], ["b"]), CompetitionSettings(), None)
     assert told == ("warning: column label of test.csv is not read: its rows are test images",)
     asked = CompetitionSettings(submission="probabilities")
-    found, told = complete_sample(sample, labels_of(["id"], ["b"], columns=("sort",)), asked, None)
+    found, told = add_columns(sample, labels_of(["id"], ["b"], columns=("sort",)), asked, None)
     assert found.table.header == ("id_", "b", "id")
     assert told == ()
 
 
 def test_a_given_sample_stays_as_it_is(sample: SampleSubmission) -> None:
     given = replace(sample, is_given=True)
-    assert complete_sample(given, labels_of(["a"], ["b"]), CompetitionSettings(), None) == (given, ())
+    assert add_columns(given, labels_of(["a"], ["b"]), CompetitionSettings(), None) == (given, ())
 
 
 def test_what_is_asked_for_is_done_or_refused_and_the_other_form_is_suggested(sample: SampleSubmission) -> None:

@@ -15,6 +15,7 @@ from automl.readers.read import read_competition
 from automl.readers.settings import CompetitionSettings
 from automl.tasks import Task
 from tests.automl_tests.readers_tests.folders import FolderFault, put_named_competition, require_folder_refusal
+from tests.automl_tests.readers_tests.sources import noise, put_pixels
 from tests.automl_tests.small_competitions import put_csv, put_images, put_table_competition
 
 
@@ -114,8 +115,9 @@ FAULTS: dict[str, FolderFault] = {
     "an empty table": (lambda root: put_csv(root / "train.csv"), "train.csv is empty", "restore"),
     "no labels": (
         lambda root: (root / "train.csv").unlink(),
-        "no table is named like train.csv or labels.csv; there is no JSON file; no file holds pixels with labels beside them; "
-        "train/ has no folder for each class; the file names are not like cat.0.jpg",
+        "no table is named like train.csv or labels.csv; there is no JSON file; "
+        "no file holds pixels with labels beside them; train/ has no folder for each class; "
+        "the file names are not like cat.0.jpg",
         "add a train.csv with an id and a label column, a folder for each class, or names such as cat.0.jpg",
     ),
 }
@@ -192,9 +194,79 @@ def test_several_ones_in_a_row_are_several_labels_and_refused_where_one_class_is
         read_competition(tmp_path, CompetitionSettings(task=Task.MULTICLASS))
 
 
+def put_class_folders(root: Path) -> None:
+    put_images(root, [f"train/{label}/{label}_{number}.png" for label in ("cat", "dog") for number in range(3)])
+    put_images(root, ["test/s0.png", "test/s1.png"])
+    put_csv(root / "sample_submission.csv", "id,label", "s0,cat", "s1,cat")
+
+
+def test_folders_or_file_names_are_the_labels_where_the_user_says_so(tmp_path: Path) -> None:
+    put_class_folders(tmp_path)
+    put_csv(tmp_path / "train.csv", "id,age,sex", *(f"cat_{row},{row},m" for row in range(3)))
+    with pytest.raises(DataError, match=r"which column of train.csv holds the label \(age, sex\)"):
+        read_competition(tmp_path)
+    by_folder = read_competition(tmp_path, CompetitionSettings(labels="folders"))
+    assert by_folder.targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert by_folder.labels_from.startswith("the folder")
+    by_name = read_competition(tmp_path, CompetitionSettings(labels="names"))
+    assert by_name.targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert by_name.labels_from != by_folder.labels_from
+    with pytest.raises(UsageError, match="--label age: there are no columns in folders"):
+        read_competition(tmp_path, CompetitionSettings(labels="folders", label="age"))
+
+
+@pytest.mark.parametrize("name", ["train.xls", "labels.ods"])
+def test_folders_do_not_take_the_place_of_a_table_of_labels_that_is_not_read(tmp_path: Path, name: str) -> None:
+    put_class_folders(tmp_path)
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=rf"{name} may hold the labels, but is not read: it is a workbook") as caught:
+        read_competition(tmp_path)
+    assert caught.value.seen == (f"{name} is not read: {str(caught.value).partition(': ')[2]}",)
+    (tmp_path / name).rename(tmp_path / f"prices{Path(name).suffix}")
+    warning = f"warning: tables not read as labels: prices{Path(name).suffix} (it is a workbook"
+    assert any(line.startswith(warning) for line in read_competition(tmp_path).evidence)
+
+
+def test_what_is_asked_for_by_labels_is_read_or_refused(tmp_path: Path) -> None:
+    put_class_folders(tmp_path)
+    (tmp_path / "notes.md").write_text("x")
+    (tmp_path / "old.json").write_text('{"cat_0": "x", "cat_1": "y", "dog_1": "x"}')
+    with pytest.raises(DataError, match=r"--labels notes.md cannot be read as labels: .*notes.md is no table"):
+        read_competition(tmp_path, CompetitionSettings(labels="notes.md"))
+    with pytest.raises(UsageError, match=r"--labels train.csv: there is no such table"):
+        read_competition(tmp_path, CompetitionSettings(labels="train.csv"))
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "s0,x", "s1,x")
+    assert read_competition(tmp_path, CompetitionSettings(labels="old.json")).targets.tolist() == [0, 1, 0]
+
+
+def test_rows_of_pixels_are_no_training_images_where_the_test_images_are_files(tmp_path: Path) -> None:
+    put_class_folders(tmp_path)
+    put_pixels(tmp_path / "train_pixels.csv", noise(6, 64), {"label": [7] * 3 + [8] * 3})
+    competition = read_competition(tmp_path)
+    assert competition.classes == ("cat", "dog")
+    warning = "warning: tables not read as labels: train_pixels.csv (it holds pixels, and the test images are files)"
+    assert warning in competition.evidence
+    (tmp_path / "sample_submission.csv").unlink()
+    for number in range(2):
+        (tmp_path / "test" / f"s{number}.png").unlink()
+    with pytest.raises(DataError, match=r"the labels may be those of train_pixels.csv, or the folders of the images"):
+        read_competition(tmp_path)
+
+
+def test_documents_of_labels_beside_a_table_are_told(tmp_path: Path) -> None:
+    put_table_competition(tmp_path)
+    (tmp_path / "old_labels.json").write_text('{"t0": "cat", "t1": "cat", "t2": "cat", "t3": "dog"}')
+    (tmp_path / "label_map.json").write_text('{"cat": "Felis", "dog": "Canis", "owl": "Strix"}')
+    (tmp_path / "labels_damaged.json").write_text("{")
+    evidence = read_competition(tmp_path).evidence
+    line = "warning: labels: old_labels.json left out, it gives 2 images another label; --labels old_labels.json takes"
+    assert any(told.startswith(line) for told in evidence)
+    assert "labels: label_map.json has names for them, such as Felis for cat; they stay as they are" in evidence
+
+
 def test_a_folder_without_any_image_is_refused_with_what_was_seen(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "1.dcm").write_bytes(b"x")
+    (tmp_path / "train" / "1.nii").write_bytes(b"x")
     put_csv(tmp_path / "sample_submission.csv", "id,label", "1,0")
-    with pytest.raises(DataError, match=r"holds no images that can be read, but 1 \.dcm"):
+    with pytest.raises(DataError, match=r"holds no images that can be read, but 1 \.nii"):
         read_competition(tmp_path)

@@ -54,8 +54,8 @@ some_settings = st.builds(
     task=st.sampled_from([None, None, None, *Task]),
     group=st.sampled_from([None, None, "none", "patient_id", "cat", "file name"]),
     negative=st.sampled_from([None, None, None, "0", "cat", ""]),
-    labels=st.sampled_from([None, None, None, "notes.csv", "train.csv", "x.json"]),
-    label=st.sampled_from([None, None, None, "label", "patient_id", "id"]),
+    labels=st.sampled_from([None, None, None, None, "notes.csv", "train.csv", "x.json", "folders", "names"]),
+    label=st.sampled_from([None, None, None, "label", "patient_id", "id", "label,patient_id"]),
     sample=st.sampled_from([None, None, None, "sample_submission.csv"]),
     competition=st.sampled_from([None, None, None, "csiro-biomass", "ranzcr-clip-catheter-line-classification"]),
 )

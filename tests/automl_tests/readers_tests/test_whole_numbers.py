@@ -116,6 +116,7 @@ def test_what_decided_is_said_the_weightiest_first() -> None:
     assert weighing.is_told
     assert weigh(["1.5", "2.5", "3.5"]).subject == "3 numbers in column y"
     assert weigh(["1", "2", "3"]).describe(for_values=True) == "nothing"
+    assert verdict(weigh([])) == "unclear", "as of a column that is blank everywhere"
 
 
 def test_the_samples_column_is_asked_too_but_its_weak_names_say_nothing() -> None:

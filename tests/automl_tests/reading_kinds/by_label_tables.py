@@ -474,6 +474,15 @@ def named_ending(folder: Folder) -> Truth:
     return Read(train=train, task="regression")
 
 
+@kind("columns of classes in other case than the sample's")
+def other_case(folder: Folder) -> Truth:
+    paths = paint(folder)
+    rows = [[stem_of(p), i % 5, *(int(class_of(i) == name) for name in CLASSES)] for i, p in enumerate(paths)]
+    folder.csv("train.csv", ["id", "age", *CLASSES], rows)
+    folder.sample(TESTS, header=("id", *(name.title() for name in CLASSES)), value=0.3)
+    return Read(train={path: label.title() for path, label in classes_of(paths).items()}, task="multiclass")
+
+
 # 18: one table for all
 
 

@@ -188,6 +188,80 @@ def lists(folder: Folder) -> Truth:
     return Read(train=truth, test=test, task="multilabel", submission_kind="labels", columns=["id", "tags"])
 
 
+HOT = ["id", "a", "b", "c"]
+
+
+def paint_hot(folder: Folder, *, several: bool) -> dict[str, str | float]:
+    """Paint images with a 0/1 column for each of three classes: one of them each, or any number."""
+    rows = [[i, *((i >> n) & 1 if several else int(i % 3 == n) for n in range(3))] for i in range(24)]
+    folder.image(*(f"train/{i}.png" for i in range(24)))
+    folder.csv("train.csv", HOT, rows)
+    return {f"train/{row[0]}.png": "|".join(c for c, flag in zip("abc", row[1:], strict=True) if flag) for row in rows}
+
+
+@kind("no sample: a column of 0 and 1 for each class")
+def one_hot(folder: Folder) -> Truth:
+    train = paint_hot(folder, several=False)
+    test = paint_test(folder, "test/t0.png", "test/t1.png")
+    return Read(train=train, test=test, task="multiclass", submission_kind="probabilities", columns=HOT)
+
+
+@kind("no sample: labels side by side", flags=["--label", "a,b,c"])
+def several_hot(folder: Folder) -> Truth:
+    train = paint_hot(folder, several=True)
+    test = paint_test(folder, "test/t0.png", "test/t1.png")
+    return Read(train=train, test=test, task="multilabel", submission_kind="probabilities", columns=HOT)
+
+
+@kind("no sample: labels side by side, as 0 and 1", flags=["--label", "a,b,c", "--submission", "labels"])
+def several_flags(folder: Folder) -> Truth:
+    train = paint_hot(folder, several=True)
+    test = paint_test(folder, "test/t0.png", "test/t1.png")
+    return Read(train=train, test=test, task="multilabel", submission_kind="labels", columns=HOT)
+
+
+@kind("no sample: lists as probabilities", flags=["--submission", "probabilities"])
+def lists_as_probabilities(folder: Folder) -> Truth:
+    cells = ("a,b", "b", "a", "c,a", "b,c")
+    train = {f"train/{i}.png": cells[i % 5] for i in range(25)}
+    folder.image(*train)
+    folder.csv("train.csv", ["id", "tags"], [[path[6:-4], own] for path, own in train.items()])
+    test = paint_test(folder, "test/t0.png", "test/t1.png")
+    truth = {path: "|".join(sorted(own.split(","))) for path, own in train.items()}
+    return Read(train=truth, test=test, task="multilabel", submission_kind="probabilities", columns=HOT)
+
+
+@kind("no sample: ids of the test that lost their zeros", variants=["20", "20.0"])
+def unpadded_test(folder: Folder, form: str) -> Truth:
+    train: dict[str, str | float] = {f"train/{i:04d}.png": PETS[i % 2] for i in range(20)}
+    test = [f"test/{i:04d}.png" for i in range(20, 26)]
+    folder.image(*train, *test)
+    folder.csv("train.csv", ["id", "label"], [[i, PETS[i % 2]] for i in range(20)])
+    folder.csv("test.csv", ["id"], [[f"{i}{form[2:]}"] for i in range(20, 26)])
+    return Read(train=train, test=test, says=(NO_SAMPLE,))
+
+
+@kind("no sample: rows for several images beside other columns")
+def pets_of_several(folder: Folder) -> Truth:
+    train: dict[str, str | float] = {}
+    for i in range(20):
+        train |= {f"train_images/ab{i:02d}-{j}.jpg": "xyz"[i % 3] for j in range(1, 3 + i % 2)}
+    test = [f"test_images/cd{i:02d}-{j}.jpg" for i in range(5) for j in (1, 2)]
+    folder.image(*train, *test)
+    rows = [[f"ab{i:02d}", i % 7, "xyz"[i % 3]] for i in range(20)]
+    folder.csv("train.csv", ["PetID", "Age", "AdoptionSpeed"], rows)
+    folder.csv("test.csv", ["PetID", "Age"], [[f"cd{i:02d}", i] for i in range(5)])
+    says = ("submission: 5 rows of 10 images", "labels: 20 rows with 50 images")
+    return Read(train=train, test=test, columns=["PetID", "AdoptionSpeed"], says=says)
+
+
+@kind("no sample: images to predict that are not called test", variants=["unlabeled", "to_predict", "predict"])
+def unlabelled_folder(folder: Folder, name: str) -> Truth:
+    train = paint_classes(folder)
+    test = paint_test(folder, *(f"{name}/e{i}.png" for i in range(4)))
+    return Read(train=train, test=test, says=(NO_SAMPLE,))
+
+
 @kind("no sample: pixels in tables", variants=["with ids", "without ids"])
 def pixel_tables(folder: Folder, ids: str) -> Truth:
     header = [f"pixel{n}" for n in range(16)]
