@@ -27,15 +27,17 @@ from automl.files.image_names import (
     get_split_folder,
     is_image_name,
 )
-from automl.files.listing import list_files, open_top_archives
+from automl.files.listing import list_files, list_plain_files, open_top_archives
 from automl.files.table_formats import is_table_file_name
-from automl.files.tables import find_documents
+from automl.files.tables import find_documents, format_count
 from automl.files.unread import count_unread, describe_unread, index_unread, suggest_conversion
 
 PEEKED_BYTES = 65_536
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")  # of a name that says what the file is; 1.2.840.113619 has none
 URL = re.compile(rb'"url"\s*:\s*\[?\s*"https?://')
 NO_CHOICE = FolderChoice()
+IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # of common formats
+PEEKED_FILES = 20  # of those whose names do not tell what they are
 FILE_NAME_KEY = b'"file_name"'  # then the links are those of licences
 NUMBERS = re.compile(
     rb"\[\s*-?[0-9][0-9.eE+-]*\s*(,\s*-?[0-9][0-9.eE+-]*\s*){63}"
@@ -149,7 +151,8 @@ def find_images(root: Path, choice: FolderChoice = NO_CHOICE, *, follow_links: b
     counts, examples = count_unread(name for name in unread if not is_table_file_name(name))
     if not images:
         _count_documents(root, counts, examples, follow_links)
-    notes += _describe_members(inner)
+    anywhere = images or list_files(root, lambda name: not SUFFIX.search(name), follow_links=follow_links).names
+    notes += [*_describe_members(inner), *_describe_other_files(root, anywhere)]
     if counts:
         what_to_do = suggest_conversion(counts, examples)
         notes.append(format_warning(f"images: not read: {describe_unread(counts)}: {what_to_do}"))
@@ -176,6 +179,36 @@ def _find_hidden_images(root: Path, members: Members, follow_links: bool) -> lis
         return sorted(found.images)
     listing = list_files(root, lambda name: not SUFFIX.search(name), follow_links=follow_links)
     return sorted(name for name in listing.names if is_dicom(read_bytes(root / name, at_most=HEAD_BYTES)))
+
+
+def _describe_other_files(root: Path, images: Sequence[str]) -> list[str]:
+    """Describe what lies beside images in a folder and is neither an image nor may hold any, such as a text."""
+    counts: dict[str, int] = defaultdict(int)
+    unnamed: list[str] = []
+    for folder in sorted({get_folder(name) for name in images} - {""}):
+        for name in list_plain_files(root / folder):
+            suffix = SUFFIX.search(name)
+            if suffix is None:
+                unnamed.append(folder + name)
+            elif not (_is_relevant(name) or is_table_file_name(name)):
+                counts[suffix[0].lower()] += 1
+    shown = [f"{count} {suffix}" for suffix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    lines = [f"images: files beside them that are none are left out: {join_names(shown, at_most=8)}"] if shown else []
+    example = next((name for name in unnamed[:PEEKED_FILES] if _is_image_by_content(root / name)), None)
+    if example is not None:
+        lines.append(
+            format_warning(
+                f"images: {format_count(len(unnamed), 'file')} without an extension left out; {join_names([example])} "
+                "is an image by its first bytes: rename it, as to .jpg"
+            )
+        )
+    elif unnamed:
+        lines.append(f"images: {format_count(len(unnamed), 'file')} without an extension left out")
+    return lines
+
+
+def _is_image_by_content(path: Path) -> bool:
+    return read_bytes(path, at_most=HEAD_BYTES).startswith(IMAGE_MAGIC)
 
 
 def _describe_members(members: Members) -> list[str]:

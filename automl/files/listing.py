@@ -120,6 +120,17 @@ def walk(root: Path, wanted: NameFilter, *, follow_links: bool = False) -> Itera
     return iter(list_files(root, wanted, follow_links=follow_links).names)
 
 
+def list_plain_files(folder: Path) -> list[str]:
+    """List the names of the files in a folder that are no links and no litter; none where there is no such folder."""
+    if not folder.is_dir():  # as that of an archive's members
+        return []
+    return [entry.name for entry in _list_entries(folder) if not is_junk(entry.name) and _is_plain_file(entry)]
+
+
+def _is_plain_file(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) and not UNFINISHED.fullmatch(entry.name)
+
+
 def list_top_files(root: Path, suffixes: tuple[str, ...], *, follow_links: bool = False) -> list[str]:
     """List the files at the top of root that end in one of the suffixes, in any case, sorted.
 

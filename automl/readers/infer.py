@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from automl.data.competition import BLANK, SubmissionKind, join_list, split_list
 from automl.errors import DataError, UsageError, join_names
-from automl.files.evidence import format_suggestion
 from automl.metrics.metric import Metric
 from automl.metrics.registry import METRICS, get_metric, require_fits
 from automl.multi_output import Head
@@ -116,7 +115,7 @@ def infer_competition(
     elif task is Task.MULTILABEL:
         targets, form = _infer_label_sets(labels, sample, hints)
     elif task is Task.MULTIOUTPUT:
-        targets, form = _infer_heads(labels, sample, task_is_set=given_task is not None, metric=metric)
+        targets, form = _infer_heads(labels, sample, task_is_set=given_task is not None)
     else:
         targets, form = _infer_classes(labels, sample, hints, ordinal=task is Task.ORDINAL)
     if task is Task.MULTICLASS and len(targets.classes) == 2:
@@ -219,15 +218,10 @@ def _infer_label_sets(
     )
 
 
-def _infer_heads(
-    labels: Labels, sample: SampleSubmission, *, task_is_set: bool, metric: Metric | None
-) -> tuple[Targets, SubmissionForm]:
+def _infer_heads(labels: Labels, sample: SampleSubmission, *, task_is_set: bool) -> tuple[Targets, SubmissionForm]:
     targets = encode_heads(labels, sample, task_is_set=task_is_set)
     place = "row" if sample.cells else "column"
     line = f"submission: the label itself, in a {place} for each of {len(targets.heads)} heads, from {sample.name}"
-    if not (task_is_set or metric) and all(is_number(cell) for row in labels.cells for cell in row):
-        flag = format_suggestion("--task regression", "takes the numbers of these columns for values")
-        targets = replace(targets, evidence=(*targets.evidence, flag))
     return targets, SubmissionForm(submission_kind=SubmissionKind.LABEL, classes=targets.classes, evidence=(line,))
 
 

@@ -132,10 +132,13 @@ def _infer_heads(labels: Labels, sample: SampleSubmission, metric: Metric | None
         return [values, heads]
     unclear = next(weighing for weighing in weighings if not weighing.is_classes)
     raise DataError(
-        f"there are {len(labels.columns)} columns of whole numbers, which may be classes or values: "
-        f"{unclear.subject}; for classes speaks {unclear.describe(for_values=False)}, for values "
-        f"{unclear.describe(for_values=True)}",
+        f"it is unclear whether {len(labels.columns)} columns of whole numbers are classes or values: "
+        f"{unclear.subject}",
         hint="say --task multioutput where they are classes, --task regression where they are values",
+        seen=[
+            f"for values: {unclear.describe(for_values=True)}",
+            f"for classes: {unclear.describe(for_values=False)}",
+        ],
     )
 
 
@@ -194,6 +197,9 @@ def weigh_label_numbers(labels: Labels, sample: SampleSubmission) -> Weighing | 
 
 def suggest_other_task(labels: Labels, sample: SampleSubmission, task: Task) -> list[str]:
     """Suggest the flag that takes numbers, or lists, for something else, where one might think so."""
+    if task in (Task.REGRESSION, Task.MULTIOUTPUT) and len(labels.columns) > 1 and _is_whole(labels):
+        other, noun = ("multioutput", "classes") if task is Task.REGRESSION else ("regression", "values")
+        return [format_suggestion(f"--task {other}", f"takes the numbers of these columns for {noun}")]
     is_asked = labels.origin in SURE_ORIGINS and weigh_name(sample.target_columns[0]) > 0
     if is_asked and all(is_number(cell) for row in labels.cells for cell in row):
         return [format_suggestion("--task regression", f"takes {labels.place or 'the labels'} for values")]
@@ -243,6 +249,10 @@ def _prefer_task(metric: Metric, labels: Labels) -> Task | None:
     may_be_lists = len(labels.columns) == 1 and labels.origin not in SURE_ORIGINS
     has_blanks = may_be_lists and any(len(text.split()) > 1 for text in labels.texts)
     return Task.MULTILABEL if metric.average == "samples" and has_blanks else None
+
+
+def _is_whole(labels: Labels) -> bool:
+    return all(INTEGER.fullmatch(cell) for row in labels.cells for cell in row)
 
 
 def _has_other_classes(labels: Labels) -> bool:

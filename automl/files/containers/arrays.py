@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +78,13 @@ class ArrayFile:
     def __init__(self, path: Path, arrays: Sequence[NamedArray]) -> None:
         self._path = path
         self.remarks: tuple[str, ...] = ()
-        self._stacks = [array for array in arrays if _is_stack(array, arrays)]
-        self._others = [array for array in arrays if array not in self._stacks]
-        self._singles = {} if self._stacks else {array.name: array for array in arrays if _is_single(array, arrays)}
+        n_flat_of = Counter(array.shape[0] for array in arrays if array.shape and _is_flat(array.shape[1:]))
+        self._stacks = [array for array in arrays if _is_stack(array, n_flat_of)]
+        stacked = {array.name for array in self._stacks}
+        self._others = [array for array in arrays if array.name not in stacked]
+        alike = len(arrays) > 1 and len({array.shape for array in arrays}) == 1
+        singles = () if self._stacks else [array for array in arrays if _is_single(array, are_alike=alike)]
+        self._singles = {array.name: array for array in singles}
         if self._stacks:
             self._columns_of = {stack.name: self._read_stack_columns(stack) for stack in self._stacks}
             names = {stack.name: find_names(self._columns_of[stack.name]) for stack in self._stacks}
@@ -144,16 +149,17 @@ class ArrayFile:
         return columns
 
 
-def _is_stack(array: NamedArray, arrays: Sequence[NamedArray]) -> bool:
-    """Whether an array is a stack of images by its shape, its name, and the labels beside it."""
+def _is_stack(array: NamedArray, n_flat_of: Mapping[int, int]) -> bool:
+    """Whether an array is a stack of images by its shape, its name, and the labels beside it.
+
+    Args:
+        n_flat_of: how many arrays have one value, or a row of them, for each of so many images.
+    """
     if not array.shape or not array.shape[0] or not (is_key(array.name) or not array.name):
         return False
     n_rows, rest = array.shape[0], array.shape[1:]
     called = bool(STACK_WORDS & set(_split_words(array.name))) or not _split_meaning(array.name)
-    labelled = any(
-        other is not array and other.shape[:1] == (n_rows,) and (len(other.shape) == 1 or _is_flat(other.shape[1:]))
-        for other in arrays
-    )
+    labelled = n_flat_of.get(n_rows, 0) > _is_flat(rest)
     if array.is_encoded:
         return len(array.shape) == 1 and (called or labelled)
     if not array.is_numeric:
@@ -173,7 +179,7 @@ def _is_flat(shape: tuple[int, ...]) -> bool:
     return math.prod(shape) <= MAX_COLUMNS and sum(side > 1 for side in shape) <= 1
 
 
-def _is_single(array: NamedArray, arrays: Sequence[NamedArray]) -> bool:
+def _is_single(array: NamedArray, *, are_alike: bool) -> bool:
     """Whether an array is an image; numbers with a sign or a fraction are one only where all arrays have one shape."""
     if not is_key(array.name):
         return False
@@ -182,7 +188,7 @@ def _is_single(array: NamedArray, arrays: Sequence[NamedArray]) -> bool:
     sides = sorted(side for side in array.shape if side != 1)
     if not array.is_numeric or not is_picture_shape(array.shape) or len(sides) < 2 or sides[-2] < MIN_SIDE:
         return False
-    return array.dtype.kind in "bu" or (len(arrays) > 1 and len({other.shape for other in arrays}) == 1)
+    return array.dtype.kind in "bu" or are_alike
 
 
 def _is_beside(array: NamedArray, stack: NamedArray) -> bool:

@@ -24,7 +24,7 @@ from pathlib import Path
 from automl.errors import DataError, join_names
 from automl.files.containers.array_files import open_hdf5, open_npy, open_npz
 from automl.files.containers.bson import open_bson
-from automl.files.containers.container import Container, NoImagesError
+from automl.files.containers.container import Container, NoImagesError, make_damaged_error
 from automl.files.containers.json_arrays import JsonFile
 from automl.files.containers.npy import ARRAY_SUFFIX
 from automl.files.containers.parquet import ParquetFile
@@ -80,4 +80,9 @@ def _open_cached(path: Path, size: int, changed_ns: int, pid: int) -> Container:
     reader = _READER_OF.get(path.suffix.lower())
     if reader is None:
         raise NoImagesError("it is no file of many images")
-    return reader(path)
+    try:
+        return reader(path)
+    except (NoImagesError, DataError):
+        raise
+    except Exception as error:  # a damaged file makes a reader trip over anything
+        raise make_damaged_error(path, f"{type(error).__name__}: {error}") from error

@@ -42,7 +42,7 @@ FOLDER_FAULTS: dict[str, FolderFault] = {
             put_csv(root / "train.csv", "id,root,vowel", "t0,15,9", "t1,159,0"),
             put_csv(root / "sample_submission.csv", "id,root,vowel", "s0,0,0"),
         ),
-        "there are 2 columns of whole numbers, which may be classes or values: 2 whole numbers in column root",
+        "it is unclear whether 2 columns of whole numbers are classes or values: 2 whole numbers in column root",
         "--task regression",
     ),
 }

@@ -212,3 +212,41 @@ def single(folder: Folder) -> Truth:
     folder.csv("train.csv", ["id", "label"], [[f"a{n}", COLOURS[n % 3]] for n in range(N_TRAIN)])
     folder.sample(TEST, value="red")
     return Refused(says=("the labels are of label",))
+
+
+@kind("one test image with a row for each of three heads")
+def one_test_image(folder: Folder) -> Truth:
+    roots, vowels, signs = ([str(number % n) for number in range(N_TRAIN)] for n in (5, 3, 4))
+    put_wide(folder, {"grapheme_root": roots, "vowel_sign": vowels, "consonant_sign": signs})
+    folder.image("test/Test_0.png")
+    heads = ["consonant_sign", "grapheme_root", "vowel_sign"]
+    folder.csv("sample_submission.csv", ["row_id", "target"], [[f"Test_0_{head}", 0] for head in heads])
+    return Read(train=join(signs, roots, vowels), test=["test/Test_0.png"], task="multioutput", submission_kind="label")
+
+
+@kind("heads and labels that the sample writes in capitals")
+def capitals(folder: Folder) -> Truth:
+    colours, shapes = columns_of(ROWS)
+    put_wide(folder, {"color": colours, "shape": shapes})
+    folder.image(*(f"test/{own}.png" for own in TEST))
+    named = [[own, COLOURS[number % 3].upper(), "DISC"] for number, own in enumerate(TEST)]
+    folder.csv("sample_submission.csv", ["id", "Color", "Shape"], named)
+    upper = [[label.upper() for label in column] for column in (colours, shapes)]
+    return Read(train=join(*upper), task="multioutput", says=("blue as BLUE",))
+
+
+@kind("ages and weights, which are values")
+def values(folder: Folder) -> Truth:
+    ages, weights = [3 * n + 20 for n in range(N_TRAIN)], [7 * n % 40 + 50 for n in range(N_TRAIN)]
+    put_wide(folder, {"age": ages, "weight": weights})
+    folder.sample(TEST, value=0, header=["id", "age", "weight"])
+    return Read(train=join(ages, weights), task="regression", says=("--task multioutput",))
+
+
+@kind("a column of 0 and 1 beside one of names")
+def mixed(folder: Folder) -> Truth:
+    colours, rounds = columns_of(ROWS)[0], [str(number % 2) for number in range(N_TRAIN)]
+    put_wide(folder, {"is_round": rounds, "color": colours})
+    folder.image(*(f"test/{own}.png" for own in TEST))
+    folder.csv("sample_submission.csv", ["id", "is_round", "color"], [[own, 0, "red"] for own in TEST])
+    return Read(train=join(rounds, colours), task="multioutput", submission_kind="label")
