@@ -119,7 +119,12 @@ def _write_label_table(competition: Competition, path: Path) -> None:
         return "|".join(target_kind.list_cells(target, texts))
 
     train = (
-        (image.relative_to(root).as_posix(), image_id, "train", join_labels(target))
+        (
+            image.relative_to(root).as_posix(),
+            image_id,
+            "train",
+            competition.written_labels.get(image_id) or join_labels(target),
+        )
         for image_id, image, target in zip(
             competition.image_ids, competition.image_paths, competition.targets, strict=True
         )

@@ -9,7 +9,7 @@ import enum
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,8 @@ class Competition:
         fixed_fold: the folder below root whose training images are the fold that trials validate on; None for none.
         labels_from, images_from: where the labels and the training images were read, in words; not kept on the disk.
         left_out: images of the folder that are used neither for training nor for the test; not kept on the disk.
+        written_labels: by id, where an image has one label: as it was written, before the submission's names are given
+            to the classes; not kept on the disk.
     """
 
     root: Path
@@ -157,6 +159,7 @@ class Competition:
     labels_from: str = ""
     images_from: str = ""
     left_out: tuple[str, ...] = ()
+    written_labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:

@@ -136,7 +136,8 @@ def predict_images(ensemble: TrainedEnsemble, request: PredictRequest, *, notify
 def build_header(competition: Competition) -> tuple[str, ...]:
     """Return the columns: the image, the classes by their names, and `label`, or `labels` where there may be several.
 
-    Where there are several heads, each has a column of its label. Values have no label. Where a class is called as one of the other columns, that one gets a _ behind its name.
+    Where there are several heads, each has a column of its label. Values have no label. Where a class is called as one
+    of the other columns, that one gets a _ behind its name.
     """
     columns = (_make_unique(IMAGE, competition), *competition.classes)
     if not competition.target_kind.has_classes:

@@ -33,6 +33,7 @@ from automl.files.tables import find_documents, format_count
 from automl.files.unread import count_unread, describe_unread, index_unread, suggest_conversion
 
 PEEKED_BYTES = 65_536
+DICOM_INDEX = "DICOMDIR"  # lists the images of a disc, and holds none
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")  # of a name that says what the file is; 1.2.840.113619 has none
 URL = re.compile(rb'"url"\s*:\s*\[?\s*"https?://')
 NO_CHOICE = FolderChoice()
@@ -177,7 +178,7 @@ def _find_hidden_images(root: Path, members: Members, follow_links: bool) -> lis
     members.errors.update(found.errors)
     if found.images:
         return sorted(found.images)
-    listing = list_files(root, lambda name: not SUFFIX.search(name), follow_links=follow_links)
+    listing = list_files(root, lambda name: not SUFFIX.search(name) and name != DICOM_INDEX, follow_links=follow_links)
     return sorted(name for name in listing.names if is_dicom(read_bytes(root / name, at_most=HEAD_BYTES)))
 
 

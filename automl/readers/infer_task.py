@@ -21,7 +21,7 @@ from automl.tasks import Task
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-ONES, ZEROS = ("1", "1.0"), ("0", "0.0")
+ONES, ZEROS, UNKNOWN = ("1", "1.0"), ("0", "0.0"), ("-1", "-1.0")
 MIN_SHARE = 0.5  # of the cells; what stands in fewer of them is a slip
 MAX_SLIPS, MIN_SLIPS = 0.1, 2  # in one column, as a share of its cells, and in all; more are classes of their own
 MAX_GRADES = 10  # 0 to 9
@@ -91,7 +91,10 @@ def require_zeros_and_ones(labels: Labels) -> None:
 def _infer_from_columns(labels: Labels, sample: SampleSubmission, metric: Metric | None) -> list[InferredTask]:
     """List the tasks that several columns allow, the likeliest first."""
     n_columns = len(labels.columns)
-    if _is_mostly(labels, ONES + ZEROS) and not _has_other_classes(labels):
+    cells = [cell for row in labels.cells for cell in row]
+    wants_values = metric is not None and metric.needs == "values"
+    are_marks = not wants_values and all(cell in ("", *ONES, *ZEROS, *UNKNOWN) for cell in cells)
+    if are_marks or (_is_mostly(labels, ONES + ZEROS) and not _has_other_classes(labels)):
         require_zeros_and_ones(labels)
         sums = {sum(cell in ONES for cell in row) for row in labels.cells}
         if sums == {1}:
@@ -99,10 +102,8 @@ def _infer_from_columns(labels: Labels, sample: SampleSubmission, metric: Metric
             return [(Task.MULTICLASS, reason), (Task.MULTILABEL, reason)]
         heads = (Task.MULTIOUTPUT, "")  # each of them of two classes
         return [(Task.MULTILABEL, f"from rows with {_format_range(sums)} in {n_columns} columns"), heads]
-    cells = [cell for row in labels.cells for cell in row]
     n_numbers = sum(is_number(cell) for cell in cells)
     has_fractions = any(is_number(cell) and not INTEGER.fullmatch(cell) for cell in cells)
-    wants_values = metric is not None and metric.needs == "values"
     if n_numbers > MIN_SHARE * len(cells) and (has_fractions or wants_values):
         return [(Task.REGRESSION, f"from numbers in {n_columns} columns")]
     if has_fractions:
@@ -256,9 +257,9 @@ def _is_whole(labels: Labels) -> bool:
 
 
 def _has_other_classes(labels: Labels) -> bool:
-    """Whether a column holds more than 0 and 1, so often that these are no slips."""
+    """Whether a column holds more than 0 and 1, so often that these are no slips; -1 says that nobody knows."""
     columns = zip(*labels.cells, strict=True)
-    others = [[cell for cell in column if cell and cell not in ONES + ZEROS] for column in columns]
+    others = [[cell for cell in column if cell and cell not in ONES + ZEROS + UNKNOWN] for column in columns]
     return any(len(found) > MAX_SLIPS * len(labels.cells) and len(found) > MIN_SLIPS for found in others)
 
 

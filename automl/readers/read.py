@@ -27,8 +27,9 @@ from automl.files.tables import (
 from automl.metrics.registry import get_metric
 from automl.readers.find_test_images import find_test_images
 from automl.readers.groups import find_fixed_fold, find_groups
-from automl.readers.infer import find_given_metric, infer_competition
+from automl.readers.infer import InferredCompetition, find_given_metric, infer_competition
 from automl.readers.known_competitions import KnownCompetition, find_known_competition, get_known_competition
+from automl.readers.label_names import normalize_label
 from automl.readers.labels.cells import expand_to_columns, normalize_cells
 from automl.readers.labels.coco import LABEL_WORDS, read_json_labels
 from automl.readers.labels.csv_columns import is_label_name, read_csv_labels
@@ -131,7 +132,18 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
         labels_from=labels.place,
         images_from=files.train_location,
         left_out=tuple(_list_unused(labels, source, (*files.train, *files.test, *files.other, *files.copies))),
+        written_labels=_map_written_labels(labels, inferred),
     )
+
+
+def _map_written_labels(labels: Labels, inferred: InferredCompetition) -> dict[str, str]:
+    """Return the label of each image that the submission calls by another word, not only by another spelling."""
+    if len(labels.columns) > 1 or not inferred.task.target_kind.is_single_class:
+        return {}
+    names = [inferred.classes[int(target)] for target in inferred.targets]
+    pairs = list(zip(labels.texts, names, strict=True))
+    other = {(text, name) for text, name in set(pairs) if normalize_label(text) != normalize_label(name)}
+    return {image_id: pair[0] for image_id, pair in zip(labels.ids, pairs, strict=True) if pair in other}
 
 
 def resolve_folder(root: Path, *, hint: str) -> Path:
@@ -168,10 +180,10 @@ def _read_row_labels(source: LabelSource) -> Labels:
     """
     files = {*source.files.train, *source.files.test, *source.files.other}
     tables = [name for name, path in source.tables.items() if is_pixel_table(path)]
-    asked = source.settings.labels
-    if asked is not None and asked not in tables:
-        raise LayoutMismatchError(f"{asked} holds no pixels")
-    if asked is not None or not files or not tables:
+    requested = source.settings.labels
+    if requested is not None and requested not in tables:
+        raise LayoutMismatchError(f"{requested} holds no pixels")
+    if requested is not None or not files or not tables:
         return read_pixel_labels(source)
     test_files = {file for address in source.test_images for file in expand_colours(address)}
     if test_files and test_files <= files:
@@ -201,18 +213,18 @@ READERS_OF_FILES: tuple[LabelReader, ...] = (
 )
 READERS_OF_NAMES: tuple[LabelReader, ...] = (read_folder_labels, read_file_name_labels)
 LABEL_READERS = (*READERS_OF_FILES, *READERS_OF_NAMES)
-ASKED_READERS = {FOLDERS: read_folder_labels, NAMES: read_file_name_labels}  # by --labels
+READERS_BY_WORD = {FOLDERS: read_folder_labels, NAMES: read_file_name_labels}  # by --labels
 
 
 def _read_labels(source: LabelSource) -> Labels:
     """Read the labels by the first layout that the folder has, or by what the user names."""
-    asked = source.settings.labels
+    requested = source.settings.labels
     readers = _choose_readers(source)
     reasons: list[str] = []
     passed_over: list[str] = []
     for reader in readers:
         try:
-            if asked is None and reader in READERS_OF_NAMES:
+            if requested is None and reader in READERS_OF_NAMES:
                 _require_no_unread_table(source)
             labels = reader(source)
         except LayoutMismatchError as reason:
@@ -220,15 +232,15 @@ def _read_labels(source: LabelSource) -> Labels:
             passed_over += reason.passed_over
             continue
         lines: list[str] = []
-        if asked is None and reader in READERS_OF_NAMES:
+        if requested is None and reader in READERS_OF_NAMES:
             lines = _describe_passed_over(passed_over, source)
-        elif asked is None and labels.origin is LabelOrigin.TABLE:
+        elif requested is None and labels.origin is LabelOrigin.TABLE:
             lines = _compare_documents(labels, source)
         labels = normalize_cells(replace(labels, evidence=(*labels.evidence, *lines)), source.sample)
         return expand_to_columns(labels, source.sample)
-    if asked is not None:
+    if requested is not None:
         raise DataError(
-            f"--labels {asked} cannot be read as labels: {'; '.join(reasons)}",
+            f"--labels {requested} cannot be read as labels: {'; '.join(reasons)}",
             hint="name a table with a row for each training image, or leave --labels out",
         )
     raise DataError(
@@ -280,7 +292,7 @@ def _choose_readers(source: LabelSource) -> Sequence[LabelReader]:
         UsageError: --label asks for a column where there is none.
     """
     settings = source.settings
-    reader = ASKED_READERS.get(settings.labels or "")
+    reader = READERS_BY_WORD.get(settings.labels or "")
     if reader is None or settings.labels in source.tables:
         return LABEL_READERS if settings.labels is None else READERS_OF_FILES
     if settings.label is not None:

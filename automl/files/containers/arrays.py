@@ -83,7 +83,7 @@ class ArrayFile:
         stacked = {array.name for array in self._stacks}
         self._others = [array for array in arrays if array.name not in stacked]
         alike = len(arrays) > 1 and len({array.shape for array in arrays}) == 1
-        singles = () if self._stacks else [array for array in arrays if _is_single(array, are_alike=alike)]
+        singles = [] if self._stacks else [array for array in arrays if _is_single(array, are_alike=alike)]
         self._singles = {array.name: array for array in singles}
         if self._stacks:
             self._columns_of = {stack.name: self._read_stack_columns(stack) for stack in self._stacks}

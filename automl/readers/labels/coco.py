@@ -118,11 +118,11 @@ def _read_plain_labels(
         raise LayoutMismatchError("it has no label for each image")
     n_named = len(plain) - len(lookup.match(list(plain)).missing)
     n_images = len(source.training_images)
-    is_asked = name == source.labels_name
-    if n_named > MIN_NAMED_SHARE * len(plain) and (is_asked or n_named > MIN_NAMED_SHARE * n_images):
+    is_requested = name == source.labels_name
+    if n_named > MIN_NAMED_SHARE * len(plain) and (is_requested or n_named > MIN_NAMED_SHARE * n_images):
         return plain
     has_as_many = len(plain) > MIN_NAMED_SHARE * n_images and len(set(plain.values())) < len(plain)
-    if is_asked or n_named > MIN_NAMED_SHARE * len(plain) or (_is_called(name, source) and has_as_many):
+    if is_requested or n_named > MIN_NAMED_SHARE * len(plain) or (_is_called(name, source) and has_as_many):
         raise DataError(
             f"{name} has labels of {n_named} of {format_count(n_images, 'training image')}, and of "
             f"{len(plain) - n_named} that are not in {source.files.train_location}",

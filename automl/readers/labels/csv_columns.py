@@ -41,7 +41,7 @@ LABEL_FILE_PATTERNS = (  # of the lowered name without its extensions, the best 
     r".*(?<![a-z])train.*",
     r".*labels?(?![a-z]).*",
 )
-SAID = 3  # the strength of columns that the user says, or the sample by their names
+EXPLICIT = 3  # the strength of columns that the user says, or the sample by their names
 MIN_COVERED_SHARE = 0.5  # of the training images that a table of another name must name
 
 
@@ -82,7 +82,7 @@ def read_csv_labels(source: LabelSource) -> Labels:
         except LayoutMismatchError as reason:
             passed_over.append(f"{name} ({reason})")
             continue
-        if not failures or found.labels.strength == SAID:
+        if not failures or found.labels.strength == EXPLICIT:
             return _build(found, names, failures, lookup, source)
     if failures:
         raise failures[0]
@@ -103,11 +103,11 @@ def _rank_name(name: str) -> int:
 
 def _list_label_tables(source: LabelSource) -> list[str]:
     """List the tables that may hold labels, the likeliest first."""
-    asked = source.settings.labels
-    if asked is not None and asked not in source.tables and (source.root / asked).is_file():
-        raise LayoutMismatchError(f"{asked} is no table")
-    if asked is not None:
-        return [get_table_name(source.tables, asked, "--labels")]
+    requested = source.settings.labels
+    if requested is not None and requested not in source.tables and (source.root / requested).is_file():
+        raise LayoutMismatchError(f"{requested} is no table")
+    if requested is not None:
+        return [get_table_name(source.tables, requested, "--labels")]
     names = [
         name
         for name in source.tables

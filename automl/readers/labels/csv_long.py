@@ -62,9 +62,9 @@ def read_long_csv_labels(source: LabelSource) -> Labels:
 
 
 def _list_label_tables(source: LabelSource) -> Mapping[str, Path]:
-    asked = source.settings.labels
-    if asked is not None:
-        found = [name for name in source.tables if name == asked]  # else automl.readers.labels.csv_columns says so
+    requested = source.settings.labels
+    if requested is not None:
+        found = [name for name in source.tables if name == requested]  # else automl.readers.labels.csv_columns says so
         return {name: source.tables[name] for name in found}
     labels_name = source.labels_name
     if labels_name is not None and labels_name in source.tables:

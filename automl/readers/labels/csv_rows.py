@@ -118,7 +118,7 @@ def _drop_test_rows(
         name = join_names([table.header[split.column]])
         lines.append(f"labels: {counts} by column {name} of {table.name}{use}")
     of_split = {row for row, part in enumerate(parts) if part == "test"}
-    blank, labelled = _find_asked_rows(table, id_columns[0], label_columns, lookup, source)
+    blank, labelled = _find_rows_of_test(table, id_columns[0], label_columns, lookup, source)
     if blank := blank - of_split:
         n_blank = format_count(len(blank), "row")
         lines.append(f"labels: {n_blank} of {table.name} without a label, of images that the test has")
@@ -131,7 +131,7 @@ def _drop_test_rows(
     return _keep_rows(table, of_split | blank | labelled), [*lines, format_warning(line)]
 
 
-def _find_asked_rows(
+def _find_rows_of_test(
     table: Table, id_column: int, label_columns: tuple[int, ...], lookup: ImageLookup, source: LabelSource
 ) -> tuple[set[int], set[int]]:
     """Find the rows of images that the sample names: those without a label, and those with one."""
@@ -147,8 +147,8 @@ def _find_asked_rows(
         if has_label[row] and not has_shared:
             continue
         found = fitted.find(image_id)
-        is_asked = not has_label[row] and (_get_stem(image_id.strip()) in names or bool(of_test.find(image_id)))
-        if source.test_images.issuperset(found) if found else is_asked:
+        is_requested = not has_label[row] and (_get_stem(image_id.strip()) in names or bool(of_test.find(image_id)))
+        if source.test_images.issuperset(found) if found else is_requested:
             (labelled if has_label[row] else blank).add(row)
     return blank, labelled
 

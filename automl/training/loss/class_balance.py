@@ -1,8 +1,9 @@
 """Class imbalance: how often an epoch samples each class, and how much each class weighs in the loss.
 
 Both correct for the same thing: with class_sampling and class_weights together, rare classes are favoured twice. Where
-an image has several labels, its rarest one decides how often it is shown, and the mean of its labels' weights how much
-it counts. Where it has values, tenths of the scale take the place of classes, so that rare values are favoured.
+an image has several labels, or a class of each of several heads, its rarest one decides how often it is shown, and the
+mean of their weights how much it counts. Where it has values, tenths of the scale take the place of classes, so that
+rare values are favoured.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def sample_epoch_rows(
 
 
 def get_sampling_strata(competition: Competition) -> NDArray[np.int64]:
-    """Return (n,) what sampling evens out: the class, the rarest label, or the tenth of the scale.
+    """Return (n,) what sampling evens out: the class, the rarest label or class, or the tenth of the scale.
 
     Not `competition.strata`, with values: those are equally frequent already.
     """

@@ -89,7 +89,10 @@ def test_npy_files_are_images_but_those_that_are_called_as_stacks_are(tmp_path: 
 
 def test_dicom_files_without_a_suffix_are_images_where_there_are_no_others(tmp_path: Path) -> None:
     content = dicom(np.zeros((8, 8), np.uint8))
-    files = put(tmp_path, {"train/1.2.840.113619.2": content, "train/IM-0001": content, "train/README": b"text"})
+    files = put(
+        tmp_path,
+        {"train/1.2.840.113619.2": content, "train/IM-0001": content, "train/README": b"text", "DICOMDIR": content},
+    )
     assert files.train == ("train/1.2.840.113619.2", "train/IM-0001")
     put_images(tmp_path, ["train/a.png"])
     assert find_images(tmp_path).train == ("train/a.png",)

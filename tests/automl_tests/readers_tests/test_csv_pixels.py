@@ -1,4 +1,4 @@
-"""Labels beside pixels in a CSV file are read, with the rows of the table as images."""
+"""Labels beside images in one file are read: rows of a table of pixels, or members of a file of many images."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from automl.errors import DataError, UsageError
 from automl.files.pixel_tables import load_pixel_table
 from automl.readers.labels.csv_pixels import read_pixel_labels
 from automl.readers.labels.source import LayoutMismatchError
+from tests.automl_tests.competitions.container_files import bson, jpeg, put_hdf5, tfrecord
 from tests.automl_tests.readers_tests.sources import noise, put_pixels, source_of
 from tests.automl_tests.small_competitions import put_csv
 
@@ -88,3 +90,48 @@ def test_a_row_without_a_label_is_named(tmp_path: Path) -> None:
     put_pixels(tmp_path / "train.csv", noise(3, 16), {"label": ["a", " ", "b"]})
     with pytest.raises(DataError, match=r"train.csv has no label in 1 row: row 1, counted from 0"):
         read_pixel_labels(source_of(tmp_path))
+
+
+def put_records(root: Path, **columns: list[str]) -> None:
+    """A TFRecord file of training images with these fields, a test file, and the sample submission."""
+    image = jpeg(Image.new("RGB", (8, 8), "red"))
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    (root / "train.tfrec").write_bytes(tfrecord([{"image": image, **row} for row in rows]))
+    (root / "test.tfrec").write_bytes(tfrecord([{"image": image, "id": "t"}]))
+    put_csv(root / "sample_submission.csv", "id,label", "t,0")
+
+
+def test_labels_beside_images_in_a_file_of_many_are_read_with_its_members_as_images(tmp_path: Path) -> None:
+    put_records(tmp_path, id=["a", "b"], label=["0", "1"], site=["x", "y"])
+    labels = read_pixel_labels(source_of(tmp_path))
+    assert (labels.ids, labels.images) == (("a", "b"), ("train.tfrec/a", "train.tfrec/b"))
+    assert (labels.columns, labels.texts, labels.others) == (("label",), ("0", "1"), {"site": ("x", "y")})
+    assert labels.evidence == ("labels: 2 images, from column label and the images of train.tfrec",)
+    assert labels.rows is None
+    assert read_pixel_labels(source_of(tmp_path, label="site")).texts == ("x", "y")
+
+
+def test_an_unclear_column_beside_images_is_refused_and_never_guessed(tmp_path: Path) -> None:
+    put_records(tmp_path, id=["a", "b"], mood=["0", "1"], site=["x", "y"])
+    with pytest.raises(
+        DataError, match=r"unclear which column of train\.tfrec holds the label \(mood, site\)"
+    ) as caught:
+        read_pixel_labels(source_of(tmp_path))
+    assert "--label" in caught.value.hint
+
+
+def test_nothing_beside_images_is_of_another_kind(tmp_path: Path) -> None:
+    put_hdf5(tmp_path / "train.h5", {"cat/a": jpeg(Image.new("RGB", (8, 8))), "dog/b": jpeg(Image.new("RGB", (8, 8)))})
+    put_csv(tmp_path / "sample_submission.csv", "id,label", "t,0")
+    with pytest.raises(LayoutMismatchError, match=r"nothing stands beside the images of train\.h5"):
+        read_pixel_labels(source_of(tmp_path))
+
+
+def test_the_images_of_one_document_are_of_one_row(tmp_path: Path) -> None:
+    image = jpeg(Image.new("RGB", (8, 8), "red"))
+    products = [{"_id": n, "category": f"c{n}", "imgs": [{"picture": image}] * n} for n in (1, 2)]
+    (tmp_path / "train.bson").write_bytes(bson(products))
+    put_csv(tmp_path / "sample_submission.csv", "_id,category", "9,c1")
+    labels = read_pixel_labels(source_of(tmp_path))
+    assert labels.ids == ("1", "train.bson/2/0", "train.bson/2/1")
+    assert (labels.rows, labels.texts) == ((0, 1, 1), ("c1", "c2", "c2"))

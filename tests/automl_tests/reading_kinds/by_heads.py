@@ -250,3 +250,12 @@ def mixed(folder: Folder) -> Truth:
     folder.image(*(f"test/{own}.png" for own in TEST))
     folder.csv("sample_submission.csv", ["id", "is_round", "color"], [[own, 0, "red"] for own in TEST])
     return Read(train=join(rounds, colours), task="multioutput", submission_kind="label")
+
+
+@kind("findings of which some are uncertain", variants=["-1", "-1.0", "-1 nearly everywhere"])
+def uncertain(folder: Folder, variant: str) -> Truth:
+    unknown, _, often = variant.partition(" ")
+    first = [("1", "0", unknown)[2 if often and number > 2 else number % 3] for number in range(N_TRAIN)]
+    put_wide(folder, {"edema": first, "cardiomegaly": [str(number % 2) for number in range(N_TRAIN)]})
+    folder.sample(TEST, value=0, header=["id", "edema", "cardiomegaly"])
+    return Refused(says=(f"is {unknown}, neither 0 nor 1",))

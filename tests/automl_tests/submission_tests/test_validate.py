@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.errors import DataError
 from automl.metrics.registry import get_metric
-from automl.submission.validate import find_problems, find_warnings
+from automl.submission.validate import find_problems, find_warnings, require_test_images
 from automl.submission.write import write_submission
 from tests.automl_tests.submission_tests.forms import FORMS, competition_of_form
 from tests.automl_tests.submission_tests.valid_files import (
@@ -90,6 +91,14 @@ def test_the_sample_itself_is_recognised(tmp_path: Path) -> None:
     )
     (tmp_path / "mine.csv").write_bytes(PROBABILITY)
     assert not any("those of" in line for line in find_warnings(competition, PROBABILITY))
+
+
+def test_without_test_images_there_is_nothing_to_submit() -> None:
+    known = form("probability")
+    require_test_images(known)
+    with pytest.raises(DataError, match="has no test images, so that there is nothing to submit") as refusal:
+        require_test_images(replace(known, test_ids=()))
+    assert "automl predict FOLDER" in refusal.value.hint
 
 
 def test_the_guard_reads_nothing_into_a_file_of_another_kind() -> None:
