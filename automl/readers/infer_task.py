@@ -175,8 +175,8 @@ def _infer_from_cells(labels: Labels, sample: SampleSubmission) -> list[Inferred
         return [one_each, ordinal, values, alone] if are_whole else [values, one_each, alone]
     if weighing.is_values:
         reason = f"from {weighing.subject}: {weighing.describe(for_values=True)}"
-        return [(Task.REGRESSION, reason) if weighing.is_told else values, one_each, ordinal, alone]
-    if weighing.is_told:
+        return [(Task.REGRESSION, reason) if weighing.is_doubtful else values, one_each, ordinal, alone]
+    if weighing.is_doubtful:
         one_each = (Task.MULTICLASS, f"from {weighing.subject}: {weighing.describe(for_values=False)}")
     return [one_each, ordinal, values, alone]
 
@@ -201,11 +201,11 @@ def suggest_other_task(labels: Labels, sample: SampleSubmission, task: Task) -> 
     if task in (Task.REGRESSION, Task.MULTIOUTPUT) and len(labels.columns) > 1 and _is_whole(labels):
         other, noun = ("multioutput", "classes") if task is Task.REGRESSION else ("regression", "values")
         return [format_suggestion(f"--task {other}", f"takes the numbers of these columns for {noun}")]
-    is_asked = labels.origin in SURE_ORIGINS and weigh_name(sample.target_columns[0]) > 0
-    if is_asked and all(is_number(cell) for row in labels.cells for cell in row):
+    wants_values = labels.origin in SURE_ORIGINS and weigh_name(sample.target_columns[0]) > 0
+    if wants_values and all(is_number(cell) for row in labels.cells for cell in row):
         return [format_suggestion("--task regression", f"takes {labels.place or 'the labels'} for values")]
     weighing = weigh_label_numbers(labels, sample)
-    if weighing is not None and weighing.is_told:
+    if weighing is not None and weighing.is_doubtful:
         other, noun = ("multiclass", "classes") if task is Task.REGRESSION else ("regression", "values")
         return [format_suggestion(f"--task {other}", f"takes the {weighing.subject} for {noun}")]
     if task is not Task.REGRESSION and describe_grades(labels) and weigh_name(labels.columns[0]) > 0:

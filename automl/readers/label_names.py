@@ -259,8 +259,8 @@ def _tell_spelling(renamed: Mapping[str, str], written: Collection[str], source:
         )
     pairs = [f"{own} as {text}" for own, text in sorted(renamed.items())]
     line = f"classes: written as {source} writes them: {join_names(pairs, at_most=MAX_SHOWN)}"
-    is_told = set(renamed.values()) <= set(written) or all(map(WHOLE_NUMBER.fullmatch, renamed))
-    return Matched(renamed, (line if is_told else format_warning(line),))
+    is_known_form = set(renamed.values()) <= set(written) or all(map(WHOLE_NUMBER.fullmatch, renamed))
+    return Matched(renamed, (line if is_known_form else format_warning(line),))
 
 
 def _iterate_respellings(written: Collection[str]) -> Iterator[Respell]:

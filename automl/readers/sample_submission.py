@@ -57,8 +57,8 @@ class _Candidate:
     stage: int
 
     @property
-    def rank(self) -> tuple[float, int, int]:
-        return (self.fraction_named, self.stage, -self.sample.name.count("/"))
+    def rank(self) -> tuple[float, int]:
+        return (self.fraction_named, self.stage)
 
 
 def find_sample_submission(
@@ -66,9 +66,8 @@ def find_sample_submission(
 ) -> tuple[SampleSubmission, tuple[str, ...]] | None:
     """Find the sample submission; also return evidence of the choice. None where the folder has none.
 
-    It is the given file, else the one that is named so, else the one whose ids all name test images. Of several
-    it is the one whose ids name the most test images, of these the one of the highest stage, and of these the one that
-    lies the least deep.
+    It is the given file, else the one that is named so and lies the least deep, else the one whose ids all name test
+    images. Of several it is the one whose ids name the most test images, and of these the one of the highest stage.
 
     Raises:
         DataError: it is unclear which it is, it cannot be read, or it asks for something else than classes or values.

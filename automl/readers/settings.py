@@ -127,7 +127,7 @@ def require_settings(settings: CompetitionSettings) -> CompetitionSettings:
 
 
 def _get_type(annotation: str) -> type:
-    return next((kind for kind in (bool, int) if kind.__name__ in annotation), str)
+    return next((value_type for value_type in (bool, int) if value_type.__name__ in annotation), str)
 
 
 def _parse_weights(value: Any, path: Path) -> tuple[tuple[str, float], ...]:

@@ -78,7 +78,7 @@ class Weighing:
         return self.lead_of_values <= -CLEAR_LEAD
 
     @property
-    def is_told(self) -> bool:
+    def is_doubtful(self) -> bool:
         """Whether lines say what decided, and which flag decides otherwise: not of fractions alone, which are clear."""
         return self.are_whole or any(not piece.for_values for piece in self.pieces)
 

@@ -89,7 +89,7 @@ def test_fractions_are_values_unless_a_few_of_them_are_called_classes() -> None:
     versions = [f"1.{number % 4 + 1}" for number in range(60)]
     assert verdict(weigh(versions)) == "values"
     assert verdict(weigh(versions, "class")) == "unclear"
-    assert not weigh(["1.5", "2.25", "3.5"]).is_told
+    assert not weigh(["1.5", "2.25", "3.5"]).is_doubtful
 
 
 def test_numbers_with_zeros_before_them_are_codes_and_negative_ones_values() -> None:
@@ -113,7 +113,7 @@ def test_what_decided_is_said_the_weightiest_first() -> None:
     assert weighing.subject == "100 whole numbers in column age"
     assert weighing.describe(for_values=True).startswith("the column's name age, 0 in the sample")
     assert weighing.describe(for_values=False) == "1 to 100 without a gap, about 3 images of each"
-    assert weighing.is_told
+    assert weighing.is_doubtful
     assert weigh(["1.5", "2.5", "3.5"]).subject == "3 numbers in column y"
     assert weigh(["1", "2", "3"]).describe(for_values=True) == "nothing"
     assert verdict(weigh([])) == "unclear", "as of a column that is blank everywhere"

@@ -276,27 +276,25 @@ def negated_probability(folder: Folder, column: str) -> Truth:
 def one_of_several(folder: Folder) -> Truth:
     train = paint_folders(folder, ["cat", "dog", "owl"])
     folder.sample(IDS, value="0.5", header=["id", "cat_probability"])
-    merged: dict[str, str | float] = {path: label if label == "cat" else "not cat" for path, label in train.items()}
-    return Read(train=merged, task="binary", classes=["not cat", "cat"], submission_kind="probability")
+    return Read(train=train, task="binary", classes=["not cat", "cat"], submission_kind="probability")
 
 
 @kind("a column that says nothing of its class", variants=["0.5", "0"])
 def unnamed_probability(folder: Folder, value: str) -> Truth:
     train = paint_folders(folder, ["fake", "real"])
     folder.sample(IDS, value=value, header=["id", "target"])
-    number = {"fake": "0", "real": "1"}
-    labels = {path: number[str(label)] if value == "0" else label for path, label in train.items()}
-    says = ("nothing says which class 1 stands for: real is taken", "--negative real (takes 1 for fake")
-    return Read(train=labels, task="binary", says=says)
+    says = ["nothing says which class 1 stands for: real is taken", "--negative real (takes 1 for fake"]
+    says += ["0 is fake, 1 is real"] if value == "0" else []
+    return Read(train=train, task="binary", says=says)
 
 
 @kind("a column that says nothing of its class, the negative one asked", flags=("--negative", "real"), variants="05")
 def negative_asked(folder: Folder, digit: str) -> Truth:
     train = write_table(folder, 24, lambda i: ("fake", "real")[i % 2])
     folder.sample(IDS, value="0" if digit == "0" else "0.5", header=["id", "target"])
-    number = {"fake": "1", "real": "0"}
-    labels = {path: number[str(label)] if digit == "0" else label for path, label in train.items()}
-    return Read(train=labels, task="binary", classes=["0", "1"] if digit == "0" else ["real", "fake"])
+    if digit == "0":
+        return Read(train=train, task="binary", classes=["0", "1"], says=("0 is real, 1 is fake",))
+    return Read(train=train, task="binary", classes=["real", "fake"])
 
 
 @kind("the negative class asked against the column's name", flags=("--negative", "fake"))
@@ -311,8 +309,7 @@ def booleans_as_numbers(folder: Folder, pair: str) -> Truth:
     names = pair.split()
     train = write_table(folder, 24, lambda i: names[i % 2])
     folder.sample(IDS, value="0", header=["id", "target"])
-    labels: dict[str, str | float] = {path: str(names.index(str(label))) for path, label in train.items()}
-    return Read(train=labels, task="binary", classes=["0", "1"])
+    return Read(train=train, task="binary", classes=["0", "1"], says=(f"0 is {names[0]}, 1 is {names[1]}",))
 
 
 @kind("a column that says its class, and a yes or a no", variants=["True", "False", "no", "YES"])
@@ -322,8 +319,7 @@ def named_boolean(folder: Folder, value: str) -> Truth:
     no, yes = ("False", "True") if value in ("True", "False") else ("no", "yes")
     if value.isupper():
         no, yes = no.upper(), yes.upper()
-    labels: dict[str, str | float] = {path: yes if label == "fake" else no for path, label in train.items()}
-    return Read(train=labels, task="binary", classes=[no, yes], submission_kind="label", says=(f"{yes} is fake",))
+    return Read(train=train, task="binary", classes=[no, yes], submission_kind="label", says=(f"{yes} is fake",))
 
 
 @kind("numbers with decimal commas, which may be lists")
@@ -401,9 +397,8 @@ def affixed_columns(folder: Folder, form: str) -> Truth:
     train = paint_folders(folder, sorted(names))
     columns = [form.format(name) for name in names]
     folder.sample(IDS, value="0.3", header=["id", *columns])
-    labels: dict[str, str | float] = {path: form.format(label).strip() for path, label in train.items()}
     return Read(
-        train=labels,
+        train=train,
         task="multiclass",
         submission_kind="probabilities",
         classes=[name.strip() for name in columns],
