@@ -249,7 +249,7 @@ def test_labels_of_few_of_the_images_are_refused_and_taken_where_they_are_asked_
 
 def test_a_column_cannot_be_asked_of_a_document(tmp_path: Path) -> None:
     put_cats(tmp_path, {"a.png": 1})
-    with pytest.raises(UsageError, match="--label breed: train.json is a document"):
+    with pytest.raises(UsageError, match=r"--label breed: train\.json is a document"):
         read_json_labels(source_of(tmp_path, labels="train.json", label="breed"))
     with pytest.raises(LayoutMismatchError, match="asks for a column of a table"):
         read_json_labels(source_of(tmp_path, label="breed"))
