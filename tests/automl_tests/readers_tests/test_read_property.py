@@ -184,6 +184,8 @@ def check_targets(competition: Competition) -> None:
     if competition.task.target_kind.is_single_class:
         assert set(competition.targets.tolist()) == set(range(competition.n_classes))
         assert (competition.n_classes == 2) == (competition.task is Task.BINARY) or competition.task is Task.ORDINAL
+    elif competition.task is Task.MULTIOUTPUT:
+        assert competition.targets.shape == (len(competition.image_ids), len(competition.heads))
     else:
         assert competition.targets.shape == shape
     assert competition.soft_targets.shape == shape
