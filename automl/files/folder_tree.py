@@ -82,6 +82,6 @@ def find_folder(given: str, tree: FolderTree, flag: str) -> str:
     if found is not None:
         return found
     close = difflib.get_close_matches(wanted, folders, n=3) or sorted(folders, key=lambda name: (name.count("/"), name))
-    raise UsageError(
-        f"{flag} {given}: no image lies in such a folder", hint=f"name one of {join_names(close, at_most=5) or 'none'}"
-    )
+    names = join_names(close, at_most=5)
+    hint = f"name one of {names}" if names else "check the folder: it has no folder with images"
+    raise UsageError(f"{flag} {given}: no image lies in such a folder", hint=hint)

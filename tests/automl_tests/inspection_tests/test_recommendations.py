@@ -114,7 +114,7 @@ def test_rare_classes_are_pointed_out() -> None:
     facts = facts_of(drawn(noise))
     found = inspect_competition(competition, Survey(train=facts, test=facts))
     assert dict(found.counts) == {competition.classes[0]: N - 10, competition.classes[1]: 10}
-    assert "class_weights" in suggested(found)
+    assert "--space recipe" in suggested(found)
 
 
 def test_broken_images_are_a_reason_for_skip_broken(noise_inspection: Inspection) -> None:
