@@ -122,24 +122,33 @@ class ImageLookup:
     def match(self, image_ids: Sequence[str]) -> MatchedImages:
         """Match each id to its image."""
         fitted = self.fit(image_ids)
-        found = [fitted._find(image_id) for image_id in image_ids]
+        found = self._add_folders(image_ids, [fitted._find(image_id) for image_id in image_ids])
         pairs = [(image_id, one.images) for image_id, one in zip(image_ids, found, strict=True)]
         forms = Counter(_get_form(image_id, one) for image_id, one in zip(image_ids, found, strict=True) if one.images)
         return MatchedImages(
             names=tuple(images[0] if len(images) == 1 else None for _, images in pairs),
             missing=tuple(image_id for image_id, images in pairs if not images),
-            ambiguous=tuple(
-                f"{image_id} ({join_names(list(images))})" for image_id, images in pairs if len(images) > 1
-            ),
+            ambiguous=tuple(f"{text} ({join_names(list(images))})" for text, images in pairs if len(images) > 1),
             notes=tuple(_describe_found(list(zip(image_ids, found, strict=True)))),
             form=max(forms, key=lambda form: (forms[form], FORMS.index(form)), default=""),
         )
 
+    def _add_folders(self, image_ids: Sequence[str], found: Sequence[_Found]) -> list[_Found]:
+        """Add the images of folders by the ids' names where these are numbers and may mean either, 24/1.png or 1/24."""
+        numbers = [image_id.strip() for image_id in image_ids]
+        if not all(map(str.isdecimal, numbers)):
+            return list(found)
+        below = [[image for pool in self._pools for image in pool.list_below(text)] for text in numbers]
+        pairs = list(zip(found, below, strict=True))
+        n_both = sum(bool(one.images and other) and set(one.images).isdisjoint(other) for one, other in pairs)
+        if not n_both or n_both < MIN_EXPLAINED * len(pairs):
+            return list(found)
+        return [_Found((*one.images, *other), one.note) for one, other in pairs]
+
     def fit(self, image_ids: Iterable[str]) -> ImageLookup:
         """Return a lookup that finds these ids also where all that name nothing are written in one other way."""
         found = {image_id: self._find(image_id) for image_id in map(str.strip, image_ids)}
-        left = [image_id for image_id, one in found.items() if not one.images]
-        if not left:
+        if all(one.images for one in found.values()):
             return self
         fitted = copy.copy(self)
         fitted._fitted = {**self._fitted, **self._explain(found)}

@@ -5,6 +5,7 @@ A column that only training has tells nothing of a test image, and may be the la
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ import numpy as np
 from automl.errors import DataError, join_names
 from automl.files.evidence import format_warning
 from automl.files.image_names import is_test_name
+from automl.files.listing import walk
 from automl.files.pixel_tables import find_pixel_columns
 from automl.files.tables import format_count, read_header_or_empty, read_table
 from automl.readers.infer_task import is_number
+from automl.readers.labels.label_columns import SPLIT_NAMES
 from automl.readers.labels.source import LabelOrigin, Labels, LabelSource
 
 MAX_DISTINCT_SHARE = 0.5  # of the rows; a column with more values than that is an id or free text
 N_BINS = 10  # of numbers, with about as many training rows in each
+LIST_NAME = re.compile(r"(?:train|trainval|val|valid|validation|test)(?:_?list|_?split|_?files)?\.(?:txt|lst)")
 N_SIGMA = 4.0  # by which the differences exceed what chance makes of equal distributions
 
 
@@ -75,6 +79,27 @@ def describe_other_columns(columns: Sequence[OtherColumn]) -> list[str]:
     if clear:
         lines.append(format_warning(f"columns: {join_names(clear, at_most=12)} differ between training and test"))
     return lines
+
+
+def describe_unread_splits(labels: Labels, source: LabelSource) -> list[str]:
+    """Describe the tables and lists that say which images are of training and test, and that nobody reads."""
+    tables = [
+        name
+        for name, path in source.tables.items()
+        if name not in labels.place and name != source.sample.name and _has_split_column(read_header_or_empty(path))
+    ]
+    lists: list[str] = []
+    if labels.origin is not LabelOrigin.TABLE:
+        follow_links = source.settings.follow_links
+        lists += walk(source.root, lambda name: bool(LIST_NAME.fullmatch(name)), follow_links=follow_links)
+    names = join_names(sorted({*tables, *lists}))
+    advice = "--labels FILE takes a table with a column split"
+    line = format_warning(f"images: not split as {names} would have it, but as they lie: {advice}")
+    return [line] if names else []
+
+
+def _has_split_column(header: Sequence[str]) -> bool:
+    return any(re.sub(r"[\W_]", "", name.lower()) in SPLIT_NAMES for name in header)
 
 
 def _read_test_columns(source: LabelSource) -> Mapping[str, Sequence[str]]:

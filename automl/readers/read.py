@@ -40,7 +40,7 @@ from automl.readers.labels.json_records import is_coco, parse_plain_labels, read
 from automl.readers.labels.name_labels import read_file_name_labels
 from automl.readers.labels.source import FOLDERS, NAMES, LabelOrigin, Labels, LabelSource, LayoutMismatchError
 from automl.readers.missing_sample import add_columns, check_form, find_submission_rows
-from automl.readers.other_columns import describe_other_columns, find_other_columns
+from automl.readers.other_columns import describe_other_columns, describe_unread_splits, find_other_columns
 from automl.readers.settings import CompetitionSettings
 from automl.readers.submission_template import build_template, is_sample_name
 
@@ -122,6 +122,7 @@ def read_competition(root: Path, settings: CompetitionSettings = NO_SETTINGS) ->
             *_describe_shared(labels, source),
             *_describe_unused(labels, source),
             *describe_other_columns(find_other_columns(labels, source)),
+            *describe_unread_splits(labels, source),
             *form_lines,
             *inferred.evidence,
             *check_form(sample, inferred.submission_kind, settings),

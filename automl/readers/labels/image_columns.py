@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from automl.errors import DataError, join_names
 from automl.files.evidence import format_warning
 from automl.files.image_index import ImageLookup
+from automl.files.image_names import is_image_name
 from automl.files.tables import Table
 from automl.readers.labels.source import LayoutMismatchError
 
@@ -112,6 +113,7 @@ def find_image_columns(table: Table, lookup: ImageLookup, id_name: str) -> Image
         for rating in named
         if rating is not chosen and rating.names_most and rating.is_distinct and not rating.names_folders
     ]
+    _require_no_missing_files(table, chosen, ratings)
     views, aliases, evidence = _compare_columns(table, chosen, others, id_name)
     return ImageColumns(
         columns=(chosen.column, *views),
@@ -213,6 +215,20 @@ def _rank(rating: _Rating, id_name: str) -> tuple[bool | int, ...]:
     names_each = rating.names_files or (rating.names_all and rating.is_distinct)
     is_called_image = bool(IMAGE_WORDS.search(rating.name)) and names_each
     return (not is_row_number(rating.name), 2 * is_called_image + is_same, rating.n_named, -rating.column)
+
+
+def _require_no_missing_files(table: Table, chosen: _Rating, ratings: Sequence[_Rating]) -> None:
+    """Refuse numbers of rows that happen to name files where another column has names of files, and none is there."""
+    if chosen.names_files or not is_row_number(chosen.name):
+        return
+    for other in ratings:
+        if not other.n_named and all(is_image_name(cell) for cell in other.cells if cell) and any(other.cells):
+            raise DataError(
+                f"column {join_names([other.name])} of {table.name} names files that are not there, such as "
+                f"{join_names([other.cells[0]])}; column '{chosen.name}' only counts the rows",
+                hint=f"unpack these files, or name their folder with --images; where column {join_names([other.name])} "
+                "is of something else, remove it",
+            )
 
 
 def _is_of_masks(rating: _Rating) -> bool:
