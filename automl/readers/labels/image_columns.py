@@ -115,14 +115,29 @@ def find_image_columns(table: Table, lookup: ImageLookup, id_name: str) -> Image
     ]
     _require_no_missing_files(table, chosen, ratings)
     views, aliases, evidence = _compare_columns(table, chosen, others, id_name)
+    ids = next((one.column for one in others if one.column in aliases and _is_same_name(one.name, id_name)), None)
+    if ids is not None and not _is_same_name(chosen.name, id_name) and _names_the_same(table, ids, chosen, lookup):
+        aliases = [chosen.column, *(column for column in aliases if column != ids)]
+    else:
+        ids = chosen.column
     return ImageColumns(
-        columns=(chosen.column, *views),
+        columns=(ids, *views),
         aliases=(*aliases, *(rating.column for rating in named if rating.names_files and rating is not chosen)),
         share=chosen.n_named / max(1, chosen.n_distinct),
         is_distinct=chosen.is_distinct,
         names_several=any(len(images) > 1 for images in chosen.images.values()),
         evidence=tuple(evidence),
     )
+
+
+def _is_same_name(name: str, other: str) -> bool:
+    return normalize_name(name) == normalize_name(other)
+
+
+def _names_the_same(table: Table, column: int, chosen: _Rating, lookup: ImageLookup) -> bool:
+    """Whether two columns name the same image in every row, so that either may be the id."""
+    first, second = ([cell.strip() for cell in table.get_column(place)] for place in (column, chosen.column))
+    return lookup.match(first).names == lookup.match(second).names
 
 
 def find_row_images(image_ids: Sequence[str], lookup: ImageLookup) -> dict[str, tuple[str, ...]]:
@@ -211,7 +226,7 @@ def _select_best_kind(named: Sequence[_Rating]) -> Sequence[_Rating]:
 
 def _rank(rating: _Rating, id_name: str) -> tuple[bool | int, ...]:
     """Rank a column among those of its kind, by how it is called and how many images it names."""
-    is_same = normalize_name(rating.name) == normalize_name(id_name)
+    is_same = _is_same_name(rating.name, id_name)
     names_each = rating.names_files or (rating.names_all and rating.is_distinct)
     is_called_image = bool(IMAGE_WORDS.search(rating.name)) and names_each
     return (not is_row_number(rating.name), 2 * is_called_image + is_same, rating.n_named, -rating.column)
@@ -258,7 +273,7 @@ def _compare_columns(
         elif not taken & images:
             views.append(other.column)
             taken |= images
-        elif normalize_name(chosen.name) == normalize_name(id_name):
+        elif _is_same_name(chosen.name, id_name):
             lines.append(format_warning(f"{names} names the images of other rows; {chosen.name} is taken"))
         else:
             raise _make_conflict_error(table, chosen, other)
