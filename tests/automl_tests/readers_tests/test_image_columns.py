@@ -43,7 +43,7 @@ NUMBERS = list(range(N))
         ("id,age", [NUMBERS, TURNED], "id", "id", 1),
         ("image_id,photo", [NUMBERS, TURNED], "image_id", "image_id", 1),
         (",id", [NUMBERS, TURNED], "image", "id", 0),
-        ("id,filename", [NUMBERS, [f"{i}.png" for i in NUMBERS]], "id", "filename", 0),
+        ("id,filename", [NUMBERS, [f"{i}.png" for i in NUMBERS]], "id", "id", 0),
         ("file,original", [[f"{i}.png" for i in NUMBERS], [f"{i}.png" for i in TURNED]], "file", "file", 1),
         ("label,file", [[i % 3 for i in NUMBERS], [f"{i}.png" for i in NUMBERS]], "id", "file", 0),
     ],
@@ -62,7 +62,7 @@ def test_the_column_of_the_images_is_the_surest_one_and_what_contradicts_it_is_t
 def test_a_column_that_names_the_same_images_is_an_alias() -> None:
     table = table_of("id,filename,path", [NUMBERS, [f"{i}.png" for i in NUMBERS], FILES])
     found = find_image_columns(table, ImageLookup(FILES), "id")
-    assert (found.columns, set(found.aliases), found.evidence) == ((1,), {0, 2}, ())
+    assert (found.columns, set(found.aliases), found.evidence) == ((0,), {1, 2}, ())
 
 
 def test_two_columns_of_files_for_other_rows_are_refused() -> None:
