@@ -77,7 +77,8 @@ def describe_other_columns(columns: Sequence[OtherColumn]) -> list[str]:
         )
     clear = [column.name for column in shared if column.is_clear]
     if clear:
-        lines.append(format_warning(f"columns: {join_names(clear, at_most=12)} differ between training and test"))
+        verb = "differs" if len(clear) == 1 else "differ"
+        lines.append(format_warning(f"columns: {join_names(clear, at_most=12)} {verb} between training and test"))
     return lines
 
 

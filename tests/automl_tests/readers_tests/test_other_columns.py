@@ -45,7 +45,7 @@ def test_columns_are_told_with_their_differences(tmp_path: Path) -> None:
     assert "note" in lines[0]
     assert "note 0" not in lines[0]  # free text is not compared
     assert lines[1].endswith("of no use for test images: biopsy")
-    assert lines[2] == "warning: columns: site differ between training and test"
+    assert lines[2] == "warning: columns: site differs between training and test"
 
 
 @pytest.mark.parametrize(
