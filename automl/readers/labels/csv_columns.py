@@ -349,6 +349,8 @@ def _compare_labels(found: _LabelTable, other: _LabelTable, read: Labels, lookup
     shared = [image for image in others if image in label_of]
     different = [image for image in shared if others[image] != label_of[image]]
     n_images = format_count(len(different), "image")
+    if not others:  # each of its ids may be several images
+        return []
     if not shared:
         return [format_warning(f"labels: {names[1]} left out, it names {format_count(len(others), 'other image')}")]
     if not different:
