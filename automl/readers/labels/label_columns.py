@@ -279,7 +279,7 @@ def _make_unclear_error(table: Table, candidates: Sequence[int]) -> DataError:
     ]
     return DataError(
         f"it is unclear which column of {table.name} holds the label ({join_names(names, at_most=10) or 'none'})",
-        hint=f"say it with --label COLUMN, several columns of values by --label {example}; "
+        hint=f"say it with --label COLUMN, several columns by --label {example}; "
         "--labels FILE takes another file, --labels folders the folders",
         seen=shown,
     )
