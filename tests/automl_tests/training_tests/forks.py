@@ -80,6 +80,7 @@ def _fork_ranks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         names = {"PIPE": subprocess.PIPE, "TimeoutExpired": subprocess.TimeoutExpired}
         patch.setattr(main_rank, "subprocess", SimpleNamespace(Popen=ForkedRank, **names))
+        patch.setattr(main_rank, "LOST_RANK_TIMEOUT_S", 600.0)  # after it the process ends, which here is pytest's own
         yield
 
 
