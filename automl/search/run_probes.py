@@ -92,7 +92,8 @@ class ProbeRequest:
         config = self.space.build_first_config()
         final_size = config.resize.image_sizes[-1]
         pixel_ms = min((own.ms_per_image or 0.0) / own.candidate.image_size**2 for own in reports)
-        trial_s = config.epochs * FORWARD_PASSES * n_images * pixel_ms * final_size**2 / 1000
+        n_sharing = len(self.devices) if self.is_on_cpu and self.is_local else 1  # trials share the cores of a probe
+        trial_s = n_sharing * config.epochs * FORWARD_PASSES * n_images * pixel_ms * final_size**2 / 1000
         return SHARE_WITHOUT_TRIALS * time_left_s if trial_s > time_left_s else 0.0
 
     def count_probes(self) -> int:

@@ -144,6 +144,9 @@ def test_probes_have_half_of_a_time_in_which_no_trial_would_be_done(tmp_path: Pa
     quick = report_of(ProbeCandidate("resnet18", size), 1000 * 399 / passes)
     assert request.compute_extra_s([slow], n_images=1000) == 200.0
     assert request.compute_extra_s([slow, quick], n_images=1000) == 0.0
+    two = replace(request, devices=["cpu", "cpu"])  # which share the cores that the probe had alone
+    assert two.compute_extra_s([slow, quick], n_images=1000) == 200.0
+    assert replace(two, is_local=False).compute_extra_s([slow, quick], n_images=1000) == 0.0
     assert request.compute_extra_s([], n_images=1000) == 0.0
     assert replace(request, probe_budget="1m").compute_extra_s([slow], n_images=1000) == 0.0
     assert replace(request, deadline=Deadline()).compute_extra_s([slow], n_images=1000) == 0.0
