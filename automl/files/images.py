@@ -17,6 +17,7 @@ from automl.files.archives import Archive
 from automl.files.containers.members import Members, find_members
 from automl.files.containers.opening import JSON_SUFFIXES, may_hold_images
 from automl.files.dicom import HEAD_BYTES, is_dicom
+from automl.files.encoded_images import is_encoded_image
 from automl.files.evidence import WARNING, format_warning
 from automl.files.folder_roles import CopyFinder, FolderChoice, FolderRoles
 from automl.files.folder_tree import FolderTree, find_folder
@@ -37,7 +38,6 @@ DICOM_INDEX = "DICOMDIR"  # lists the images of a disc, and holds none
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")  # of a name that says what the file is; 1.2.840.113619 has none
 URL = re.compile(rb'"url"\s*:\s*\[?\s*"https?://')
 NO_CHOICE = FolderChoice()
-IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # of common formats
 PEEKED_FILES = 20  # of those whose names do not tell what they are
 FILE_NAME_KEY = b'"file_name"'  # then the links are those of licences
 NUMBERS = re.compile(
@@ -153,7 +153,7 @@ def find_images(root: Path, choice: FolderChoice = NO_CHOICE, *, follow_links: b
     if not images:
         _count_documents(root, counts, examples, follow_links)
     anywhere = images or list_files(root, lambda name: not SUFFIX.search(name), follow_links=follow_links).names
-    notes += [*_describe_members(inner), *_describe_other_files(root, anywhere)]
+    notes += [*_describe_members(inner), *_describe_other_files(root, anywhere, frozenset(images))]
     if counts:
         what_to_do = suggest_conversion(counts, examples)
         notes.append(format_warning(f"images: not read: {describe_unread(counts)}: {what_to_do}"))
@@ -182,13 +182,15 @@ def _find_hidden_images(root: Path, members: Members, follow_links: bool) -> lis
     return sorted(name for name in listing.names if is_dicom(read_bytes(root / name, at_most=HEAD_BYTES)))
 
 
-def _describe_other_files(root: Path, images: Sequence[str]) -> list[str]:
-    """Describe what lies beside images in a folder and is neither an image nor may hold any, such as a text."""
+def _describe_other_files(root: Path, names: Sequence[str], read: frozenset[str]) -> list[str]:
+    """Describe what lies in the folders of these files, is not read, and is neither an image nor may hold any."""
     counts: dict[str, int] = defaultdict(int)
     unnamed: list[str] = []
-    for folder in sorted({get_folder(name) for name in images} - {""}):
+    for folder in sorted({get_folder(name) for name in names} - {""}):
         for name in list_plain_files(root / folder):
             suffix = SUFFIX.search(name)
+            if folder + name in read:  # DICOM may have no extension
+                continue
             if suffix is None:
                 unnamed.append(folder + name)
             elif not (_is_relevant(name) or is_table_file_name(name)):
@@ -209,7 +211,7 @@ def _describe_other_files(root: Path, images: Sequence[str]) -> list[str]:
 
 
 def _is_image_by_content(path: Path) -> bool:
-    return read_bytes(path, at_most=HEAD_BYTES).startswith(IMAGE_MAGIC)
+    return is_encoded_image(read_bytes(path, at_most=PEEKED_BYTES))
 
 
 def _describe_members(members: Members) -> list[str]:

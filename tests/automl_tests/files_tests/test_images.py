@@ -191,3 +191,13 @@ def test_a_name_that_is_no_text_is_refused_and_shown_escaped(tmp_path: Path) -> 
     with pytest.raises(DataError, match="not UTF-8 text") as caught:
         find_images(tmp_path)
     assert caught.value.problem.isprintable()
+
+
+def test_images_without_an_extension_that_are_read_are_not_said_to_be_left_out(tmp_path: Path) -> None:
+    for name in ("train/1.2.840.1", "train/b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "train/README").write_text("about these")
+    files = find_images(tmp_path)
+    assert files.train == ("train/1.2.840.1", "train/b")
+    assert [line for line in files.notes if "extension" in line] == ["images: 1 file without an extension left out"]
