@@ -330,7 +330,8 @@ def _build_test_paths(root: Path, addresses: Sequence[str | None]) -> tuple[Path
 
 def _describe_shared(labels: Labels, source: LabelSource) -> list[str]:
     n_shared = len(source.test_images & set(labels.images))
-    return [f"test: {format_count(n_shared, 'test image')} also among the training images"] if n_shared else []
+    line = format_warning(f"test: {format_count(n_shared, 'test image')} also among the training images")
+    return [line] if n_shared else []
 
 
 def _describe_unused(labels: Labels, source: LabelSource) -> list[str]:
@@ -339,7 +340,8 @@ def _describe_unused(labels: Labels, source: LabelSource) -> list[str]:
         return []
     unused = _list_unused(labels, source, source.files.other)
     noun = format_count(len(unused), "image")
-    return [f"images: {noun} outside the training and test folders left out: {join_names(unused)}"] if unused else []
+    line = format_warning(f"images: {noun} outside the training and test folders left out: {join_names(unused)}")
+    return [line] if unused else []
 
 
 def _list_unused(labels: Labels, source: LabelSource, images: Sequence[str]) -> list[str]:

@@ -349,5 +349,5 @@ def test_a_folder_of_validation_images_beside_training_and_test_is_left_out_and_
     put_table(tmp_path, "sample_submission.csv", "id,label", [("test/NORMAL/test0.jpg", "NORMAL")])
     competition = read_competition(tmp_path)
     assert len(competition.image_ids) == 6
-    line = "images: 6 images outside the training and test folders left out: val/NORMAL/val0.jpg"
+    line = "warning: images: 6 images outside the training and test folders left out: val/NORMAL/val0.jpg"
     assert any(told.startswith(line) for told in competition.evidence)

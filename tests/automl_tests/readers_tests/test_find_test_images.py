@@ -287,7 +287,7 @@ def test_test_images_that_are_training_images_too_are_told(tmp_path: Path) -> No
     put_images(tmp_path, ["images/1.png", "images/2.png", "images/3.png"])
     put_csv(tmp_path / "train.csv", "id,label", "1,cat", "2,dog")
     put_csv(tmp_path / "sample_submission.csv", "id,label", "2,cat", "3,cat")
-    assert "test: 1 test image also among the training images" in read_competition(tmp_path).evidence
+    assert "warning: test: 1 test image also among the training images" in read_competition(tmp_path).evidence
 
 
 def test_a_missing_test_image_is_refused_or_gets_a_row_that_is_never_opened(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from automl.errors import UsageError
-from automl.readers.settings import CompetitionSettings, load_settings
+from automl.readers.settings import CompetitionSettings, load_settings, require_settings
 from automl.tasks import Task
 
 
@@ -26,6 +26,15 @@ def test_the_file_says_what_no_flag_does(tmp_path: Path) -> None:
     )
     expected = CompetitionSettings(metric="qwk", task=Task.ORDINAL, group="patient_id", flips=False, skip_broken=True)
     assert load_settings(CompetitionSettings(), folder) == expected
+
+
+def test_numbers_and_folders_are_said_in_the_file_too(tmp_path: Path) -> None:
+    folder = written(tmp_path, 'class_level = 2\nadd = "val/"\nsubmission = "labels"\nfollow_links = true\n')
+    expected = CompetitionSettings(class_level=2, add="val/", submission="labels", follow_links=True)
+    assert require_settings(load_settings(CompetitionSettings(), folder)) == expected
+    for wrong in (CompetitionSettings(class_level=0), CompetitionSettings(submission="guesses")):
+        with pytest.raises(UsageError):
+            require_settings(wrong)
 
 
 def test_a_flag_goes_before_the_file(tmp_path: Path) -> None:
@@ -48,6 +57,7 @@ def test_weights_are_a_table(tmp_path: Path) -> None:
         ("metric = 3", "metric = 3"),
         ("flips = 'no'", "flips = 'no'"),
         ("flips = 0", "flips = 0"),
+        ("class_level = true", "class_level = True"),
         ("task = 'grading'", "task = 'grading'"),
         ("metric_weights = 2", "metric_weights = 2"),
         ("[metric_weights]\nany = -1", "metric_weights = {'any': -1}"),
